@@ -1,0 +1,81 @@
+"""Time for the shell: the wall, the wall multiplied, or a clock that tests move by hand. The core is handed `now` instead.
+
+Service time drives deadlines, crews and arrivals; wall time measures latencies and the age of data.
+Both are aware UTC datetimes.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the shell asks for: the service's time."""
+
+    def now(self) -> datetime: ...
+
+
+class SystemClock:
+    """Service time is the wall's time: every real installation."""
+
+    speed: float = 1.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wall(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wall_delay_s(self, service_delay_s: float) -> float:
+        """How many seconds to sleep until so many seconds of service time have passed."""
+        return max(0.0, service_delay_s)
+
+
+class ScaledClock:
+    """Service time = start + (wall - wall at start) * speed. The demo's clock.
+
+    It runs on the monotonic clock, so that a step of the machine's clock is not multiplied.
+    A restart passes `start` = the latest time already in the journal, for time never runs backwards.
+    """
+
+    def __init__(self, speed: float, start: datetime | None = None) -> None:
+        assert speed > 0, "a clock that stands still or runs backwards never reaches a deadline"
+        assert start is None or start.tzinfo is not None, "times are aware"
+        self.speed = speed
+        self._start = start or datetime.now(UTC)
+        self._origin_s = time.monotonic()
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=(time.monotonic() - self._origin_s) * self.speed)
+
+    def wall(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wall_delay_s(self, service_delay_s: float) -> float:
+        """How many wall seconds to sleep until so many seconds of service time have passed."""
+        return max(0.0, service_delay_s / self.speed)
+
+
+class ManualClock:
+    """Stands still until a test moves it."""
+
+    speed: float = 1.0
+
+    def __init__(self, start: datetime | None = None) -> None:
+        assert start is None or start.tzinfo is not None, "times are aware"
+        self._now = start or datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def wall(self) -> datetime:
+        return self._now
+
+    def wall_delay_s(self, service_delay_s: float) -> float:
+        return max(0.0, service_delay_s)
+
+    def advance(self, seconds: float) -> datetime:
+        """Move the hands forward and return the new time."""
+        assert seconds >= 0, "time never runs backwards"
+        self._now += timedelta(seconds=seconds)
+        return self._now

@@ -1,0 +1,12 @@
+"""The two faults that have a known reader: the user, and a service that is away. Everything else is our bug.
+
+Expected refusals ("unit taken") are values of the core, not exceptions; they are not here.
+"""
+
+
+class UserMistake(Exception):
+    """The person at the keyboard can put it right: one clear line, exit status 2, never a traceback."""
+
+
+class ServiceAway(Exception):
+    """A server we need (Postgres, Redis, the broker) does not answer; whoever catches it retries within a limit."""

@@ -1,0 +1,123 @@
+"""The one Settings of a process, built once from flags and environment. Nothing else reads the environment.
+
+A flag beats the environment, the environment beats the default. Absent URLs mean: start our own server.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from dispatch.errors import UserMistake
+
+ROLES = ("core", "gateway", "intake")
+VARIABLES = {
+    "database_url": "DISPATCH112_DATABASE_URL",
+    "redis_url": "DISPATCH112_REDIS_URL",
+    "mqtt_url": "DISPATCH112_MQTT_URL",
+    "data_dir": "DISPATCH112_DATA_DIR",
+    "port": "DISPATCH112_PORT",
+}
+SCHEMES = {
+    "database_url": ("postgresql", "postgres"),
+    "redis_url": ("redis", "rediss", "unix"),
+    "mqtt_url": ("mqtt", "mqtts"),
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the servers are, where our files lie, which part of the work this process does."""
+
+    database_url: str | None = None
+    """`postgresql://user:password@host/database`; None: embedded Postgres in `data_dir`."""
+    redis_url: str | None = None
+    """`redis://host:6379/0`; None: one process, in-process bus."""
+    mqtt_url: str | None = None
+    """`mqtt://user:password@host:1883`; None: embedded broker on loopback."""
+    data_dir: Path = Path(".data")
+    """Embedded servers, credentials, spool and caches. Holds secrets: never shared, never committed."""
+    port: int = 8112
+    """The one port for HTTP and WebSocket; 0: chosen by the operating system."""
+    mqtt_port: int = 0
+    """Port of the embedded broker; 0: chosen by the operating system and kept for this data directory."""
+    roles: tuple[str, ...] = ROLES
+    """Which work this process does: core, gateway, intake."""
+    regions: tuple[str, ...] = ()
+    """Regions this process leads, as ISO 3166-2 codes; empty: all."""
+
+    def __str__(self) -> str:
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return "\n".join(f"{name} = {masked(name, value)}" for name, value in fields)
+
+
+def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Settings from parsed flags (None: not given) and the environment.
+
+    Raises UserMistake, naming the flag or variable, when a value cannot be meant.
+    """
+    values: dict[str, Any] = {}
+    for name in Settings.__struct_fields__:
+        variable = VARIABLES.get(name, "")
+        given = flags.get(name)
+        if given is None:
+            given = environment.get(variable) or None
+        if given is not None:
+            values[name] = _understood(name, given, variable or f"--{name.replace('_', '-')}")
+    return Settings(**values)
+
+
+def masked(name: str, value: object) -> str:
+    """The value as it may be printed: a URL without its password."""
+    if value is None:
+        return "embedded" if name != "redis_url" else "in process"
+    if name not in SCHEMES:
+        return ",".join(value) if isinstance(value, tuple) else str(value)
+    parts = urlsplit(str(value))
+    account, at, host = parts.netloc.rpartition("@")
+    user, colon, _ = account.partition(":")
+    return urlunsplit(parts._replace(netloc=f"{user}{colon and ':***'}{at}{host}", query=_quiet(parts.query)))
+
+
+def _quiet(query: str) -> str:
+    """A query without secrets: libpq allows `?password=` too."""
+    kept = (part if not part.startswith("password=") else "password=***" for part in query.split("&"))
+    return "&".join(kept)
+
+
+def _understood(name: str, given: Any, source: str) -> Any:
+    if name in SCHEMES:
+        return _url(given, SCHEMES[name], source)
+    if name == "data_dir":
+        return Path(given).expanduser()
+    if name in ("port", "mqtt_port"):
+        return _port(given, source)
+    return _listed(name, given)
+
+
+def _url(given: str, schemes: tuple[str, ...], source: str) -> str:
+    if urlsplit(given).scheme not in schemes:
+        raise UserMistake(f"{source} must begin with {schemes[0]}://")
+    return given
+
+
+def _port(given: Any, source: str) -> int:
+    try:
+        port = int(given)
+    except ValueError:
+        raise UserMistake(f"{source} must be a number from 0 to 65535, not {given!r}") from None
+    if not 0 <= port <= 65535:
+        raise UserMistake(f"{source} must be a number from 0 to 65535, not {port}")
+    return port
+
+
+def _listed(name: str, given: Any) -> tuple[str, ...]:
+    words = given.split(",") if isinstance(given, str) else given
+    named = tuple(word.strip() for word in words if word.strip())
+    unknown = sorted(set(named) - set(ROLES)) if name == "roles" else []
+    if unknown or not named and name == "roles":
+        raise UserMistake(
+            f"--roles takes {', '.join(ROLES)}; unknown: {', '.join(unknown) or 'nothing given'}"
+        )
+    return named
