@@ -1,0 +1,169 @@
+"""Every answer that is not a success, as an RFC 9457 problem: one table of codes, one shape, one exception.
+
+A problem is `{type, title, status, detail, code, errors: [{pointer, detail}]}`; `pointer` is a JSON pointer
+(RFC 6901) into the body, or the name of a query parameter. This file knows nothing of the web framework:
+the engine makes the body of a refusal with it, `application.py` turns a raised `Problem` into a response.
+"""
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from dispatch.core.terms import Refusal
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:dispatch112:problem:"
+ERRORS_MAX = 20
+DETAIL_MAX = 500
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What a code always means: its HTTP status, and a sentence for the list in docs/refusals.md."""
+
+    status: int
+    title: str
+
+
+KINDS: dict[str, Kind] = {
+    # What the sender got wrong, whatever the state of the world.
+    "malformed_json": Kind(400, "The body is not JSON."),
+    "malformed_request": Kind(400, "The request's line, headers or parameters cannot be read."),
+    "invalid_body": Kind(422, "The body is JSON, but not what this address takes."),
+    "invalid_query": Kind(422, "A parameter of the query is missing, unknown or out of range."),
+    "invalid_key": Kind(400, "An Idempotency-Key is 1 to 200 visible ASCII characters."),
+    "outside_country": Kind(422, "The position is outside the country. Positions are [longitude, latitude]."),
+    "unsupported_media_type": Kind(415, "The body's Content-Type is not one that this address takes."),
+    "too_large": Kind(413, "The body is larger than this address takes."),
+    "not_found": Kind(404, "There is nothing at this address."),
+    "method_not_allowed": Kind(405, "The address exists, but not for this method."),
+    "too_slow": Kind(408, "The request did not arrive in time."),
+    # Who is asking.
+    "unauthenticated": Kind(401, "The request names no actor that we know. Log in, or send a bearer token."),
+    "token_expired": Kind(401, "The session or token has expired or was revoked. Log in again."),
+    "wrong_password": Kind(401, "The user name or the password is wrong."),
+    "out_of_scope": Kind(403, "The actor's role, region or body does not allow this."),
+    "cross_origin": Kind(403, "A browser may change something only from the console's own pages."),
+    "too_many_requests": Kind(429, "Too many attempts. Wait for as long as Retry-After says."),
+    # What is not there.
+    "unknown_call": Kind(404, "No open or lately closed call has this id."),
+    "unknown_incident": Kind(404, "No open or lately closed incident has this id."),
+    "unknown_unit": Kind(404, "No unit has this id."),
+    "unknown_order": Kind(404, "No order of this unit has this id."),
+    "unknown_region": Kind(404, "No region of this service has this code."),
+    "unknown_hazard": Kind(404, "No hazard has this id."),
+    "unknown_recommendation": Kind(409, "The recommendation is forgotten or was never made. Ask again."),
+    "unknown_type": Kind(422, "No incident type has this name."),
+    # What the world does not allow now.
+    "unit_taken": Kind(409, "The unit already works on another incident."),
+    "unit_unfit": Kind(409, "The unit is off shift, out of service, or lacks what is needed."),
+    "recommendation_stale": Kind(409, "The world has changed since the recommendation. Ask for a new one."),
+    "illegal_status": Kind(409, "The status does not follow from the present one."),
+    "hazard_unacknowledged": Kind(409, "A hazard at the place must be acknowledged before dispatch."),
+    "already_closed": Kind(409, "It is closed, and nothing leaves that status."),
+    "handover_under_way": Kind(409, "The call is being handed to another region. Try there."),
+    "key_in_flight": Kind(409, "A request with the same Idempotency-Key is still being answered."),
+    # What went wrong with us.
+    "fault": Kind(500, "Our fault. It was recorded; try again."),
+    "service_away": Kind(503, "A server that we need does not answer. Nothing was changed; try again."),
+    "timed_out": Kind(503, "The answer took too long. It may have been done: repeat with the same key."),
+    "overloaded": Kind(503, "Too much work waits already. Nothing was changed; try again."),
+    "not_ready": Kind(503, "The service is starting."),
+}
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing wrong with a body (`pointer`: `/location/0/point`) or a query (`pointer`: its name)."""
+
+    pointer: str
+    detail: str
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"kind": "type"}):
+    """The problem as it is sent."""
+
+    kind: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: tuple[Fault, ...] = ()
+
+
+class Problem(Exception):
+    """Raised to end a request with this problem. Status and title follow from `code`."""
+
+    def __init__(
+        self, code: str, detail: str = "", errors: Iterable[Fault] = (), *, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+        self.status = status_of(code)
+
+    def body(self) -> bytes:
+        return document(self.code, self.detail, self.errors)
+
+
+class Unreadable(Problem):
+    """A body that cannot be understood; `raw` is its beginning (≤ 64 KiB), so that no contact is lost."""
+
+    def __init__(self, code: str, detail: str, raw: bytes, errors: Iterable[Fault] = ()) -> None:
+        super().__init__(code, detail, errors)
+        self.raw = raw
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of a code; one that is not in the table still gets a sensible one."""
+    if code in KINDS:
+        return KINDS[code].status
+    return 404 if code.startswith("unknown_") else 409
+
+
+def document(code: str, detail: str = "", errors: Iterable[Fault] = ()) -> bytes:
+    """The problem as `application/problem+json`."""
+    kind = KINDS.get(code) or Kind(status_of(code), code.replace("_", " ").capitalize() + ".")
+    return msgspec.json.encode(
+        Document(
+            kind=URN + code,
+            title=kind.title,
+            status=kind.status,
+            detail=(detail or kind.title)[:DETAIL_MAX],
+            code=code,
+            errors=tuple(errors)[:ERRORS_MAX],
+        )
+    )
+
+
+def refused(refusal: Refusal) -> tuple[int, bytes]:
+    """The core's refusal as (HTTP status, body)."""
+    errors = (Fault(refusal.pointer, refusal.message),) if refusal.pointer else ()
+    return status_of(refusal.code), document(refusal.code, refusal.message, errors)
+
+
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*)`)?$", re.DOTALL)
+_NAMED = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
+
+
+def fault_of(error: msgspec.ValidationError) -> Fault:
+    """msgspec's sentence with a JSON path as a fault with a JSON pointer.
+
+    `Expected `int`, got `str` - at `$.location[0].point`` -> `/location/0/point`. A missing or unknown field
+    is pointed at itself, not at the object around it.
+    """
+    match = _AT.match(str(error))
+    assert match is not None, "the pattern matches every text"
+    what, path = match["what"], match["path"] or "$"
+    steps = [name or index for name, index in _STEP.findall(path[1:]) if name or index]
+    named = _NAMED.search(what)
+    if named is not None:
+        steps.append(named["name"])
+    return Fault("".join("/" + escaped(step) for step in steps), what)
+
+
+def escaped(step: str) -> str:
+    """One step of a JSON pointer (RFC 6901, section 3)."""
+    return step.replace("~", "~0").replace("/", "~1")
