@@ -1,3 +1,3 @@
-"""The service: calls in, decisions in the core, units out, everything kept. Not the map, the consoles or the simulators."""
+"""The service: calls in, decisions in the core, orders out, everything kept. Not the map nor the consoles."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m dispatch` is the installed command `dispatch112`, for machines where the script is not on the path."""
+"""`python -m dispatch` is the installed command `dispatch112`, where the script is not on the path."""
 
 import sys
 

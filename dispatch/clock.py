@@ -1,5 +1,6 @@
-"""Time for the shell: the wall, the wall multiplied, or a clock that tests move by hand. The core is handed `now` instead.
+"""Time for the shell: the wall, the wall multiplied, or a clock that tests move by hand.
 
+The core has no clock; it is handed `now`.
 Service time drives deadlines, crews and arrivals; wall time measures latencies and the age of data.
 Both are aware UTC datetimes.
 """

@@ -9,4 +9,4 @@ class UserMistake(Exception):
 
 
 class ServiceAway(Exception):
-    """A server we need (Postgres, Redis, the broker) does not answer; whoever catches it retries within a limit."""
+    """A server we need (Postgres, Redis, the broker) does not answer; the catcher retries within a limit."""

@@ -115,9 +115,7 @@ def _port(given: Any, source: str) -> int:
 def _listed(name: str, given: Any) -> tuple[str, ...]:
     words = given.split(",") if isinstance(given, str) else given
     named = tuple(word.strip() for word in words if word.strip())
-    unknown = sorted(set(named) - set(ROLES)) if name == "roles" else []
-    if unknown or not named and name == "roles":
-        raise UserMistake(
-            f"--roles takes {', '.join(ROLES)}; unknown: {', '.join(unknown) or 'nothing given'}"
-        )
-    return named
+    unknown = set(named) - set(ROLES) if name == "roles" else set()
+    if unknown:
+        raise UserMistake(f"--roles takes {', '.join(ROLES)}; unknown: {', '.join(sorted(unknown))}")
+    return named or (ROLES if name == "roles" else ())

@@ -1,1 +1,1 @@
-"""One world for planners, for load and for tests: callers, crews, operators, faults. The service never imports it."""
+"""One world for planners, load and tests: callers, crews, operators, faults. The service never imports it."""
