@@ -49,7 +49,7 @@ class Postgres:
     """The embedded Postgres of one data directory. The caller holds the directory's lock."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+        self._data_dir = data_dir.resolve()
         self._place: Place | None = None
         self._server: Server | None = None
 
