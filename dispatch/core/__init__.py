@@ -1,0 +1,1 @@
+"""Decisions only: nothing in this package awaits, reads a clock, draws a random number or opens anything."""

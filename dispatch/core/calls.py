@@ -1,0 +1,284 @@
+"""Decisions about calls: received, located, claimed, classified, joined, handed over, closed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from math import cos, hypot, radians
+
+from msgspec.structs import replace
+
+from dispatch.core import commands as c
+from dispatch.core import events as e
+from dispatch.core.lifecycle import CALL, may
+from dispatch.core.needs import live
+from dispatch.core.plans import PLANS, UNSPECIFIED, Plan, needs_of
+from dispatch.core.state import RegionState, cell_of
+from dispatch.core.terms import (
+    Body,
+    Call,
+    CallStatus,
+    Channel,
+    Disposition,
+    Incident,
+    IncidentId,
+    Leg,
+    Location,
+    Need,
+    Offer,
+    Priority,
+    Refusal,
+    RegionId,
+)
+from dispatch.core.verdict import NOTHING, Verdict, facts, open_call, open_incident, refuse
+
+JOIN_ACCURACY_M = 500.0
+"""A call known less exactly than this joins nothing by itself."""
+
+METRES_PER_DEGREE = 111_195.0
+
+
+def new_incident(state: RegionState, what: Plan, priority: Priority, now: datetime) -> Incident:
+    """The next incident of the region, without a place yet."""
+    number = state.number + 1
+    legs: dict[Body, tuple[Need, ...]] = {}
+    for need in needs_of(what.incident_type, priority):
+        legs[need.body] = legs.get(need.body, ()) + (need,)
+    return Incident(
+        incident_id=IncidentId(f"{state.letters}-{number}"),
+        number=number,
+        region=state.region,
+        incident_type=what.incident_type,
+        priority=priority,
+        opened_at=now,
+        legs=tuple(Leg(body=body, needs=needs) for body, needs in legs.items()),
+    )
+
+
+def receive(state: RegionState, command: c.ReceiveCall, now: datetime) -> Verdict:
+    """A contact comes in: with a type or a service it goes straight to an incident, else into the queue."""
+    if state.call(command.call_id) is not None:
+        return refuse("call_exists", f"call {command.call_id} is already in {state.region}")
+    kind = command.incident_type or (UNSPECIFIED[command.service] if command.service else None)
+    if kind is not None and kind not in PLANS:
+        return refuse("unknown_incident_type", f"incident type {kind!r} is none of the catalogue")
+    ringing = CallStatus.RINGING if command.channel is Channel.VOICE else CallStatus.QUEUED
+    call = Call(
+        call_id=command.call_id,
+        region=state.region,
+        channel=command.channel,
+        status=ringing,
+        at=now,
+        since=now,
+        language=command.language,
+        service=command.service,
+        incident_type=kind,
+        priority=command.priority or (PLANS[kind].priority if kind else None),
+        location=command.location,
+        evidence=command.evidence,
+        device=command.actor,
+        commitment=command.commitment,
+        has_number=command.has_number,
+        silent=command.silent,
+    )
+    received = e.CallReceived(call=call)
+    return facts(received) if kind is None else facts(received, *settle(state, call, now))
+
+
+def settle(state: RegionState, call: Call, now: datetime) -> list[e.Event]:
+    """A classified call joins the open incident that it is plainly about, or opens one."""
+    assert call.incident_type is not None and call.priority is not None
+    plan = PLANS[call.incident_type]
+    near = same_incident(state, plan, call.location, now)
+    if near is None:
+        incident = replace(new_incident(state, plan, call.priority, now), location=call.location)
+        linked = e.CallLinked(call_id=call.call_id, incident_id=incident.incident_id)
+        return [e.IncidentOpened(incident=incident), linked]
+    joined: list[e.Event] = [e.CallLinked(call_id=call.call_id, incident_id=near.incident_id, automatic=True)]
+    if call.priority < near.priority:
+        joined.append(
+            e.IncidentPrioritised(
+                incident_id=near.incident_id, priority=call.priority, reason="a further call reports more"
+            )
+        )
+    return joined
+
+
+def same_incident(state: RegionState, plan: Plan, where: Location | None, now: datetime) -> Incident | None:
+    """The nearest open incident of the same group that is close and recent enough to be the same one."""
+    if where is None or not plan.joins_m or where.accuracy_m > JOIN_ACCURACY_M:
+        return None
+    best: tuple[float, int, Incident] | None = None
+    row, column = cell_of(where.lat, where.lon)
+    for cell in ((row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)):
+        for incident_id in state.cells.get(cell, ()):
+            incident = state.incidents[incident_id]
+            metres = _metres(incident, where)
+            age_s = (now - incident.opened_at).total_seconds()
+            fits = PLANS[incident.incident_type].group == plan.group and age_s <= plan.joins_s
+            if fits and metres <= plan.joins_m and (best is None or (metres, incident.number) < best[:2]):
+                best = (metres, incident.number, incident)
+    return best[2] if best else None
+
+
+def _metres(incident: Incident, where: Location) -> float:
+    """Distance on the plane that touches the Earth here: right to a hair within a kilometre."""
+    assert incident.location is not None
+    east = (incident.location.lon - where.lon) * cos(radians(where.lat))
+    return METRES_PER_DEGREE * hypot(east, incident.location.lat - where.lat)
+
+
+def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
+    """New evidence: the call and an incident that only it describes move; another region may take over."""
+    call = open_call(state, command.call_id)
+    if isinstance(call, Refusal):
+        return call
+    events: list[e.Event] = [e.CallLocated(call_id=call.call_id, fix=command.fix, location=command.location)]
+    incident = state.incidents[call.incident_id] if call.incident_id else None
+    if command.location is None:
+        return facts(*events)
+    if incident is not None and _follows(incident, command.location):
+        events.append(e.IncidentLocated(incident_id=incident.incident_id, location=command.location))
+    target = _elsewhere(state, command.location)
+    if target is not None:
+        events += _offered(state, call, target)
+    return facts(*events)
+
+
+def _follows(incident: Incident, found: Location) -> bool:
+    """An incident takes a call's better place when it has none, or when this is its only call."""
+    old = incident.location
+    return old is None or (incident.call_count <= 1 and (found.confirmed or not old.confirmed))
+
+
+def _elsewhere(state: RegionState, found: Location) -> RegionId | None:
+    """The other region that a point plainly lies in; near a border, where both are named, nothing moves."""
+    if not found.regions or state.region in found.regions:
+        return None
+    return found.regions[0]
+
+
+def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
+    """Hand a call over; an incident that only this call describes, with nobody on the way, goes with it."""
+    offer = Offer(offer_id=f"{state.region}:{state.seq}", to=to)
+    offered = e.CallOffered(call_id=call.call_id, offer=offer)
+    if call.incident_id is None:
+        return [offered]
+    incident = state.incidents[call.incident_id]
+    if incident.call_count > 1 or live(incident):
+        return []
+    return [
+        e.CallSplit(call_id=call.call_id, incident_id=incident.incident_id),
+        e.IncidentClosed(incident_id=incident.incident_id, disposition=Disposition.REFERRED),
+        offered,
+    ]
+
+
+def move(state: RegionState, command: c.MoveCall, now: datetime) -> Verdict:
+    """Claim, answer, hold, abandon, call back. Who answers has the call in hand; a repeat changes nothing."""
+    call = open_call(state, command.call_id)
+    if isinstance(call, Refusal):
+        return call
+    takes = command.status in (CallStatus.CLAIMED, CallStatus.ANSWERED)
+    mine = call.taker == command.actor
+    if call.status is command.status and (mine or not takes):
+        return NOTHING
+    if call.status is CallStatus.CLAIMED and takes and not mine:
+        return refuse("call_in_hand", f"call {call.call_id} is in the hands of {call.taker}")
+    if call.status is CallStatus.LINKED or not may(CALL, call.status, command.status):
+        return refuse("illegal_status", f"a call that is {call.status} cannot become {command.status}")
+    taker = command.actor if takes else call.taker
+    return facts(e.CallMoved(call_id=call.call_id, status=command.status, taker=taker))
+
+
+def transfer(state: RegionState, command: c.TransferCall, now: datetime) -> Verdict:
+    """Put a call back into a queue, this region's or another's."""
+    call = open_call(state, command.call_id)
+    if isinstance(call, Refusal):
+        return call
+    if command.to != state.region:
+        events = _offered(state, call, command.to)
+        stays = f"incident {call.incident_id} has units or further calls: it stays here"
+        return facts(*events) if events else refuse("incident_has_units", stays)
+    if call.status is CallStatus.LINKED or not may(CALL, call.status, CallStatus.TRANSFERRED):
+        return refuse("illegal_status", f"a call that is {call.status} cannot be transferred")
+    return facts(e.CallMoved(call_id=call.call_id, status=CallStatus.TRANSFERRED))
+
+
+def classify(state: RegionState, command: c.ClassifyCall, now: datetime) -> Verdict:
+    """Say what a call is about: it opens an incident, joins the one named, or corrects its own."""
+    call = open_call(state, command.call_id)
+    if isinstance(call, Refusal):
+        return call
+    plan = PLANS.get(command.incident_type)
+    if plan is None:
+        known = f"incident type {command.incident_type!r} is none of the catalogue"
+        return refuse("unknown_incident_type", known)
+    priority = command.priority or plan.priority
+    if call.incident_id is not None:
+        return _reclassify(call, state.incidents[call.incident_id], priority, command)
+    said = e.CallClassified(call_id=call.call_id, incident_type=plan.incident_type, priority=priority)
+    call = replace(call, incident_type=plan.incident_type, priority=priority)
+    if command.incident_id is None:
+        linked = settle(state, call, now)
+    else:
+        named = open_incident(state, command.incident_id)
+        if isinstance(named, Refusal):
+            return named
+        linked = [e.CallLinked(call_id=call.call_id, incident_id=named.incident_id)]
+    incident_id = next(x.incident_id for x in linked if isinstance(x, e.CallLinked))
+    return facts(said, *linked, *_note(command, incident_id))
+
+
+def _reclassify(call: Call, incident: Incident, priority: Priority, command: c.ClassifyCall) -> Verdict:
+    """A linked call: its own record is corrected, and the incident's priority; the crew under way stays."""
+    events: list[e.Event] = [
+        e.CallClassified(call_id=call.call_id, incident_type=command.incident_type, priority=priority)
+    ]
+    if priority is not incident.priority:
+        events.append(e.IncidentPrioritised(incident_id=incident.incident_id, priority=priority))
+    held = {leg.body for leg in incident.legs}
+    for need in needs_of(command.incident_type, priority):
+        if need.body not in held:
+            events.append(
+                e.LegAdded(incident_id=incident.incident_id, leg=Leg(body=need.body, needs=(need,)))
+            )
+            held.add(need.body)
+    return facts(*events, *_note(command, incident.incident_id))
+
+
+def _note(command: c.ClassifyCall, incident_id: IncidentId) -> list[e.Event]:
+    if command.note_id is None or command.commitment is None:
+        return []
+    return [e.IncidentNoted(incident_id=incident_id, note_id=command.note_id, commitment=command.commitment)]
+
+
+def close(state: RegionState, command: c.CloseCall, now: datetime) -> Verdict:
+    """The contact is over; an incident that it had joined goes on."""
+    call = open_call(state, command.call_id)
+    if isinstance(call, Refusal):
+        return call
+    return facts(e.CallClosed(call_id=call.call_id, disposition=command.disposition))
+
+
+def take(state: RegionState, command: c.TakeCall, now: datetime) -> Verdict:
+    """Hand-over, here: the call becomes ours in its queue, or at once an incident when it is classified."""
+    given = command.call
+    if command.offer_id in state.taken_offers or given.call_id in state.calls:
+        return NOTHING
+    waits = (
+        given.status if given.status in (CallStatus.RINGING, CallStatus.QUEUED) else CallStatus.TRANSFERRED
+    )
+    call = replace(given, region=state.region, status=waits, since=now, taker=None, moving_to=None)
+    accepted = e.CallAccepted(call=call, origin=command.origin, offer_id=command.offer_id)
+    if call.incident_type is None:
+        return facts(accepted)
+    call = replace(call, priority=call.priority or PLANS[call.incident_type].priority)
+    return facts(accepted, *settle(state, call, now))
+
+
+def release(state: RegionState, command: c.ReleaseCall, now: datetime) -> Verdict:
+    """Hand-over, done: the other region has the call."""
+    offer = state.offers.get(command.call_id)
+    if offer is None or offer.offer_id != command.offer_id:
+        return NOTHING
+    return facts(e.CallReleased(call_id=command.call_id, to=offer.to))

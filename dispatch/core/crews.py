@@ -1,0 +1,170 @@
+"""Decisions about units: their roster, shifts, statuses, contact, and what becomes of their orders."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from dispatch.core import commands as c
+from dispatch.core import events as e
+from dispatch.core.assigning import SEND_AGAIN_S, cleared, recall_order
+from dispatch.core.evolve import with_assignment
+from dispatch.core.incidents import finished
+from dispatch.core.lifecycle import FREE, ORDER, UNIT, WORKING, may
+from dispatch.core.needs import SERVED, is_finished, live, settled
+from dispatch.core.state import RegionState
+from dispatch.core.terms import Assignment, Incident, Order, OrderKind, Refusal, Stage, Unit, UnitStatus
+from dispatch.core.verdict import NOTHING, Verdict, facts, known_unit, refuse
+
+MOST_SENDS = 3
+ACCEPT_S = 60.0
+"""An order that was delivered but not accepted for this long goes to the next unit."""
+
+
+def register(state: RegionState, command: c.RegisterUnit, now: datetime) -> Verdict:
+    """Enter a unit in the roster, or correct its particulars; what it is doing stays."""
+    old = state.units.get(command.unit.unit_id)
+    if old is None:
+        return facts(e.UnitRegistered(unit=replace(command.unit, region=state.region, since=now)))
+    new = command.unit
+    unit = replace(
+        old, call_sign=new.call_sign, kind=new.kind, capabilities=new.capabilities, station=new.station
+    )
+    return NOTHING if unit == old else facts(e.UnitRegistered(unit=unit))
+
+
+def shift(state: RegionState, command: c.ShiftUnit, now: datetime) -> Verdict:
+    """A crew comes on duty or goes home; not in the middle of an assignment."""
+    unit = known_unit(state, command.unit_id)
+    if isinstance(unit, Refusal):
+        return unit
+    if unit.on_shift == command.on_shift:
+        return NOTHING
+    if unit.assignment_id is not None:
+        return refuse("unit_on_assignment", f"unit {unit.call_sign} is on incident {unit.incident_id}")
+    return facts(e.UnitShifted(unit_id=unit.unit_id, on_shift=command.on_shift))
+
+
+def link(state: RegionState, command: c.ReportLink, now: datetime) -> Verdict:
+    """Contact with the unit's device was lost or came back."""
+    unit = known_unit(state, command.unit_id)
+    if isinstance(unit, Refusal):
+        return unit
+    if unit.linked == command.linked:
+        return NOTHING
+    return facts(e.UnitLinked(unit_id=unit.unit_id, linked=command.linked))
+
+
+def report(state: RegionState, command: c.ReportStatus, now: datetime) -> Verdict:
+    """A status from a crew: a repeat is no news, a late word about a past assignment is refused."""
+    unit = known_unit(state, command.unit_id)
+    if isinstance(unit, Refusal):
+        return unit
+    repeated = command.status_id is not None and command.status_id == unit.last_status_id
+    if repeated or command.status is unit.status:
+        return NOTHING
+    if command.assignment_id is not None and command.assignment_id != unit.assignment_id:
+        return refuse("assignment_over", f"assignment {command.assignment_id} of {unit.call_sign} is over")
+    if command.status in WORKING and unit.assignment_id is None:
+        return refuse(
+            "no_assignment", f"unit {unit.call_sign} cannot be {command.status} without an assignment"
+        )
+    if not may(UNIT, unit.status, command.status) or command.status is UnitStatus.DISPATCHED:
+        return refuse("illegal_status", f"unit {unit.call_sign} is {unit.status}, not to be {command.status}")
+    moved = e.UnitMoved(unit_id=unit.unit_id, status=command.status, status_id=command.status_id)
+    heard = [] if unit.linked else [e.UnitLinked(unit_id=unit.unit_id, linked=True)]
+    if unit.incident_id is None:
+        return facts(*heard, moved)
+    if command.status in WORKING:
+        return facts(*heard, *_accepted(state, unit, command.status), moved)
+    incident = state.incidents[unit.incident_id]
+    return facts(*heard, *_ended(incident, unit, command.status), moved)
+
+
+def _accepted(state: RegionState, unit: Unit, status: UnitStatus) -> list[e.Event]:
+    """A crew that drives has plainly got its order, whatever became of the acknowledgement."""
+    order = _order_of(state, unit)
+    if order is None or status is UnitStatus.ACKNOWLEDGED:
+        return [] if order is None else [e.OrderDropped(order_id=order.order_id, reason="acknowledged")]
+    return [e.OrderStaged(order_id=order.order_id, stage=Stage.ACCEPTED)]
+
+
+def _order_of(state: RegionState, unit: Unit) -> Order | None:
+    """The order of the unit's present assignment, while it is not accepted."""
+    assert unit.incident_id is not None
+    found = _assignment(state.incidents[unit.incident_id], unit)
+    return state.orders.get(found.order_id)
+
+
+def _assignment(incident: Incident, unit: Unit) -> Assignment:
+    return next(a for a in live(incident) if a.assignment_id == unit.assignment_id)
+
+
+def _ended(incident: Incident, unit: Unit, status: UnitStatus) -> list[e.Event]:
+    """The crew is done or gives up; with the last one done the incident closes by itself."""
+    found = _assignment(incident, unit)
+    reason = SERVED if found.on_scene_at is not None and status in FREE else "left_early"
+    if status is UnitStatus.OUT_OF_SERVICE:
+        reason = "out_of_service"
+    events: list[e.Event] = [cleared(incident, found, status, reason)]
+    after = settled(
+        with_assignment(incident, replace(found, cleared_at=found.assigned_at, cleared_reason=reason))
+    )
+    if is_finished(after):
+        moved_someone = any(a.transporting_at is not None for a in incident.assignments)
+        events.append(e.IncidentClosed(incident_id=incident.incident_id, disposition=finished(moved_someone)))
+    return events
+
+
+def stage(state: RegionState, command: c.StageOrder, now: datetime) -> Verdict:
+    """What a unit says about an order. A refusal frees it, and the work goes to the next one."""
+    unit = known_unit(state, command.unit_id)
+    if isinstance(unit, Refusal):
+        return unit
+    order = state.orders.get(command.order_id)
+    if order is None or order.unit_id != unit.unit_id:
+        return refuse(
+            "unknown_order", f"order {command.order_id} of unit {unit.call_sign} is over or unknown"
+        )
+    if order.stage is command.stage:
+        return NOTHING
+    if not may(ORDER, order.stage, command.stage):
+        return refuse("illegal_status", f"order {order.order_id} is {order.stage}, not to be {command.stage}")
+    heard = [] if unit.linked else [e.UnitLinked(unit_id=unit.unit_id, linked=True)]
+    said = e.OrderStaged(order_id=order.order_id, stage=command.stage, reason=command.reason)
+    if command.stage is not Stage.REFUSED or order.assignment_id != unit.assignment_id:
+        return facts(*heard, said)
+    assert unit.incident_id is not None
+    incident = state.incidents[unit.incident_id]
+    gone = cleared(incident, _assignment(incident, unit), UnitStatus.AVAILABLE, command.reason or "refused")
+    return facts(*heard, gone, e.UnitMoved(unit_id=unit.unit_id, status=UnitStatus.OUT_OF_SERVICE))
+
+
+def send(state: RegionState, command: c.SendOrder, now: datetime) -> Verdict:
+    """The order's time has come: send it again, or give it up so that the next unit can go."""
+    order = state.orders.get(command.order_id)
+    if order is None or order.send_again_at is None or order.send_again_at > now:
+        return NOTHING
+    unheard = order.stage in (Stage.PENDING, Stage.SENT)
+    if unheard and order.sends < MOST_SENDS:
+        again = now + timedelta(seconds=SEND_AGAIN_S)
+        return facts(e.OrderSent(order_id=order.order_id, send_again_at=again))
+    deadline = order.at + timedelta(seconds=ACCEPT_S)
+    if not unheard and now < deadline:
+        return facts(e.OrderSent(order_id=order.order_id, send_again_at=deadline))
+    if order.kind is not OrderKind.DISPATCH or order.assignment_id not in state.live:
+        return facts(e.OrderDropped(order_id=order.order_id, reason="not_acknowledged"))
+    return _given_up(state, order, unheard, now)
+
+
+def _given_up(state: RegionState, order: Order, unheard: bool, now: datetime) -> Verdict:
+    """Nobody answers: the unit counts as out of contact until it is heard again, and its work goes on."""
+    unit = state.units[order.unit_id]
+    assert unit.incident_id is not None
+    incident = state.incidents[unit.incident_id]
+    found = _assignment(incident, unit)
+    reason = "not_acknowledged" if unheard else "not_accepted"
+    gone = cleared(incident, found, UnitStatus.AVAILABLE, reason, recall_order(found, now))
+    lost = [e.UnitLinked(unit_id=unit.unit_id, linked=False)] if unit.linked else []
+    return facts(gone, *lost)

@@ -1,0 +1,291 @@
+"""Which units should go: a pure function of needs, units and travel times, with the reasons for each.
+
+`gather` freezes what the decision looks at, `pick` decides, `explain` puts the reasons beside it. The frozen
+inputs are recorded with every assignment, and their digest is in the event: `pick` on recorded inputs must
+give the recorded answer again.
+
+The driving factors are those proposed from studies of emergency driving (times under lights and sirens fell
+by 38 % in a city and 31 % in the country): 0.65 urban, 0.75 rural, 0.95 without sirens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+
+import msgspec
+import numpy as np
+
+from dispatch.core import kernel
+from dispatch.core.lifecycle import FREE
+from dispatch.core.terms import (
+    UNREACHABLE_MS,
+    Body,
+    IncidentId,
+    Location,
+    Need,
+    Priority,
+    Reach,
+    Unit,
+    UnitId,
+    Value,
+)
+
+POLICY = "nearest-1"
+"""The name of this way of choosing; it is part of every digest."""
+
+SHORTLIST = 48
+"""How many of the nearest candidates a decision looks at and records."""
+
+ALTERNATIVES = 8
+OLDEST_POSITION_S = 300.0
+"""A position older than this is not recommended: nobody knows where that unit is."""
+
+URBAN_FACTOR, RURAL_FACTOR, QUIET_FACTOR = 0.65, 0.75, 0.95
+
+
+class Inputs(Value, frozen=True, kw_only=True):
+    """What a decision looked at. `suits[i]` has bit `k` when unit `i` can fill `needs[k]`; times in ms."""
+
+    policy: str
+    incident_id: IncidentId
+    needs: tuple[Need, ...]
+    factor: float
+    units: tuple[UnitId, ...]
+    suits: tuple[int, ...]
+    ms: tuple[int, ...]
+    edges: tuple[int, ...]
+    offsets: tuple[float, ...]
+    age_s: tuple[float, ...]
+    map_version: str
+    weights_version: int
+
+
+class Pick(Value, frozen=True, kw_only=True):
+    """One unit for one need."""
+
+    unit_id: UnitId
+    need: int
+    eta_ms: int
+
+
+class Reason(Value, frozen=True, kw_only=True):
+    """Why, as a code with its figures: the catalogues turn it into words."""
+
+    code: str
+    seconds: float | None = None
+    count: int | None = None
+    capability: str | None = None
+
+
+class Choice(Value, frozen=True, kw_only=True):
+    unit_id: UnitId
+    call_sign: str
+    body: Body
+    capability: str
+    eta_s: float
+    reasons: tuple[Reason, ...]
+
+
+class PassedOver(Value, frozen=True, kw_only=True):
+    unit_id: UnitId
+    call_sign: str
+    body: Body
+    reason: str
+
+
+class Shortfall(Value, frozen=True, kw_only=True):
+    body: Body
+    capability: str
+    missing: int
+
+
+class Recommendation(Value, frozen=True, kw_only=True):
+    """The answer, and every reason for it."""
+
+    chosen: tuple[Choice, ...]
+    alternatives: tuple[Choice, ...]
+    passed_over: tuple[PassedOver, ...]
+    shortfalls: tuple[Shortfall, ...]
+    inputs: Inputs
+
+
+def driving_factor(priority: Priority, location: Location | None) -> float:
+    """How an emergency drive's time compares with plain driving: P1 and P2 go with lights and sirens."""
+    if priority not in (Priority.P1, Priority.P2):
+        return QUIET_FACTOR
+    return URBAN_FACTOR if location is not None and location.urban else RURAL_FACTOR
+
+
+class Question(Value, frozen=True, kw_only=True):
+    """What is asked: the unmet needs of an incident, and how the units will drive there."""
+
+    incident_id: IncidentId
+    needs: tuple[Need, ...]
+    factor: float
+
+
+def gather(question: Question, units: Mapping[UnitId, Unit], reach: Reach) -> Inputs:
+    """Freeze the decision's inputs: the nearest free candidates, with what each could do."""
+    cost = kernel.driven(reach.ms, reach.age_s, question.factor, OLDEST_POSITION_S)
+    suits = [_suits(units.get(unit_id), question.needs) for unit_id in reach.units]
+    usable = np.where(np.array(suits, dtype=np.int64) > 0, cost, UNREACHABLE_MS).astype(np.int32)
+    near = sorted(_nearest(usable), key=lambda i: reach.units[i])
+    return Inputs(
+        policy=POLICY,
+        incident_id=question.incident_id,
+        needs=question.needs,
+        factor=question.factor,
+        units=tuple(reach.units[i] for i in near),
+        suits=tuple(suits[i] for i in near),
+        ms=tuple(int(cost[i]) for i in near),
+        edges=tuple(int(reach.edges[i]) for i in near),
+        offsets=tuple(float(reach.offsets[i]) for i in near),
+        age_s=tuple(float(reach.age_s[i]) for i in near),
+        map_version=reach.map_version,
+        weights_version=reach.weights_version,
+    )
+
+
+def _nearest(cost: kernel.Milliseconds) -> Iterable[int]:
+    """The shortlist: a partial sort, because only the set matters and ties are settled later by name."""
+    reachable = np.flatnonzero(cost < UNREACHABLE_MS)
+    if len(reachable) <= SHORTLIST:
+        return (int(i) for i in reachable)
+    order = np.argsort(cost[reachable], kind="stable")[:SHORTLIST]
+    return (int(i) for i in reachable[order])
+
+
+def _suits(unit: Unit | None, needs: Sequence[Need]) -> int:
+    if unit is None or unit.assignment_id is not None or unit.status not in FREE:
+        return 0
+    return sum(
+        1 << k
+        for k, need in enumerate(needs)
+        if need.body == unit.body and need.capability in unit.capabilities
+    )
+
+
+def pick(inputs: Inputs) -> tuple[Pick, ...]:
+    """The units to send: for each need in turn the nearest by road that can fill it and is not taken yet."""
+    assert inputs.policy == POLICY, f"decided by {inputs.policy}, this is {POLICY}"
+    cost = np.array(inputs.ms, dtype=np.int32)
+    suits = np.array(inputs.suits, dtype=np.int64)
+    picks: list[Pick] = []
+    for place, need in enumerate(inputs.needs):
+        able = np.where((suits >> place) & 1 == 1, cost, UNREACHABLE_MS).astype(np.int32)
+        for i in kernel.lowest(able, need.count):
+            picks.append(Pick(unit_id=inputs.units[i], need=place, eta_ms=int(cost[i])))
+            cost[i] = UNREACHABLE_MS
+    return tuple(picks)
+
+
+def digest(inputs: Inputs, picks: Sequence[Pick]) -> str:
+    """The fingerprint of a decision: 16 bytes in hex over what it looked at and what it chose."""
+    return blake2b(msgspec.msgpack.encode((inputs, tuple(picks))), digest_size=16).hexdigest()
+
+
+def shortfalls(needs: Sequence[Need], picks: Sequence[Pick]) -> tuple[Shortfall, ...]:
+    """What no eligible unit was found for."""
+    found = [sum(p.need == place for p in picks) for place in range(len(needs))]
+    return tuple(
+        Shortfall(body=need.body, capability=need.capability, missing=need.count - n)
+        for need, n in zip(needs, found, strict=True)
+        if n < need.count
+    )
+
+
+def recommend(question: Question, units: Mapping[UnitId, Unit], reach: Reach) -> Recommendation:
+    """The units to send, those that could go instead, and why every other one of the bodies may not."""
+    inputs = gather(question, units, reach)
+    picks = pick(inputs)
+    chosen = tuple(_choice(p, units[p.unit_id], question.needs[p.need], _why(p, inputs)) for p in picks)
+    others = _alternatives(inputs, picks, units)
+    named = {c.unit_id for c in chosen + others}
+    return Recommendation(
+        chosen=chosen,
+        alternatives=others,
+        passed_over=_passed_over(question, units, reach, named),
+        shortfalls=shortfalls(question.needs, picks),
+        inputs=inputs,
+    )
+
+
+def _choice(found: Pick, unit: Unit, need: Need, reasons: tuple[Reason, ...]) -> Choice:
+    return Choice(
+        unit_id=unit.unit_id,
+        call_sign=unit.call_sign,
+        body=unit.body,
+        capability=need.capability,
+        eta_s=found.eta_ms / 1000,
+        reasons=reasons,
+    )
+
+
+def _why(found: Pick, inputs: Inputs) -> tuple[Reason, ...]:
+    able = [ms for ms, suits in zip(inputs.ms, inputs.suits, strict=True) if suits >> found.need & 1]
+    reasons = [Reason(code="capability", capability=inputs.needs[found.need].capability)]
+    if len(able) == 1:
+        reasons.append(Reason(code="only_capable"))
+    elif found.eta_ms <= min(able):
+        later = sorted(able)[1] - found.eta_ms
+        reasons.append(Reason(code="nearest_by_road", seconds=later / 1000, count=len(able)))
+    else:
+        reasons.append(Reason(code="next_nearest_by_road", count=len(able)))
+    siren = inputs.factor < QUIET_FACTOR
+    reasons.append(Reason(code="siren_time" if siren else "plain_time", seconds=found.eta_ms / 1000))
+    return tuple(reasons)
+
+
+def _alternatives(inputs: Inputs, picks: Sequence[Pick], units: Mapping[UnitId, Unit]) -> tuple[Choice, ...]:
+    best = {
+        place: min((p.eta_ms for p in picks if p.need == place), default=0)
+        for place in range(len(inputs.needs))
+    }
+    taken = {p.unit_id for p in picks}
+    left = sorted(
+        (ms, unit_id, suits)
+        for unit_id, ms, suits in zip(inputs.units, inputs.ms, inputs.suits, strict=True)
+        if unit_id not in taken
+    )
+    choices: list[Choice] = []
+    for ms, unit_id, suits in left[:ALTERNATIVES]:
+        place = (suits & -suits).bit_length() - 1
+        reason = Reason(code="farther", seconds=(ms - best[place]) / 1000)
+        found = Pick(unit_id=unit_id, need=place, eta_ms=ms)
+        choices.append(_choice(found, units[unit_id], inputs.needs[place], (reason,)))
+    return tuple(choices)
+
+
+def _passed_over(
+    question: Question, units: Mapping[UnitId, Unit], reach: Reach, named: set[UnitId]
+) -> tuple[PassedOver, ...]:
+    bodies = {need.body for need in question.needs}
+    at = {unit_id: i for i, unit_id in enumerate(reach.units)}
+    return tuple(
+        PassedOver(
+            unit_id=unit.unit_id,
+            call_sign=unit.call_sign,
+            body=unit.body,
+            reason=_obstacle(unit, question.needs, reach, at.get(unit.unit_id)),
+        )
+        for unit in units.values()
+        if unit.body in bodies and unit.unit_id not in named
+    )
+
+
+def _obstacle(unit: Unit, needs: Sequence[Need], reach: Reach, place: int | None) -> str:
+    """The first thing that speaks against a unit, from what cannot be changed to what merely is."""
+    if not any(n.body == unit.body and n.capability in unit.capabilities for n in needs):
+        return "wrong_capability"
+    if not unit.on_shift:
+        return "off_shift"
+    if unit.assignment_id is not None or unit.status not in FREE:
+        return "busy"
+    if not unit.linked:
+        return "lost_contact"
+    if place is None:
+        return "position_unknown"
+    if reach.age_s[place] > OLDEST_POSITION_S:
+        return "position_stale"
+    return "unreachable" if reach.ms[place] >= UNREACHABLE_MS else "farther"

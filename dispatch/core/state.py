@@ -1,0 +1,219 @@
+"""The state of one region: frozen values in dictionaries, and the indexes that make decisions quick.
+
+Only `evolve` changes it. Every change goes through a `put_…` method, which keeps the indexes true and notes
+what was touched, so that read models and boards know what to write again. The indexes can always be
+rebuilt from the values, and the invariants check that they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from heapq import heappush
+from typing import TypeVar
+
+import msgspec
+
+from dispatch.core.lifecycle import FREE, WAITING_CALL
+from dispatch.core.needs import unmet
+from dispatch.core.queue import CallKey, IncidentKey, Ordered, call_key, incident_key
+from dispatch.core.terms import (
+    AssignmentId,
+    Body,
+    Call,
+    CallId,
+    CallStatus,
+    Incident,
+    IncidentId,
+    IncidentStatus,
+    Offer,
+    Order,
+    OrderId,
+    Phase,
+    Policy,
+    RegionId,
+    Unit,
+    UnitId,
+)
+
+CLOSED_KEPT = 500
+"""How many closed calls and incidents stay in memory, newest last; older ones are read from the store."""
+
+CELL_DEGREES = 0.01
+"""The side of a grid cell for finding incidents near a point: about 1.1 km north, 0.8 km east."""
+
+_Id = TypeVar("_Id")
+_Kept = TypeVar("_Kept")
+
+Cell = tuple[int, int]
+Skill = tuple[Body, str]
+
+
+class Touched(msgspec.Struct):
+    """What changed since the last `taken`: identifiers in the order of first touch."""
+
+    calls: dict[CallId, None] = {}
+    incidents: dict[IncidentId, None] = {}
+    units: dict[UnitId, None] = {}
+    orders: dict[OrderId, None] = {}
+    region: bool = False
+
+
+def cell_of(lat: float, lon: float) -> Cell:
+    """The grid cell of a point."""
+    return int(lat // CELL_DEGREES), int(lon // CELL_DEGREES)
+
+
+def can_be_sent(unit: Unit) -> bool:
+    """Whether a unit may be recommended: free, on shift, and its device in contact."""
+    return unit.on_shift and unit.linked and unit.status in FREE and unit.assignment_id is None
+
+
+class RegionState:
+    """Everything that one region's writer knows."""
+
+    def __init__(self, region: RegionId) -> None:
+        self.region = region
+        self.seq = 0
+        self.number = 0
+        self.policy = Policy()
+        self.phase = Phase.LIVE
+        self.calls: dict[CallId, Call] = {}
+        self.incidents: dict[IncidentId, Incident] = {}
+        self.units: dict[UnitId, Unit] = {}
+        self.orders: dict[OrderId, Order] = {}
+        self.offers: dict[CallId, Offer] = {}
+        self.taken_offers: dict[str, None] = {}
+        self.closed_calls: dict[CallId, Call] = {}
+        self.closed_incidents: dict[IncidentId, Incident] = {}
+        self._index()
+
+    def _index(self) -> None:
+        self.touched = Touched()
+        self.waiting_calls: Ordered[CallKey] = Ordered()
+        self.waiting: Ordered[IncidentKey] = Ordered()
+        self.waiting_for: dict[Body, Ordered[IncidentKey]] = {body: Ordered() for body in Body}
+        self.free: dict[Skill, Ordered[tuple[str]]] = {}
+        self.cells: dict[Cell, dict[IncidentId, None]] = {}
+        self.calls_of: dict[IncidentId, dict[CallId, None]] = {}
+        self.live: dict[AssignmentId, IncidentId] = {}
+        self.due: list[tuple[datetime, OrderId]] = []
+
+    @property
+    def letters(self) -> str:
+        """The region's letters for numbers said aloud: `TK` of `UZ-TK`."""
+        return self.region.rpartition("-")[2]
+
+    def taken(self) -> Touched:
+        """What was touched since the last time, once."""
+        touched, self.touched = self.touched, Touched()
+        return touched
+
+    def put_call(self, call: Call) -> None:
+        """Keep a call; a closed one moves to the bounded shelf of closed calls."""
+        old = self.calls.get(call.call_id)
+        if old is not None:
+            self._forget_call(old)
+        self.touched.calls[call.call_id] = None
+        if call.status is CallStatus.CLOSED:
+            self.calls.pop(call.call_id, None)
+            keep_newest(self.closed_calls, call.call_id, call, CLOSED_KEPT)
+            return
+        self.calls[call.call_id] = call
+        if call.status in WAITING_CALL:
+            self.waiting_calls.add(call_key(call))
+        if call.incident_id is not None:
+            self.calls_of.setdefault(call.incident_id, {})[call.call_id] = None
+
+    def _forget_call(self, old: Call) -> None:
+        if old.status in WAITING_CALL:
+            self.waiting_calls.discard(call_key(old))
+        if old.incident_id is not None:
+            joined = self.calls_of.get(old.incident_id, {})
+            joined.pop(old.call_id, None)
+            if not joined:
+                self.calls_of.pop(old.incident_id, None)
+
+    def release_call(self, call_id: CallId) -> None:
+        """Another region has the call: nothing of it stays here."""
+        self._forget_call(self.calls.pop(call_id))
+        self.touched.calls[call_id] = None
+
+    def put_incident(self, incident: Incident) -> None:
+        """Keep an incident; a closed one moves to the bounded shelf of closed incidents."""
+        old = self.incidents.get(incident.incident_id)
+        if old is not None:
+            self._forget_incident(old)
+        self.touched.incidents[incident.incident_id] = None
+        if incident.status is IncidentStatus.CLOSED:
+            self.incidents.pop(incident.incident_id, None)
+            keep_newest(self.closed_incidents, incident.incident_id, incident, CLOSED_KEPT)
+            return
+        self.incidents[incident.incident_id] = incident
+        key = incident_key(incident)
+        for need in unmet(incident):
+            self.waiting.add(key)
+            self.waiting_for[need.body].add(key)
+        if incident.location is not None:
+            cell = cell_of(incident.location.lat, incident.location.lon)
+            self.cells.setdefault(cell, {})[incident.incident_id] = None
+        for assignment in incident.assignments:
+            if assignment.cleared_at is None:
+                self.live[assignment.assignment_id] = incident.incident_id
+
+    def _forget_incident(self, old: Incident) -> None:
+        key = incident_key(old)
+        self.waiting.discard(key)
+        for leg in old.legs:
+            self.waiting_for[leg.body].discard(key)
+        if old.location is not None:
+            cell = cell_of(old.location.lat, old.location.lon)
+            self.cells[cell].pop(old.incident_id, None)
+            if not self.cells[cell]:
+                del self.cells[cell]
+        for assignment in old.assignments:
+            self.live.pop(assignment.assignment_id, None)
+
+    def put_unit(self, unit: Unit) -> None:
+        """Keep a unit, and whether it may be sent."""
+        old = self.units.get(unit.unit_id)
+        if old is not None and can_be_sent(old):
+            for skill in _skills(old):
+                self.free[skill].discard((old.unit_id,))
+        self.units[unit.unit_id] = unit
+        self.touched.units[unit.unit_id] = None
+        if can_be_sent(unit):
+            for skill in _skills(unit):
+                self.free.setdefault(skill, Ordered()).add((unit.unit_id,))
+
+    def put_order(self, order: Order) -> None:
+        """Keep an order and the time when it must be looked at."""
+        self.orders[order.order_id] = order
+        self.touched.orders[order.order_id] = None
+        if order.send_again_at is not None:
+            heappush(self.due, (order.send_again_at, order.order_id))
+
+    def drop_order(self, order_id: OrderId) -> None:
+        """The order is over."""
+        if self.orders.pop(order_id, None) is not None:
+            self.touched.orders[order_id] = None
+
+    def call(self, call_id: CallId) -> Call | None:
+        """An open call, or one closed not long ago."""
+        return self.calls.get(call_id) or self.closed_calls.get(call_id)
+
+    def incident(self, incident_id: IncidentId) -> Incident | None:
+        """An open incident, or one closed not long ago."""
+        return self.incidents.get(incident_id) or self.closed_incidents.get(incident_id)
+
+
+def keep_newest(shelf: dict[_Id, _Kept], key: _Id, value: _Kept, limit: int) -> None:
+    """Put a value last on a shelf of at most `limit`."""
+    shelf.pop(key, None)
+    shelf[key] = value
+    while len(shelf) > limit:
+        del shelf[next(iter(shelf))]
+
+
+def _skills(unit: Unit) -> Iterable[Skill]:
+    return ((unit.body, capability) for capability in unit.capabilities)

@@ -1,0 +1,90 @@
+"""What a decision looks like: facts, or a refusal, and the words of the refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dispatch.core.events import Event
+from dispatch.core.state import RegionState
+from dispatch.core.terms import Call, CallId, Incident, IncidentId, Refusal, Unit, UnitId, Value
+
+REFUSALS: Mapping[str, str] = {
+    "unknown_call": "there is no such open call in this region",
+    "unknown_incident": "there is no such open incident in this region",
+    "unknown_unit": "there is no such unit in this region",
+    "unknown_order": "the order is over, or was never given to this unit",
+    "unknown_incident_type": "the incident type is none of the catalogue",
+    "call_exists": "the call is already here",
+    "call_moving": "the call is being handed over to another region",
+    "call_in_hand": "another call taker has the call in hand",
+    "call_not_joined": "the call has not joined this incident",
+    "illegal_status": "the status does not follow from the present one",
+    "unit_taken": "the unit is already assigned",
+    "unit_unavailable": "the unit is not free, or off shift, or out of service",
+    "unit_not_on_incident": "the unit is not on this incident",
+    "unit_on_assignment": "the unit still has an assignment",
+    "no_assignment": "the unit has no assignment for this status",
+    "assignment_over": "the assignment that the report names is over",
+    "recommendation_stale": "the situation has changed since the recommendation was made: ask for it again",
+    "incident_has_units": "units are still on the incident: recall them first",
+    "same_incident": "an incident cannot be merged into itself",
+    "leg_exists": "the incident already waits for such a unit",
+    "not_moving": "no hand-over of this call is under way",
+    "same_region": "the call is already in this region",
+}
+"""Every refusal of the core, with its general sentence; the answer itself says what stood in the way."""
+
+
+class Inquest(Value, frozen=True, kw_only=True):
+    """The recorded inputs of one decision, under the digest that its events carry."""
+
+    digest: str
+    incident_id: IncidentId
+    inputs: bytes
+
+
+class Decision(Value, frozen=True, kw_only=True):
+    """The facts that a command leads to, in order; none when it was already so."""
+
+    events: tuple[Event, ...]
+    inquests: tuple[Inquest, ...] = ()
+
+
+Verdict = Decision | Refusal
+
+
+def facts(*events: Event) -> Decision:
+    """A decision of these events."""
+    return Decision(events=events)
+
+
+NOTHING = Decision(events=())
+"""It is already so: accepted, and nothing changes."""
+
+
+def refuse(code: str, message: str | None = None) -> Refusal:
+    """A refusal by its code, with the sentence that names what stood in the way."""
+    assert code in REFUSALS, code
+    return Refusal(code=code, message=message or REFUSALS[code])
+
+
+def open_call(state: RegionState, call_id: CallId) -> Call | Refusal:
+    """The open call, or why not."""
+    call = state.calls.get(call_id)
+    if call is None:
+        return refuse("unknown_call", f"call {call_id} is not open in {state.region}")
+    if call.moving_to is not None:
+        return refuse("call_moving", f"call {call_id} is being handed over to {call.moving_to}")
+    return call
+
+
+def open_incident(state: RegionState, incident_id: IncidentId) -> Incident | Refusal:
+    """The open incident, or why not."""
+    incident = state.incidents.get(incident_id)
+    return incident or refuse("unknown_incident", f"incident {incident_id} is not open in {state.region}")
+
+
+def known_unit(state: RegionState, unit_id: UnitId) -> Unit | Refusal:
+    """The unit, or why not."""
+    unit = state.units.get(unit_id)
+    return unit or refuse("unknown_unit", f"there is no unit {unit_id} in {state.region}")
