@@ -42,7 +42,7 @@ def new_incident(state: RegionState, what: Plan, priority: Priority, now: dateti
     number = state.number + 1
     legs: dict[Body, tuple[Need, ...]] = {}
     for need in needs_of(what.incident_type, priority):
-        legs[need.body] = legs.get(need.body, ()) + (need,)
+        legs[need.body] = (*legs.get(need.body, ()), need)
     return Incident(
         incident_id=IncidentId(f"{state.letters}-{number}"),
         number=number,

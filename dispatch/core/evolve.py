@@ -72,7 +72,7 @@ def _call_received(state: RegionState, event: e.CallReceived, at: datetime) -> N
 
 def with_fix(evidence: tuple[LocationFix, ...], fix: LocationFix) -> tuple[LocationFix, ...]:
     """The evidence with one more piece; over the limit the oldest that nobody confirmed goes."""
-    kept = evidence + (fix,)
+    kept = (*evidence, fix)
     while len(kept) > EVIDENCE_KEPT:
         spare = next((f for f in kept if not f.confirmed), kept[0])
         kept = tuple(f for f in kept if f is not spare)
@@ -186,7 +186,7 @@ def _incident_held(state: RegionState, event: e.IncidentHeld, at: datetime) -> N
 @_on(e.IncidentNoted)
 def _incident_noted(state: RegionState, event: e.IncidentNoted, at: datetime) -> None:
     incident = state.incidents[event.incident_id]
-    state.put_incident(replace(incident, notes=(incident.notes + (event.note_id,))[-NOTES_KEPT:]))
+    state.put_incident(replace(incident, notes=((*incident.notes, event.note_id))[-NOTES_KEPT:]))
 
 
 @_on(e.IncidentMerged)
@@ -232,7 +232,7 @@ def _leg_added(state: RegionState, event: e.LegAdded, at: datetime) -> None:
     incident = state.incidents[event.incident_id]
     old = next((leg for leg in incident.legs if leg.body == event.leg.body), None)
     if old is None:
-        legs = incident.legs + (event.leg,)
+        legs = (*incident.legs, event.leg)
     else:
         needs = event.leg.needs if old.status is LegStatus.CANCELLED else old.needs + event.leg.needs
         grown = replace(old, needs=needs, status=LegStatus.NEEDED)
@@ -255,7 +255,7 @@ def _unit_assigned(state: RegionState, event: e.UnitAssigned, at: datetime) -> N
     unit = state.units[found.unit_id]
     assert unit.assignment_id is None, f"{unit.unit_id} already has {unit.assignment_id}"
     incident = state.incidents[found.incident_id]
-    state.put_incident(settled(replace(incident, assignments=_bounded(incident.assignments + (found,)))))
+    state.put_incident(settled(replace(incident, assignments=_bounded((*incident.assignments, found)))))
     status = moved(UNIT, unit.status, UnitStatus.DISPATCHED)
     work = {"assignment_id": found.assignment_id, "incident_id": found.incident_id}
     state.put_unit(replace(unit, status=status, since=at, **work))
@@ -313,7 +313,7 @@ def _order_staged(state: RegionState, event: e.OrderStaged, at: datetime) -> Non
     if order.assignment_id in state.live:
         _stage_assignment(state, order.unit_id, stage, at)
     if stage in (Stage.ACCEPTED, Stage.REFUSED) or order.assignment_id not in state.live:
-        state.drop_order(order.order_id)
+        state.drop_order(order.order_id, stage)
     else:
         state.put_order(replace(order, stage=stage))
 

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from dispatch.core.terms import CallStatus as C
-from dispatch.core.terms import IncidentStatus as I  # noqa: E741
+from dispatch.core.terms import IncidentStatus as I
 from dispatch.core.terms import LegStatus as L
 from dispatch.core.terms import Stage as S
 from dispatch.core.terms import UnitStatus as U

@@ -13,11 +13,13 @@ from heapq import heappush
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from dispatch.core.lifecycle import FREE, WAITING_CALL
 from dispatch.core.needs import unmet
 from dispatch.core.queue import CallKey, IncidentKey, Ordered, call_key, incident_key
 from dispatch.core.terms import (
+    Assignment,
     AssignmentId,
     Body,
     Call,
@@ -32,6 +34,7 @@ from dispatch.core.terms import (
     Phase,
     Policy,
     RegionId,
+    Stage,
     Unit,
     UnitId,
 )
@@ -55,7 +58,8 @@ class Touched(msgspec.Struct):
     calls: dict[CallId, None] = {}
     incidents: dict[IncidentId, None] = {}
     units: dict[UnitId, None] = {}
-    orders: dict[OrderId, None] = {}
+    orders: dict[OrderId, Order] = {}
+    assignments: dict[AssignmentId, Assignment] = {}
     region: bool = False
 
 
@@ -145,6 +149,7 @@ class RegionState:
         if old is not None:
             self._forget_incident(old)
         self.touched.incidents[incident.incident_id] = None
+        self._touch_assignments(old, incident)
         if incident.status is IncidentStatus.CLOSED:
             self.incidents.pop(incident.incident_id, None)
             keep_newest(self.closed_incidents, incident.incident_id, incident, CLOSED_KEPT)
@@ -160,6 +165,12 @@ class RegionState:
         for assignment in incident.assignments:
             if assignment.cleared_at is None:
                 self.live[assignment.assignment_id] = incident.incident_id
+
+    def _touch_assignments(self, old: Incident | None, new: Incident) -> None:
+        before = {a.assignment_id: a for a in old.assignments} if old is not None else {}
+        for assignment in new.assignments:
+            if before.get(assignment.assignment_id) is not assignment:
+                self.touched.assignments[assignment.assignment_id] = assignment
 
     def _forget_incident(self, old: Incident) -> None:
         key = incident_key(old)
@@ -189,14 +200,15 @@ class RegionState:
     def put_order(self, order: Order) -> None:
         """Keep an order and the time when it must be looked at."""
         self.orders[order.order_id] = order
-        self.touched.orders[order.order_id] = None
+        self.touched.orders[order.order_id] = order
         if order.send_again_at is not None:
             heappush(self.due, (order.send_again_at, order.order_id))
 
-    def drop_order(self, order_id: OrderId) -> None:
-        """The order is over."""
-        if self.orders.pop(order_id, None) is not None:
-            self.touched.orders[order_id] = None
+    def drop_order(self, order_id: OrderId, last: Stage | None = None) -> None:
+        """The order is over; `last` is the stage that it ended with, when the unit said one."""
+        order = self.orders.pop(order_id, None)
+        if order is not None:
+            self.touched.orders[order_id] = replace(order, stage=last or order.stage, send_again_at=None)
 
     def call(self, call_id: CallId) -> Call | None:
         """An open call, or one closed not long ago."""
