@@ -107,6 +107,10 @@ def decode_pidf_lo(data: bytes | str) -> PidfLocation:
 
 
 def _parsed(raw: bytes) -> Element:
+    start = raw.find(b"<?xml")
+    if start > 0:
+        # SIP carries the document as one part of several (RFC 6442): boundaries stand around it.
+        raw = raw[start : raw.rfind(b">") + 1]
     try:
         root = fromstring(raw.strip(), forbid_dtd=True)
     except DefusedXmlException:

@@ -330,6 +330,11 @@ def test_a_location_inside_another_document_is_found() -> None:
     assert decode_pidf_lo(bare).accuracy_m == 24.0
 
 
+def test_a_part_of_a_sip_message_is_found_between_its_boundaries() -> None:
+    part = f"--b1\r\nContent-ID: <a@b.uz>\r\n\r\n{document(circle())}\r\n--b1--\r\n"
+    assert decode_pidf_lo(part) == located(circle())
+
+
 def test_presence_without_a_location_is_understood_as_none() -> None:
     location = decode_pidf_lo(document(""))
     assert location.position is None
