@@ -38,6 +38,9 @@ async def body(request: web.Request, kind: type[T], limit: int = BODY_MAX) -> T:
 
 async def read(request: web.Request, limit: int = BODY_MAX) -> bytes:
     """The raw body. Reads no more than the limit and one chunk. Raises Unreadable (408, 413)."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        # Unpacking would give a small body any size.
+        raise Unreadable("unsupported_media_type", "Send the body without Content-Encoding.", b"")
     chunks: list[bytes] = []
     size = 0
     try:
@@ -51,7 +54,7 @@ async def read(request: web.Request, limit: int = BODY_MAX) -> bytes:
         detail = f"The body must arrive within {ARRIVAL_TIMEOUT_S:.0f} s."
         raise Unreadable("too_slow", detail, _beginning(chunks)) from None
     except (web.RequestPayloadError, ValueError) as error:
-        # A broken chunk or an encoding that does not unpack: aiohttp names it, and it is the sender's.
+        # A chunk with a broken head, for one: aiohttp names it.
         detail = f"The body is broken: {error}"[:200]
         raise Unreadable("malformed_request", detail, _beginning(chunks)) from None
     return b"".join(chunks)

@@ -37,6 +37,8 @@ KINDS: dict[str, Kind] = {
     "too_large": Kind(413, "The body is larger than this address takes."),
     "not_found": Kind(404, "There is nothing at this address."),
     "method_not_allowed": Kind(405, "The address exists, but not for this method."),
+    "head_too_large": Kind(431, "The request's line and headers are larger than we take."),
+    "upgrade_required": Kind(426, "This address speaks WebSocket only."),
     "too_slow": Kind(408, "The request did not arrive in time."),
     # Who is asking.
     "unauthenticated": Kind(401, "The request names no actor that we know. Log in, or send a bearer token."),
