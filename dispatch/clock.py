@@ -11,9 +11,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the shell asks for: the service's time."""
+    """What the shell asks for: the service's time, and the wall's for the age of data."""
 
     def now(self) -> datetime: ...
+
+    def wall(self) -> datetime: ...
+
+    def wall_delay_s(self, service_delay_s: float) -> float: ...
 
 
 class SystemClock:

@@ -78,9 +78,7 @@ def candidates(state: RegionState, incident: Incident) -> tuple[UnitId, ...]:
     return tuple(sorted(found))
 
 
-def assignment(
-    state: RegionState, incident: Incident, found: Found, now: datetime
-) -> tuple[Assignment, Order]:
+def assignment(state: RegionState, incident: Incident, found: Found, now: datetime) -> tuple[Assignment, Order]:
     """One unit on one incident, with the order that tells it."""
     unit = found.unit
     name = f"{incident.incident_id}.{state.seq}.{found.place + 1}"
@@ -129,9 +127,7 @@ def dispatch(state: RegionState, command: c.Dispatch, now: datetime) -> Verdict:
         events.append(e.IncidentShort(incident_id=incident.incident_id, short=short))
     if not picks:
         return facts(*events)
-    record = Inquest(
-        digest=fingerprint, incident_id=incident.incident_id, inputs=msgspec.msgpack.encode(inputs)
-    )
+    record = Inquest(digest=fingerprint, incident_id=incident.incident_id, inputs=msgspec.msgpack.encode(inputs))
     return Decision(events=tuple(events), inquests=(record,))
 
 
@@ -140,9 +136,7 @@ def _found(state: RegionState, inputs: Inputs, place: int, one: Pick) -> Found:
     return Found(unit=state.units[one.unit_id], capability=capability, place=place, eta_s=one.eta_ms / 1000)
 
 
-def _assigned(
-    state: RegionState, incident: Incident, found: Found, fingerprint: str, now: datetime
-) -> e.UnitAssigned:
+def _assigned(state: RegionState, incident: Incident, found: Found, fingerprint: str, now: datetime) -> e.UnitAssigned:
     made, order = assignment(state, incident, found, now)
     return e.UnitAssigned(assignment=made, order=order, digest=fingerprint)
 
@@ -186,9 +180,7 @@ def _chosen(
         need = _need_for(unit, left)
         if need is None:
             need = Need(body=unit.body, capability=unit.capabilities[0])
-            events.append(
-                e.LegAdded(incident_id=incident.incident_id, leg=Leg(body=unit.body, needs=(need,)))
-            )
+            events.append(e.LegAdded(incident_id=incident.incident_id, leg=Leg(body=unit.body, needs=(need,))))
         else:
             left[need.body, need.capability] -= 1
         eta_s = eta_of(unit.unit_id, command.reach, question(incident).factor)

@@ -239,9 +239,7 @@ def _reclassify(call: Call, incident: Incident, priority: Priority, command: c.C
     held = {leg.body for leg in incident.legs}
     for need in needs_of(command.incident_type, priority):
         if need.body not in held:
-            events.append(
-                e.LegAdded(incident_id=incident.incident_id, leg=Leg(body=need.body, needs=(need,)))
-            )
+            events.append(e.LegAdded(incident_id=incident.incident_id, leg=Leg(body=need.body, needs=(need,))))
             held.add(need.body)
     return facts(*events, *_note(command, incident.incident_id))
 
@@ -265,9 +263,7 @@ def take(state: RegionState, command: c.TakeCall, now: datetime) -> Verdict:
     given = command.call
     if command.offer_id in state.taken_offers or given.call_id in state.calls:
         return NOTHING
-    waits = (
-        given.status if given.status in (CallStatus.RINGING, CallStatus.QUEUED) else CallStatus.TRANSFERRED
-    )
+    waits = given.status if given.status in (CallStatus.RINGING, CallStatus.QUEUED) else CallStatus.TRANSFERRED
     call = replace(given, region=state.region, status=waits, since=now, taker=None, moving_to=None)
     accepted = e.CallAccepted(call=call, origin=command.origin, offer_id=command.offer_id)
     if call.incident_type is None:

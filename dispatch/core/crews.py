@@ -28,9 +28,7 @@ def register(state: RegionState, command: c.RegisterUnit, now: datetime) -> Verd
     if old is None:
         return facts(e.UnitRegistered(unit=replace(command.unit, region=state.region, since=now)))
     new = command.unit
-    unit = replace(
-        old, call_sign=new.call_sign, kind=new.kind, capabilities=new.capabilities, station=new.station
-    )
+    unit = replace(old, call_sign=new.call_sign, kind=new.kind, capabilities=new.capabilities, station=new.station)
     return NOTHING if unit == old else facts(e.UnitRegistered(unit=unit))
 
 
@@ -67,9 +65,7 @@ def report(state: RegionState, command: c.ReportStatus, now: datetime) -> Verdic
     if command.assignment_id is not None and command.assignment_id != unit.assignment_id:
         return refuse("assignment_over", f"assignment {command.assignment_id} of {unit.call_sign} is over")
     if command.status in WORKING and unit.assignment_id is None:
-        return refuse(
-            "no_assignment", f"unit {unit.call_sign} cannot be {command.status} without an assignment"
-        )
+        return refuse("no_assignment", f"unit {unit.call_sign} cannot be {command.status} without an assignment")
     if not may(UNIT, unit.status, command.status) or command.status is UnitStatus.DISPATCHED:
         return refuse("illegal_status", f"unit {unit.call_sign} is {unit.status}, not to be {command.status}")
     moved = e.UnitMoved(unit_id=unit.unit_id, status=command.status, status_id=command.status_id)
@@ -108,9 +104,7 @@ def _ended(incident: Incident, unit: Unit, status: UnitStatus) -> list[e.Event]:
     if status is UnitStatus.OUT_OF_SERVICE:
         reason = "out_of_service"
     events: list[e.Event] = [cleared(incident, found, status, reason)]
-    after = settled(
-        with_assignment(incident, replace(found, cleared_at=found.assigned_at, cleared_reason=reason))
-    )
+    after = settled(with_assignment(incident, replace(found, cleared_at=found.assigned_at, cleared_reason=reason)))
     if is_finished(after):
         moved_someone = any(a.transporting_at is not None for a in incident.assignments)
         events.append(e.IncidentClosed(incident_id=incident.incident_id, disposition=finished(moved_someone)))
@@ -124,9 +118,7 @@ def stage(state: RegionState, command: c.StageOrder, now: datetime) -> Verdict:
         return unit
     order = state.orders.get(command.order_id)
     if order is None or order.unit_id != unit.unit_id:
-        return refuse(
-            "unknown_order", f"order {command.order_id} of unit {unit.call_sign} is over or unknown"
-        )
+        return refuse("unknown_order", f"order {command.order_id} of unit {unit.call_sign} is over or unknown")
     if order.stage is command.stage:
         return NOTHING
     if not may(ORDER, order.stage, command.stage):

@@ -243,9 +243,7 @@ def _leg_added(state: RegionState, event: e.LegAdded, at: datetime) -> None:
 @_on(e.LegCancelled)
 def _leg_cancelled(state: RegionState, event: e.LegCancelled, at: datetime) -> None:
     incident = state.incidents[event.incident_id]
-    legs = tuple(
-        replace(leg, status=LegStatus.CANCELLED) if leg.body == event.body else leg for leg in incident.legs
-    )
+    legs = tuple(replace(leg, status=LegStatus.CANCELLED) if leg.body == event.body else leg for leg in incident.legs)
     state.put_incident(settled(replace(incident, legs=legs)))
 
 
@@ -265,9 +263,7 @@ def _unit_assigned(state: RegionState, event: e.UnitAssigned, at: datetime) -> N
 def _bounded(assignments: tuple[Assignment, ...]) -> tuple[Assignment, ...]:
     """Over the limit the oldest that ended without work goes; live and served ones count for the needs."""
     while len(assignments) > ASSIGNMENTS_KEPT:
-        spare = next(
-            (a for a in assignments if a.cleared_at is not None and a.cleared_reason != SERVED), None
-        )
+        spare = next((a for a in assignments if a.cleared_at is not None and a.cleared_reason != SERVED), None)
         if spare is None:
             break
         assignments = tuple(a for a in assignments if a is not spare)

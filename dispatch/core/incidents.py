@@ -21,16 +21,12 @@ def open_new(state: RegionState, command: c.OpenIncident, now: datetime) -> Verd
     """An incident that nobody called about: seen by a patrol, or read off a sensor."""
     plan = PLANS.get(command.incident_type)
     if plan is None:
-        return refuse(
-            "unknown_incident_type", f"incident type {command.incident_type!r} is none of the catalogue"
-        )
+        return refuse("unknown_incident_type", f"incident type {command.incident_type!r} is none of the catalogue")
     incident = new_incident(state, plan, command.priority or plan.priority, now)
     opened = e.IncidentOpened(incident=replace(incident, location=command.location))
     if command.note_id is None or command.commitment is None:
         return facts(opened)
-    noted = e.IncidentNoted(
-        incident_id=incident.incident_id, note_id=command.note_id, commitment=command.commitment
-    )
+    noted = e.IncidentNoted(incident_id=incident.incident_id, note_id=command.note_id, commitment=command.commitment)
     return facts(opened, noted)
 
 
@@ -48,9 +44,7 @@ def note(state: RegionState, command: c.NoteIncident, now: datetime) -> Verdict:
     if isinstance(incident, Refusal):
         return incident
     return facts(
-        e.IncidentNoted(
-            incident_id=incident.incident_id, note_id=command.note_id, commitment=command.commitment
-        )
+        e.IncidentNoted(incident_id=incident.incident_id, note_id=command.note_id, commitment=command.commitment)
     )
 
 
@@ -71,9 +65,7 @@ def prioritise(state: RegionState, command: c.PrioritiseIncident, now: datetime)
         return incident
     if incident.priority is command.priority:
         return NOTHING
-    changed = e.IncidentPrioritised(
-        incident_id=incident.incident_id, priority=command.priority, reason=command.reason
-    )
+    changed = e.IncidentPrioritised(incident_id=incident.incident_id, priority=command.priority, reason=command.reason)
     return facts(changed)
 
 

@@ -75,6 +75,9 @@ ORDER: Mapping[S, frozenset[S]] = {
 WAITING_CALL = frozenset({C.RINGING, C.QUEUED, C.TRANSFERRED, C.ABANDONED, C.CALLING_BACK})
 """A call that nobody has in hand: it stands in its region's queue."""
 
+IN_HAND = frozenset({C.CLAIMED, C.ANSWERED, C.HELD})
+"""A call that somebody deals with."""
+
 FREE = frozenset({U.AVAILABLE, U.RETURNING})
 """A unit that may be sent: standing by, or on its way home."""
 

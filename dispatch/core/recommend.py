@@ -160,9 +160,7 @@ def _suits(unit: Unit | None, needs: Sequence[Need]) -> int:
     if unit is None or unit.assignment_id is not None or unit.status not in FREE:
         return 0
     return sum(
-        1 << k
-        for k, need in enumerate(needs)
-        if need.body == unit.body and need.capability in unit.capabilities
+        1 << k for k, need in enumerate(needs) if need.body == unit.body and need.capability in unit.capabilities
     )
 
 
@@ -238,10 +236,7 @@ def _why(found: Pick, inputs: Inputs) -> tuple[Reason, ...]:
 
 
 def _alternatives(inputs: Inputs, picks: Sequence[Pick], units: Mapping[UnitId, Unit]) -> tuple[Choice, ...]:
-    best = {
-        place: min((p.eta_ms for p in picks if p.need == place), default=0)
-        for place in range(len(inputs.needs))
-    }
+    best = {place: min((p.eta_ms for p in picks if p.need == place), default=0) for place in range(len(inputs.needs))}
     taken = {p.unit_id for p in picks}
     left = sorted(
         (ms, unit_id, suits)

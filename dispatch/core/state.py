@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from dispatch.core.lifecycle import FREE, WAITING_CALL
+from dispatch.core.lifecycle import FREE, IN_HAND, WAITING_CALL
 from dispatch.core.needs import unmet
 from dispatch.core.queue import CallKey, IncidentKey, Ordered, call_key, incident_key
 from dispatch.core.terms import (
@@ -95,6 +95,7 @@ class RegionState:
     def _index(self) -> None:
         self.touched = Touched()
         self.waiting_calls: Ordered[CallKey] = Ordered()
+        self.in_hand: dict[CallId, None] = {}
         self.waiting: Ordered[IncidentKey] = Ordered()
         self.waiting_for: dict[Body, Ordered[IncidentKey]] = {body: Ordered() for body in Body}
         self.free: dict[Skill, Ordered[tuple[str]]] = {}
@@ -126,10 +127,13 @@ class RegionState:
         self.calls[call.call_id] = call
         if call.status in WAITING_CALL:
             self.waiting_calls.add(call_key(call))
+        elif call.status in IN_HAND:
+            self.in_hand[call.call_id] = None
         if call.incident_id is not None:
             self.calls_of.setdefault(call.incident_id, {})[call.call_id] = None
 
     def _forget_call(self, old: Call) -> None:
+        self.in_hand.pop(old.call_id, None)
         if old.status in WAITING_CALL:
             self.waiting_calls.discard(call_key(old))
         if old.incident_id is not None:

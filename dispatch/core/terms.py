@@ -339,7 +339,8 @@ class Policy(Value, frozen=True, kw_only=True):
     attended: bool = False
 
 
-UNREACHABLE_MS = 2**31 - 1
+UNREACHABLE_MS = 2**30 - 1
+"""Longer than any drive; the road engine uses the same number, and twice it still fits int32."""
 
 
 class Reach(Value, frozen=True, kw_only=True):

@@ -1,0 +1,272 @@
+"""What a region's board shows: rows made from the committed state, and what changed in them.
+
+Pure. The law: a snapshot with all later changes merged into it equals a fresh snapshot, in every view.
+A view is the class of fields that a role may see: `full`, or `body:mia` for one body's people, who see the
+incidents that their body has a leg in and no calls. Nothing personal is on a board.
+A board holds at most MOST_WAITING waiting incidents and MOST_CALLS calls, the most urgent ones; the rest is a
+number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from dispatch.core.lifecycle import FREE
+from dispatch.core.needs import live, missing, unmet
+from dispatch.core.state import RegionState, Touched, can_be_sent
+from dispatch.core.terms import (
+    Assignment,
+    Body,
+    Call,
+    CallId,
+    CallStatus,
+    Incident,
+    IncidentId,
+    Location,
+    Priority,
+    Stage,
+    Unit,
+    UnitId,
+)
+
+Row = dict[str, Any]
+Id = TypeVar("Id", bound=str)
+
+FULL = "full"
+VIEWS = (FULL, *(f"body:{body}" for body in Body))
+MOST_WAITING = 200
+MOST_CALLS = 200
+SECTIONS = ("incidents", "calls", "units")
+
+
+class Board:
+    """One region in one view. It remembers what it has shown, so that `changes` says only what differs."""
+
+    def __init__(self, view: str = FULL) -> None:
+        assert view in VIEWS, view
+        self.view = view
+        self._body = Body(view.partition(":")[2]) if view != FULL else None
+        self._shown: dict[str, dict[str, Row]] = {section: {} for section in SECTIONS}
+        self._region: Row = {}
+
+    def snapshot(self, state: RegionState) -> Row:
+        """The whole board, drawn afresh from the state."""
+        fresh = Board(self.view)
+        fresh.changes(state, None)
+        self._shown, self._region = fresh._shown, fresh._region
+        return {"region": state.region, **self._region} | {s: dict(self._shown[s]) for s in SECTIONS}
+
+    def changes(self, state: RegionState, touched: Touched | None) -> Row:
+        """What differs from what was shown, for what was touched; with None everything is compared."""
+        everything = touched is None
+        changed: Row = {}
+        incidents = self._incidents_shown(state)
+        calls = self._calls_shown(state)
+        looked = Touched() if touched is None else touched
+        self._draw(changed, "incidents", looked.incidents, incidents, lambda i: incident_row(state, i, self.view))
+        self._draw(changed, "calls", looked.calls, calls, call_row)
+        units = dict(state.units) if everything else {u: state.units[u] for u in looked.units if u in state.units}
+        self._draw_units(changed, units)
+        for key, value in region_part(state, self._body).items():
+            if self._region.get(key) != value:
+                self._region[key] = changed[key] = value
+        return changed
+
+    def _incidents_shown(self, state: RegionState) -> dict[IncidentId, Incident]:
+        """The most urgent waiting ones and all that have units on them."""
+        shown: dict[IncidentId, Incident] = {}
+        for _, _, name in state.waiting.first(MOST_WAITING):
+            shown[IncidentId(name)] = state.incidents[IncidentId(name)]
+        for incident_id in state.live.values():
+            shown[incident_id] = state.incidents[incident_id]
+        if self._body is None:
+            return shown
+        return {i: incident for i, incident in shown.items() if any(leg.body is self._body for leg in incident.legs)}
+
+    def _calls_shown(self, state: RegionState) -> dict[CallId, Call]:
+        """The first of the queue and all that somebody has in hand; a joined call shows in its incident."""
+        if self._body is not None:
+            return {}
+        waiting = [CallId(name) for _, _, name in state.waiting_calls.first(MOST_CALLS)]
+        return {c: state.calls[c] for c in [*waiting, *state.in_hand]}
+
+    def _draw(
+        self,
+        changed: Row,
+        section: str,
+        touched: Iterable[str],
+        now: dict[Id, Any],
+        row: Callable[[Any], Row],
+    ) -> None:
+        shown, differs = self._shown[section], {}
+        marked = set(touched)
+        for name, value in now.items():
+            if name in marked or name not in shown:
+                drawn = row(value)
+                if shown.get(name) != drawn:
+                    shown[name] = differs[name] = drawn
+        for name in [n for n in shown if n not in now]:
+            del shown[name]
+            differs[name] = None  # type: ignore[assignment]  # null removes a row
+        if differs:
+            changed[section] = differs
+
+    def _draw_units(self, changed: Row, units: dict[UnitId, Unit]) -> None:
+        """Units never leave a board, so only those that were touched need a look."""
+        shown, differs = self._shown["units"], {}
+        for name, unit in units.items():
+            if self._body is not None and unit.body is not self._body:
+                continue
+            drawn = unit_row(unit)
+            if shown.get(name) != drawn:
+                shown[name] = differs[name] = drawn
+        if differs:
+            changed["units"] = differs
+
+
+def _when(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else None
+
+
+def _place(location: Location | None) -> Row:
+    if location is None:
+        return {"lat": None, "lon": None, "accuracy_m": None, "source": None, "place": None}
+    return {
+        "lat": location.lat,
+        "lon": location.lon,
+        "accuracy_m": location.accuracy_m,
+        "source": location.source,
+        "place": location.place or None,
+    }
+
+
+def incident_row(state: RegionState, incident: Incident, view: str = FULL) -> Row:
+    """An incident as a line of the queue."""
+    return {
+        "incident_id": incident.incident_id,
+        "number": incident.number,
+        "incident_type": incident.incident_type,
+        "priority": incident.priority,
+        "status": incident.status,
+        "opened_at": _when(incident.opened_at),
+        "waiting": bool(unmet(incident)),
+        "held": incident.held,
+        "calls": incident.call_count,
+        "legs": [_leg_row(incident, n) for n in range(len(incident.legs))],
+        "units": [_assignment_row(state, a) for a in live(incident)],
+        "flags": _incident_flags(state, incident),
+    } | _place(incident.location)
+
+
+def _leg_row(incident: Incident, place: int) -> Row:
+    leg = incident.legs[place]
+    here = sum(a.body == leg.body for a in live(incident))
+    lacking = sum(missing(incident, need) for need in leg.needs)
+    return {"body": leg.body, "status": leg.status, "needed": lacking, "assigned": here}
+
+
+def _assignment_row(state: RegionState, assignment: Assignment) -> Row:
+    order = state.orders.get(assignment.order_id)
+    stage = Stage.ACCEPTED if assignment.accepted_at or order is None else order.stage
+    unheard = stage in (Stage.PENDING, Stage.SENT)
+    return {
+        "unit_id": assignment.unit_id,
+        "call_sign": assignment.call_sign,
+        "assignment_id": assignment.assignment_id,
+        "status": assignment.status,
+        "stage": stage,
+        "eta_s": assignment.eta_s,
+        "assigned_at": _when(assignment.assigned_at),
+        "overdue": unheard and order is not None and order.sends > 1,
+    }
+
+
+def _incident_flags(state: RegionState, incident: Incident) -> list[str]:
+    where = incident.location
+    flags = {
+        "unlocated": where is None,
+        "no_units": incident.short,
+        "outside_region": where is not None and bool(where.regions) and state.region not in where.regions,
+        "border": where is not None and len(where.regions) > 1,
+        "contradiction": where is not None and where.contradiction is not None,
+    }
+    return [name for name, is_so in flags.items() if is_so]
+
+
+def call_row(call: Call) -> Row:
+    """A call as a line of the call list."""
+    flags = {
+        "unlocated": call.location is None,
+        "no_number": not call.has_number,
+        "handing_over": call.moving_to is not None,
+    }
+    return {
+        "call_id": call.call_id,
+        "channel": call.channel,
+        "status": call.status,
+        "at": _when(call.at),
+        "since": _when(call.since),
+        "language": call.language,
+        "silent": call.silent,
+        "has_number": call.has_number,
+        "taker": call.taker,
+        "service": call.service,
+        "incident_type": call.incident_type,
+        "priority": call.priority,
+        "incident_id": call.incident_id,
+        "flags": [name for name, is_so in flags.items() if is_so],
+    } | _place(call.location)
+
+
+def unit_row(unit: Unit) -> Row:
+    """A unit as a cell of the unit board."""
+    return {
+        "unit_id": unit.unit_id,
+        "call_sign": unit.call_sign,
+        "body": unit.body,
+        "kind": unit.kind,
+        "capabilities": list(unit.capabilities),
+        "status": unit.status,
+        "since": _when(unit.since),
+        "incident_id": unit.incident_id,
+        "assignment_id": unit.assignment_id,
+        "link": "ok" if unit.linked else "lost",
+        "on_shift": unit.on_shift,
+    }
+
+
+def region_part(state: RegionState, body: Body | None = None) -> Row:
+    """What is said of the region as a whole."""
+    return {
+        "policy": {"dispatch": state.policy.assigning, "attended": state.policy.attended},
+        "phase": state.phase,
+        "counts": counts(state, body),
+    }
+
+
+def counts(state: RegionState, body: Body | None = None) -> Row:
+    """Waiting by priority with the oldest of each, calls by status, units free of all."""
+    queue = state.waiting if body is None else state.waiting_for[body]
+    waiting = {str(priority): 0 for priority in Priority}
+    oldest: dict[str, str | None] = {str(priority): None for priority in Priority}
+    for priority, opened_at, _ in queue:
+        if not waiting[str(priority)]:
+            oldest[str(priority)] = _when(opened_at)
+        waiting[str(priority)] += 1
+    units = [u for u in state.units.values() if u.on_shift and (body is None or u.body is body)]
+    return {
+        "waiting": waiting,
+        "oldest": oldest,
+        "more": max(0, len(state.waiting) - MOST_WAITING) if body is None else 0,
+        "calls": {} if body is not None else _calls_by_status(state),
+        "units": {"total": len(units), "free": sum(u.status in FREE and can_be_sent(u) for u in units)},
+    }
+
+
+def _calls_by_status(state: RegionState) -> dict[str, int]:
+    found = Counter(str(state.calls[CallId(name)].status) for _, _, name in state.waiting_calls)
+    found.update(str(state.calls[call_id].status) for call_id in state.in_hand)
+    return {str(s): found[s] for s in CallStatus if found[s]}

@@ -1,0 +1,35 @@
+"""Which region has a call, an incident or a unit, asked of the states that this process writes."""
+
+from __future__ import annotations
+
+from dispatch.core.state import RegionState
+from dispatch.core.terms import CallId, IncidentId, RegionId, UnitId
+
+
+class Directory:
+    """Looks names up over a handful of regions: fourteen dictionary look-ups cost under a microsecond."""
+
+    def __init__(self) -> None:
+        self.states: dict[RegionId, RegionState] = {}
+        self._unit_region: dict[UnitId, RegionId] = {}
+
+    def region_of_call(self, call_id: CallId) -> RegionId | None:
+        """Where an open or lately closed call is; a call on its way to another region is still where it was."""
+        for region, state in self.states.items():
+            if call_id in state.calls:
+                return region
+        return next((r for r, state in self.states.items() if call_id in state.closed_calls), None)
+
+    def region_of_incident(self, incident_id: IncidentId) -> RegionId | None:
+        """Where an open or lately closed incident is."""
+        return next((r for r, s in self.states.items() if s.incident(incident_id) is not None), None)
+
+    def region_of_unit(self, unit_id: UnitId) -> RegionId | None:
+        """The home region of a unit. Asked for every position, so the answer is kept."""
+        state = self.states.get(self._unit_region.get(unit_id, RegionId("")))
+        if state is not None and unit_id in state.units:
+            return state.region
+        region = next((r for r, state in self.states.items() if unit_id in state.units), None)
+        if region is not None:
+            self._unit_region[unit_id] = region
+        return region

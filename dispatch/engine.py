@@ -1,0 +1,314 @@
+"""One writer a region: command in, decide, change the state at once, commit in a group, then answer and publish.
+
+The way of a command: `submit` decides synchronously, so nothing changes between looking and choosing; what it
+led to waits in `_pending`; the committer takes all that waits and commits it as one batch; only then is the
+asker answered and are `on_commit` listeners told. The commit under way is the only timer: a lone command
+waits for nothing, a crowd shares one fsync.
+
+When a batch fails, its regions' states are ahead of the journal, so they are thrown away and read again;
+until then the region answers ServiceAway. What the engine does not do: transport, log-in, formats.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+import msgspec
+
+from dispatch.clock import Clock
+from dispatch.committer import Committer, Entry
+from dispatch.core import commands as c
+from dispatch.core.assigning import candidates
+from dispatch.core.decide import decide
+from dispatch.core.events import Event, encode, kind_of
+from dispatch.core.evolve import evolve
+from dispatch.core.followups import wishes
+from dispatch.core.state import RegionState
+from dispatch.core.terms import SYSTEM, ActorId, IncidentId, Reach, Refusal, RegionId
+from dispatch.core.verdict import Decision, Inquest
+from dispatch.directory import Directory
+from dispatch.errors import ServiceAway
+from dispatch.journal import chain
+from dispatch.positions import Positions
+from dispatch.problems import refused
+from dispatch.reach import Reacher
+from dispatch.recollection import Recollection
+from dispatch.records import Answer, DecisionInputs, Personal, Recorded
+from dispatch.replica import Replicas
+from dispatch.stages import Stages
+from dispatch.store import Store
+
+log = logging.getLogger(__name__)
+
+MOST_FOLLOWUPS = 96
+"""How many incidents one command may make the engine look at; the sweep finds the others."""
+
+MOST_PENDING = 20_000
+"""How many commands may wait for a commit before new ones wait outside."""
+
+Answering = Callable[[RegionState, tuple[Event, ...]], tuple[int, bytes]]
+Listener = Callable[[RegionId, Sequence[Recorded], Sequence[Event]], None]
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """An idempotency key with its actor, and the digest of the body that came with it."""
+
+    actor: ActorId
+    key: str
+    body_hash: bytes
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command led to, after the commit. `body` is JSON, a problem document for a refusal."""
+
+    status: int
+    body: bytes
+    region: RegionId
+    seq: int = 0
+    refusal: Refusal | None = None
+    replayed: bool = False
+    mismatch: bool = False
+
+
+class Led(msgspec.Struct):
+    """A region that this process writes: its state ahead of the commit, and where its journal ends."""
+
+    state: RegionState
+    epoch: int
+    hash: bytes
+
+
+class Engine(Directory):
+    """The writer of its regions."""
+
+    def __init__(
+        self, store: Store, clock: Clock, reacher: Reacher, positions: Positions, stages: Stages | None = None
+    ) -> None:
+        super().__init__()
+        self.store = store
+        self.clock = clock
+        self.reacher = reacher
+        self.positions = positions
+        self.stages = stages or Stages()
+        self.led: dict[RegionId, Led] = {}
+        self.replicas = Replicas()
+        self.on_commit: list[Listener] = []
+        self.on_down: list[Callable[[RegionId, str], None]] = []
+        self._recollection = Recollection(store)
+        self._committer = Committer(store, self._committed, self._failed, self.stages)
+
+    def adopt(self, led: Led, replica: RegionState) -> None:
+        """Begin to write a region, from its loaded state and an equal one for the replicas."""
+        assert led.state.seq == replica.seq
+        region = led.state.region
+        self.led[region] = led
+        self.states[region] = led.state
+        self.replicas.adopt(replica)
+
+    def drop(self, region: RegionId) -> None:
+        """Stop writing a region."""
+        self.led.pop(region, None)
+        self.states.pop(region, None)
+
+    async def run(self) -> None:
+        """Commit what waits, until cancelled."""
+        await self._committer.run()
+
+    async def drained(self) -> None:
+        """Return when everything decided so far is committed or has failed."""
+        await self._committer.idle()
+
+    async def submit(
+        self,
+        region: RegionId,
+        command: c.Command,
+        *,
+        answer: Answering | None = None,
+        key: Key | None = None,
+        personal: tuple[Personal, ...] = (),
+    ) -> Reply:
+        """Decide now, return after the commit. A refusal comes back at once, as a Reply with `refusal`.
+
+        A repeated key gives the first answer again. Raises ServiceAway when the region has no writer here
+        or its commit failed: nothing of the command was kept then.
+        """
+        if key is None:
+            return await self._accept(region, command, answer, None, personal)
+        async with self._recollection.of(key.actor, key.key) as first:
+            if first is not None:
+                return _replayed(first, key)
+            return await self._accept(region, command, answer, key, personal)
+
+    async def _accept(
+        self,
+        region: RegionId,
+        command: c.Command,
+        answer: Answering | None,
+        key: Key | None,
+        personal: tuple[Personal, ...],
+    ) -> Reply:
+        if self._committer.waiting >= MOST_PENDING:
+            await self._committer.room(MOST_PENDING)
+        led = self.led.get(region)
+        if led is None:
+            raise ServiceAway(f"no writer of {region} is ready in this process")
+        entry = self._decide(led, command)
+        if isinstance(entry, Refusal):
+            status, body = refused(entry)
+            return Reply(status=status, body=body, region=region, refusal=entry)
+        status, body = answer(led.state, tuple(entry.events)) if answer else (200, b"{}")
+        reply = Reply(status=status, body=body, region=region, seq=led.state.seq)
+        if entry.recorded:
+            entry.personal = personal
+            entry.answer = _answer(key, reply, entry.recorded[0]) if key else None
+        await self._committer.add(entry)
+        return reply
+
+    def _decide(self, led: Led, command: c.Command) -> Entry | Refusal:
+        """Everything between looking and having chosen, without a pause. Our own bug stops this region only."""
+        entry = Entry(region=led.state.region, state=led.state)
+        began = perf_counter()
+        try:
+            verdict = decide(led.state, command, self.clock.now())
+            if isinstance(verdict, Refusal):
+                return verdict
+            self._record(led, entry, verdict, command.actor)
+            self.stages.add("decide", perf_counter() - began)
+            self._follow(led, entry)
+        except Exception:
+            log.exception("fault while deciding", extra={"action": type(command).__name__})
+            self.fail(led.state.region, "a fault in our own code")
+            raise
+        return entry
+
+    def _record(self, led: Led, entry: Entry, decision: Decision, actor: ActorId) -> None:
+        """Evolve at once, and write down what happened with its place in the chain."""
+        state, at = led.state, self.clock.now()
+        for event in decision.events:
+            payload, kind = encode(event), kind_of(event)
+            evolve(state, event, at)
+            led.hash = chain(
+                led.hash,
+                state.region,
+                state.seq,
+                at,
+                kind=kind,
+                payload=payload,
+                actor=actor,
+                epoch=led.epoch,
+            )
+            entry.events.append(event)
+            entry.recorded.append(
+                Recorded(
+                    region=state.region,
+                    seq=state.seq,
+                    at=at,
+                    kind=kind,
+                    payload=payload,
+                    actor=actor,
+                    epoch=led.epoch,
+                    hash=led.hash,
+                )
+            )
+        entry.decisions += [_inputs(state, inquest, entry.recorded[-1]) for inquest in decision.inquests]
+
+    def _follow(self, led: Led, entry: Entry) -> None:
+        """Look at the incidents that the facts make worth looking at, and send units where the policy says so."""
+        for incident_id in wishes(led.state, entry.events)[:MOST_FOLLOWUPS]:
+            self._dispatch(led, entry, incident_id)
+
+    def _dispatch(self, led: Led, entry: Entry, incident_id: IncidentId) -> None:
+        began = perf_counter()
+        reach = self.reach(led.state, incident_id)
+        reached = perf_counter()
+        self.stages.add("travel", reached - began)
+        if reach is None:
+            return
+        asked = c.Dispatch(actor=SYSTEM, incident_id=incident_id, reach=reach)
+        verdict = decide(led.state, asked, self.clock.now())
+        if isinstance(verdict, Decision):
+            self._record(led, entry, verdict, SYSTEM)
+        self.stages.add("recommend", perf_counter() - reached)
+
+    def reach(self, state: RegionState, incident_id: IncidentId) -> Reach | None:
+        """Travel times of the free candidates to an incident; None when it has no place yet."""
+        incident = state.incidents.get(incident_id)
+        if incident is None or incident.location is None:
+            return None
+        return self.reacher.to(candidates(state, incident), incident.location, self.clock.wall())
+
+    def look_at(self, region: RegionId, incidents: Sequence[IncidentId]) -> None:
+        """Look at waiting incidents again, without anybody waiting for the answer: the sweep."""
+        led = self.led.get(region)
+        if led is None or not incidents:
+            return
+        entry = Entry(region=region, state=led.state)
+        for incident_id in incidents[:MOST_FOLLOWUPS]:
+            self._dispatch(led, entry, incident_id)
+        if entry.recorded:
+            self._committer.post(entry)
+
+    def post(self, region: RegionId, command: c.Command) -> None:
+        """Submit a command of the service's own, without waiting for its commit."""
+        led = self.led.get(region)
+        if led is None:
+            return
+        entry = self._decide(led, command)
+        if isinstance(entry, Entry) and entry.recorded:
+            self._committer.post(entry)
+
+    def fail(self, region: RegionId, why: str) -> None:
+        """The region's state here can no longer be trusted: stop writing it until it is loaded again."""
+        self._committer.abandon(region, why)
+
+    def _committed(self, entry: Entry) -> None:
+        """After the commit: the replica follows, then everybody who wants to know."""
+        if not entry.recorded:
+            return
+        self.replicas.apply(entry.region, entry.recorded, entry.events)
+        for listener in self.on_commit:
+            try:
+                listener(entry.region, entry.recorded, entry.events)
+            except Exception:
+                log.exception("a listener failed", extra={"action": str(listener)})
+
+    def _failed(self, region: RegionId, why: str) -> None:
+        log.error("region stopped: %s", why, extra={"region": region, "action": "stop_region"})
+        self.drop(region)
+        for listener in self.on_down:
+            listener(region, why)
+
+
+def _inputs(state: RegionState, inquest: Inquest, last: Recorded) -> DecisionInputs:
+    return DecisionInputs(
+        region=state.region,
+        seq=last.seq,
+        digest=bytes.fromhex(inquest.digest),
+        at=last.at,
+        incident_id=inquest.incident_id,
+        inputs=inquest.inputs,
+    )
+
+
+def _answer(key: Key, reply: Reply, first: Recorded) -> Answer:
+    return Answer(
+        actor=key.actor,
+        key=key.key,
+        region=reply.region,
+        body_hash=key.body_hash,
+        status=reply.status,
+        body=reply.body,
+        at=first.at,
+    )
+
+
+def _replayed(first: Answer, key: Key) -> Reply:
+    return Reply(
+        status=first.status,
+        body=first.body,
+        region=RegionId(first.region),
+        replayed=True,
+        mismatch=first.body_hash != key.body_hash,
+    )
