@@ -101,16 +101,17 @@ class Board:
         now: dict[Id, Any],
         row: Callable[[Any], Row],
     ) -> None:
-        shown, differs = self._shown[section], {}
+        shown: dict[str, Row] = self._shown[section]
+        differs: dict[str, Row | None] = {}
         marked = set(touched)
         for name, value in now.items():
             if name in marked or name not in shown:
                 drawn = row(value)
                 if shown.get(name) != drawn:
                     shown[name] = differs[name] = drawn
-        for name in [n for n in shown if n not in now]:
-            del shown[name]
-            differs[name] = None  # type: ignore[assignment]  # null removes a row
+        for gone in [n for n in shown if n not in now]:
+            del shown[gone]
+            differs[gone] = None  # null removes a row
         if differs:
             changed[section] = differs
 
