@@ -1,0 +1,25 @@
+"""Every incident type has a name in every language, in the right script."""
+
+import re
+
+import pytest
+
+from consoles.catalogue import LANGUAGES, incident_type_names
+from dispatch.core.plans import PLANS
+
+
+def test_every_incident_type_is_in_the_catalogue_and_nothing_else() -> None:
+    assert set(incident_type_names()) == set(PLANS)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_name_is_there_in_its_own_script(language: str) -> None:
+    cyrillic = language in ("uz-Cyrl", "ru")
+    for names in incident_type_names().values():
+        letters = re.sub(r"[\W\d]", "", names[language])
+        assert letters and bool(re.fullmatch(r"[Ѐ-ӿ]+", letters)) == cyrillic, names[language]
+
+
+def test_uzbek_latin_has_its_own_letter_and_no_apostrophe() -> None:
+    for names in incident_type_names().values():
+        assert not set("'’`") & set(names["uz-Latn"])
