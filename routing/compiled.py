@@ -1,0 +1,22 @@
+"""How this package compiles its loops: numba, with the machine code kept on disk where that is possible.
+
+The code is kept beside the sources, or where they cannot be written in the user's cache directory, or where
+the environment variable NUMBA_CACHE_DIR (numba's own) says. With no such place the loops still work and are
+compiled anew by each process, about ten seconds once.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def compiled(function: Function) -> Function:
+    """Compile at the first call, without Python objects, and keep the result on disk when there is a
+    place."""
+    try:
+        return cast(Function, numba.njit(cache=True, boundscheck=False)(function))
+    except RuntimeError:  # no locator available: neither the sources nor a cache directory can be written
+        return cast(Function, numba.njit(boundscheck=False)(function))

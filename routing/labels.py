@@ -1,0 +1,204 @@
+"""Labels of positions, and the many-to-one query on them: the compiled inner loops of travel.
+
+A position on an edge leaves by its head, and on a two-way street also by its tail; both ends lie on one path
+to the root of the elimination tree, so one label from the lower end holds both starts. A unit's forward label
+is kept until it moves; a target's backward label is made for each question.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing.cch import UNREACHABLE, Hierarchy, Metric, climb
+from routing.compiled import compiled
+from routing.snapping import Grid, nearest
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
+
+# Off the road: what lies within the first metres is a fix's noise, what lies beyond is driven over rough ground.
+FREE_ACCESS_M: Final = 100.0
+ACCESS_MS_PER_M: Final = 250.0  # 4 m/s, 14 km/h
+
+EMPTY, MOVED, READY = 0, 1, 2
+
+
+class Network(NamedTuple):
+    """All that the inner loops need of the roads."""
+
+    shape: Hierarchy
+    metric: Metric
+    cells: Grid
+    tail: Ints
+    head: Ints
+    ms: Ints
+    twin: Ints
+
+
+class Units(NamedTuple):
+    """Units by slot, columns of equal length. `enter` is the preorder number of the label's lowest node;
+    `label` (slots, deepest + 1) holds the times from the unit to the ancestors of that node, root first."""
+
+    lat: Floats
+    lon: Floats
+    state: NDArray[np.uint8]
+    edge: Ints
+    offset: Floats
+    access_ms: Ints
+    enter: Ints
+    label: Ints
+
+
+class Target(NamedTuple):
+    """One end of a journey: where it is on the roads, and its label. `enter` and `leave` are the preorder
+    intervals of the ancestors, root first, as far as the label goes."""
+
+    edge: int
+    offset: float
+    distance_m: float
+    access_ms: int
+    low: int
+    enter: Ints
+    leave: Ints
+    label: Ints
+
+
+@compiled
+def access_ms(distance_m: float) -> int:
+    """The time from a position to the road, or back."""
+    beyond_m = max(0.0, distance_m - FREE_ACCESS_M)
+    return int(min(beyond_m * ACCESS_MS_PER_M, UNREACHABLE / 4.0))
+
+
+@compiled
+def part_ms(ms: int, part: float) -> int:
+    """The time over a part of an edge; a closed edge stays closed however small the part."""
+    return round(ms * part) if ms < UNREACHABLE else UNREACHABLE
+
+
+@compiled
+def start_label(net: Network, edge: int, offset: float, leaving: bool, label: Ints) -> int:
+    """Fill `label` for a place on an edge, leaving it or (leaving = False) arriving there; its lowest
+    node."""
+    shape = net.shape
+    tail, head, back = shape.rank[net.tail[edge]], shape.rank[net.head[edge]], net.twin[edge]
+    low = head if head < tail else tail
+    label[: shape.depth[low] + 1] = UNREACHABLE
+    ahead, behind = (1.0 - offset, offset) if leaving else (offset, 1.0 - offset)
+    near, far = (head, tail) if leaving else (tail, head)
+    label[shape.depth[near]] = part_ms(net.ms[edge], ahead)
+    if back >= 0:
+        way = part_ms(net.ms[back], behind)
+        label[shape.depth[far]] = min(way, label[shape.depth[far]])
+    climb(shape, net.metric.up if leaving else net.metric.down, low, label)
+    return int(low)
+
+
+@compiled
+def refresh(net: Network, units: Units, slots: Ints) -> None:
+    """Place and label those of the slots whose unit has moved."""
+    for slot in slots:
+        if slot >= 0 and units.state[slot] == MOVED:
+            edge, offset, distance_m = nearest(net.cells, units.lat[slot], units.lon[slot])
+            low = start_label(net, edge, offset, True, units.label[slot])
+            units.edge[slot], units.offset[slot] = edge, offset
+            units.access_ms[slot] = access_ms(distance_m)
+            units.enter[slot] = net.shape.enter[low]
+            units.state[slot] = READY
+
+
+@compiled
+def aim(net: Network, lat: float, lon: float, leaving: bool) -> Target:
+    """Place a position on the roads and label it, as the target of journeys or (leaving) as their start."""
+    edge, offset, distance_m = nearest(net.cells, lat, lon)
+    shape = net.shape
+    deepest = max(shape.depth[shape.rank[net.tail[edge]]], shape.depth[shape.rank[net.head[edge]]])
+    label = np.empty(deepest + 1, np.int32)
+    low = start_label(net, edge, offset, leaving, label)
+    size = shape.depth[low] + 1
+    enter, leave = np.empty(size, np.int32), np.empty(size, np.int32)
+    v = low
+    while v >= 0:
+        enter[shape.depth[v]], leave[shape.depth[v]] = shape.enter[v], shape.leave[v]
+        v = shape.parent[v]
+    return Target(edge, offset, distance_m, access_ms(distance_m), low, enter, leave, label)
+
+
+@compiled
+def common_prefix(target: Target, enter: int) -> int:
+    """How many ancestors the target shares with the node of that preorder number, by bisection."""
+    left, right = 0, len(target.enter)
+    while left < right:
+        middle = (left + right) // 2
+        if target.enter[middle] <= enter < target.leave[middle]:
+            left = middle + 1
+        else:
+            right = middle
+    return left
+
+
+@compiled
+def same_edge_ms(net: Network, edge: int, start: float, end: float) -> int:
+    """The time along one edge from offset to offset, the right way only; UNREACHABLE against a one-way."""
+    if start <= end:
+        return part_ms(net.ms[edge], end - start)
+    back = net.twin[edge]
+    return part_ms(net.ms[back], start - end) if back >= 0 else UNREACHABLE
+
+
+@compiled
+def many_to_one(net: Network, units: Units, slots: Ints, target: Target) -> Ints:
+    """Milliseconds from each slot's unit to the target; UNREACHABLE for slot -1 and where no road leads."""
+    answer = np.full(len(slots), UNREACHABLE, np.int32)
+    for i, slot in enumerate(slots):
+        if slot < 0:
+            continue
+        best = np.int32(2 * UNREACHABLE)
+        row = units.label[slot]
+        for d in range(common_prefix(target, units.enter[slot])):
+            way = row[d] + target.label[d]
+            if way < best:
+                best = way
+        if units.edge[slot] == target.edge:
+            way = np.int32(same_edge_ms(net, target.edge, units.offset[slot], target.offset))
+            if way < best:
+                best = way
+        if best < UNREACHABLE:
+            answer[i] = min(UNREACHABLE, best + units.access_ms[slot] + target.access_ms)
+    return answer
+
+
+@compiled
+def meeting_depth(start: Target, target: Target) -> int:
+    """The depth of the ancestor over which the shortest way leads, or -1 where none does."""
+    best, depth = UNREACHABLE, -1
+    for d in range(common_prefix(target, start.enter[-1])):
+        if start.label[d] + target.label[d] < best:
+            best, depth = start.label[d] + target.label[d], d
+    return depth
+
+
+@compiled
+def walk_down(net: Network, end: Target, leaving: bool, depth: int) -> list[int]:
+    """The ranks from the ancestor at `depth` down to the end of the edge where the label began."""
+    shape = net.shape
+    weights = net.metric.up if leaving else net.metric.down
+    line = np.empty(len(end.enter), np.int32)
+    v = end.low
+    while v >= 0:
+        line[shape.depth[v]] = v
+        v = shape.parent[v]
+    walk = [line[depth]]
+    v = end.low
+    while v != walk[-1]:
+        here = end.label[shape.depth[v]]
+        at = walk[-1]
+        for i in range(shape.first[v], shape.first[v + 1]):
+            if shape.head[i] == at and here < UNREACHABLE and here + weights[i] == end.label[shape.depth[at]]:
+                walk.append(v)
+                v = end.low
+                break
+        else:
+            v = shape.parent[v]
+    return walk

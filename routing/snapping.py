@@ -1,0 +1,96 @@
+"""The nearest road to a position, by a grid over the country, and the place along it.
+
+A position lies on an *edge*: a street, one-way or not, named by one of its arcs (of two twins the one with
+the lower number), with an offset from 0 at that arc's tail to 1 at its head.
+"""
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing.compiled import compiled
+from routing.geometry import METRES_PER_DEGREE
+from routing.roads import Roads
+
+CELL_DEG: Final = 0.01
+MOST_RINGS: Final = 40  # about 40 km; farther from any road, every edge is looked at
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
+
+
+class Grid(NamedTuple):
+    """Edges by cell. `first` (rows * columns + 1) indexes `edges`; `ends` (m, 4) holds each arc's lat, lon of
+    its tail and of its head."""
+
+    south: float
+    west: float
+    rows: int
+    columns: int
+    first: Ints
+    edges: Ints
+    ends: Floats
+
+
+def grid(roads: Roads) -> Grid:
+    """Put each edge into every cell that its bounding box touches."""
+    south = math.floor(roads.lat.min() / CELL_DEG) * CELL_DEG
+    west = math.floor(roads.lon.min() / CELL_DEG) * CELL_DEG
+    rows = int((roads.lat.max() - south) / CELL_DEG) + 1
+    columns = int((roads.lon.max() - west) / CELL_DEG) + 1
+    ends = np.column_stack([roads.lat[roads.tail], roads.lon[roads.tail], roads.lat[roads.head], roads.lon[roads.head]])
+    chosen = np.flatnonzero((roads.twin < 0) | (roads.twin > np.arange(len(roads.tail))))
+    lats, lons = ends[chosen][:, 0::2], ends[chosen][:, 1::2]
+    bottom, top = (((edge - south) / CELL_DEG).astype(np.int64) for edge in (lats.min(axis=1), lats.max(axis=1)))
+    left, right = (((edge - west) / CELL_DEG).astype(np.int64) for edge in (lons.min(axis=1), lons.max(axis=1)))
+    width = right - left + 1
+    touched = (top - bottom + 1) * width
+    edge = np.repeat(np.arange(len(chosen)), touched)
+    within = np.arange(len(edge)) - np.repeat(np.cumsum(touched) - touched, touched)
+    cell = (bottom[edge] + within // width[edge]) * columns + left[edge] + within % width[edge]
+    by_cell = np.argsort(cell, kind="stable")
+    first = np.searchsorted(cell[by_cell], np.arange(rows * columns + 1)).astype(np.int32)
+    return Grid(south, west, rows, columns, first, chosen[edge[by_cell]].astype(np.int32), ends)
+
+
+@compiled
+def offset_and_square(ends: Floats, edge: int, lat: float, lon: float) -> tuple[float, float]:
+    """How far along an edge the nearest place is (0..1), and the square of the distance to it in metres."""
+    east = METRES_PER_DEGREE * math.cos(math.radians(lat))
+    ax, ay = (ends[edge, 1] - lon) * east, (ends[edge, 0] - lat) * METRES_PER_DEGREE
+    dx, dy = (ends[edge, 3] - lon) * east - ax, (ends[edge, 2] - lat) * METRES_PER_DEGREE - ay
+    square = dx * dx + dy * dy
+    offset = 0.0 if square == 0.0 else min(1.0, max(0.0, -(ax * dx + ay * dy) / square))
+    x, y = ax + offset * dx, ay + offset * dy
+    return offset, x * x + y * y
+
+
+@compiled
+def nearest(cells: Grid, lat: float, lon: float) -> tuple[int, float, float]:
+    """The nearest edge, the offset on it and the distance in metres, by rings of cells around the
+    position."""
+    row = math.floor((lat - cells.south) / CELL_DEG)
+    column = math.floor((lon - cells.west) / CELL_DEG)
+    cell_m = CELL_DEG * METRES_PER_DEGREE * math.cos(math.radians(lat))
+    best, best_offset, best_square = -1, 0.0, math.inf
+    for ring in range(MOST_RINGS):
+        # What lies in ring r is at least r - 1 cells away, of which the narrow side counts.
+        if best >= 0 and best_square <= ((ring - 1) * cell_m) ** 2:
+            break
+        for r in range(max(0, row - ring), min(cells.rows - 1, row + ring) + 1):
+            step = 1 if abs(r - row) == ring else max(1, 2 * ring)
+            for c in range(column - ring, column + ring + 1, step):
+                if 0 <= c < cells.columns:
+                    cell = r * cells.columns + c
+                    for i in range(cells.first[cell], cells.first[cell + 1]):
+                        offset, square = offset_and_square(cells.ends, cells.edges[i], lat, lon)
+                        if square < best_square:
+                            best, best_offset, best_square = cells.edges[i], offset, square
+    if best < 0:
+        for edge in cells.edges:
+            offset, square = offset_and_square(cells.ends, edge, lat, lon)
+            if square < best_square:
+                best, best_offset, best_square = edge, offset, square
+    return best, best_offset, math.sqrt(best_square)
