@@ -1,0 +1,79 @@
+"""The commands `dispatch112 travel` and `dispatch112 search`, and the preparation of roads and compiled code.
+
+Each prints plain JSON. A user's mistake is a ValueError with one sentence, for the command line to show.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from routing import roads
+from routing.gazetteer import Gazetteer
+from routing.geometry import parse_point, to_lonlat
+from routing.travel import Travel, warm
+
+DEFAULT_MAP: Final = Path("data") / "map"
+MOST_RESULTS: Final = 100
+
+TRAVEL_EXAMPLE: Final = "example: dispatch112 travel --from 41.3111,69.2797 --to 39.6546,66.9645"
+SEARCH_EXAMPLE: Final = "example: dispatch112 search 'Гиждуван' --near 39.77,64.43 --limit 3"
+
+
+def prepare(cache_dir: Path, say: Callable[[str], None] = print) -> roads.Roads:
+    """Make everything that a first start needs: the roads, their order, the compiled loops. Quick when it is there."""
+    network = roads.demo(cache_dir, say=say)
+    started = time.perf_counter()
+    warm(network)
+    say(f"readied travel times in {time.perf_counter() - started:.1f} s")
+    return network
+
+
+def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `dispatch112 travel`."""
+    parser.epilog = TRAVEL_EXAMPLE
+    parser.add_argument("--from", dest="start", required=True, metavar="LAT,LON", help="where the drive begins")
+    parser.add_argument("--to", dest="end", required=True, metavar="LAT,LON", help="where it ends")
+    parser.add_argument("--map", dest="map_dir", type=Path, default=DEFAULT_MAP, metavar="DIR", help="the road network")
+
+
+def run_travel(args: argparse.Namespace) -> int:
+    """Print the quickest way between two positions: seconds, metres, and the way as a GeoJSON line."""
+    start, end = parse_point(args.start), parse_point(args.end)
+    travel = Travel(roads.demo(args.map_dir, say=lambda _: None))
+    path = travel.path(start, end)
+    if path is None:
+        raise ValueError(f"no road leads from {args.start} to {args.end}")
+    line = {"type": "LineString", "coordinates": [[round(c, 6) for c in to_lonlat(p)] for p in path.points]}
+    answer = {
+        "seconds": round(path.seconds_at[-1], 3),
+        "metres": round(path.metres, 1),
+        "points": len(path.points),
+        "from_road_m": round(travel.snap(*start).distance_m, 1),
+        "to_road_m": round(travel.snap(*end).distance_m, 1),
+        "map_version": travel.map_version,
+        "path": line,
+    }
+    print(json.dumps(answer))
+    return 0
+
+
+def add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `dispatch112 search`."""
+    parser.epilog = SEARCH_EXAMPLE
+    parser.add_argument("text", metavar="TEXT", help="a name in any script")
+    parser.add_argument("--near", metavar="LAT,LON", help="favour what is near")
+    parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many at most (10)")
+
+
+def run_search(args: argparse.Namespace) -> int:
+    """Print the places whose names come nearest to a text, best first."""
+    if not 1 <= args.limit <= MOST_RESULTS:
+        raise ValueError(f"--limit is from 1 to {MOST_RESULTS}, not {args.limit}")
+    near = parse_point(args.near) if args.near is not None else None
+    found = Gazetteer().search(args.text, near, args.limit)
+    keys = ("name", "kind", "region", "lat", "lon", "score")
+    print(json.dumps([{key: getattr(place, key) for key in keys} for place in found], ensure_ascii=False))
+    return 0
