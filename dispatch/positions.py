@@ -1,0 +1,146 @@
+"""Where every unit is now: the latest fix of each, in the order of the fixes, not of their arrival.
+
+Positions are no events: nothing here is kept in the journal (`tracks.py` keeps a thinned trace), and
+whatever is wrong with a fix makes it dropped and counted, never an error. Age is wall time: how old a fix
+is does not depend on the speed of the service's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from dispatch.core.terms import RegionId, UnitId
+from routing.geometry import COUNTRY_EAST, COUNTRY_NORTH, COUNTRY_SOUTH, COUNTRY_WEST
+
+FUTURE_LIMIT = timedelta(seconds=120)
+"""A device's clock may be this far ahead of ours; beyond it, its fixes could hide the true ones for hours."""
+FIX_INTERVAL_S = 0.5
+FIX_BURST = 60
+"""A unit may send a fix each FIX_INTERVAL_S, and so many at once after it was without a link."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SLACK_S = FIX_INTERVAL_S * FIX_BURST
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One fix of one unit: WGS84 degrees; `at` is the time of the fix, `received_at` ours, both wall time."""
+
+    unit_id: UnitId
+    lat: float
+    lon: float
+    at: datetime
+    received_at: datetime
+    heading_deg: float | None = None
+    speed_mps: float | None = None
+    accuracy_m: float | None = None
+
+    def age_s(self, now: datetime) -> float:
+        """Seconds since the fix at the wall's time `now`; a clock ahead of ours gives 0."""
+        return max(0.0, (now - self.at).total_seconds())
+
+
+class PositionCounts(msgspec.Struct):
+    """What became of the fixes so far; each is in exactly one of these."""
+
+    accepted: int = 0
+    older: int = 0
+    future: int = 0
+    outside: int = 0
+    unknown: int = 0
+    too_often: int = 0
+
+
+class Positions:
+    """The latest position of each unit, and which units moved since a reader last looked.
+
+    `region_of` names a unit's region, or None for a unit that we do not know. `on_move(unit_id, lat, lon)`
+    and `on_fix(position)` are called for each accepted fix; they must be quick and must not raise.
+    """
+
+    def __init__(
+        self,
+        region_of: Callable[[UnitId], RegionId | None],
+        *,
+        on_move: Callable[[UnitId, float, float], None] | None = None,
+        on_fix: Callable[[Position], None] | None = None,
+    ) -> None:
+        self.region_of = region_of
+        self.on_move = on_move
+        self.on_fix = on_fix
+        self.counts = PositionCounts()
+        self._latest: dict[UnitId, Position] = {}
+        self._full_at_s: dict[UnitId, float] = {}
+        self._tick = 0
+        # Units of a region in the order of their last move: what moved since a tick stands at the end.
+        self._moved: dict[RegionId, dict[UnitId, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+    def put(self, position: Position) -> bool:
+        """Take a fix. False when it is not newer than the one known, or cannot be true; it is counted."""
+        unit_id, counts = position.unit_id, self.counts
+        known = self._latest.get(unit_id)
+        if known is not None and position.at <= known.at:
+            counts.older += 1
+            return False
+        if position.at - position.received_at > FUTURE_LIMIT:
+            counts.future += 1
+            return False
+        # A comparison with NaN is false, so what is no number is outside as well.
+        if not (
+            COUNTRY_SOUTH <= position.lat <= COUNTRY_NORTH and COUNTRY_WEST <= position.lon <= COUNTRY_EAST
+        ):
+            counts.outside += 1
+            return False
+        region = self.region_of(unit_id)
+        if region is None:
+            counts.unknown += 1
+            return False
+        if not self._in_rate(unit_id, position.received_at):
+            counts.too_often += 1
+            return False
+        counts.accepted += 1
+        self._keep(region, position)
+        return True
+
+    def get(self, unit_id: UnitId) -> Position | None:
+        """The latest position of a unit, or None when it never sent one."""
+        return self._latest.get(unit_id)
+
+    def moved_since(self, region: RegionId, tick: int) -> tuple[int, list[Position]]:
+        """The units of a region that moved after `tick`, oldest move first, and the tick for the next time.
+
+        Tick 0 gives every unit with a position. The cost grows with the units that moved, not with all.
+        """
+        moved: list[Position] = []
+        for unit_id, moved_at in reversed(self._moved.get(region, {}).items()):
+            if moved_at <= tick:
+                break
+            moved.append(self._latest[unit_id])
+        moved.reverse()
+        return self._tick, moved
+
+    def _in_rate(self, unit_id: UnitId, received_at: datetime) -> bool:
+        """A leaky bucket in one number: the moment at which the unit's allowance would be full again."""
+        now_s = (received_at - _EPOCH).total_seconds()
+        full_at_s = max(now_s, self._full_at_s.get(unit_id, 0.0)) + FIX_INTERVAL_S
+        if full_at_s - now_s > _SLACK_S:
+            return False
+        self._full_at_s[unit_id] = full_at_s
+        return True
+
+    def _keep(self, region: RegionId, position: Position) -> None:
+        unit_id = position.unit_id
+        self._latest[unit_id] = position
+        self._tick += 1
+        moved = self._moved.setdefault(region, {})
+        moved.pop(unit_id, None)
+        moved[unit_id] = self._tick
+        if self.on_move is not None:
+            self.on_move(unit_id, position.lat, position.lon)
+        if self.on_fix is not None:
+            self.on_fix(position)
