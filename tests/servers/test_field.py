@@ -1,0 +1,219 @@
+"""Crews report over a real broker: nothing counts before its commit, nothing is told twice or to another."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from dispatch import fixes
+from dispatch.broker_programs import find_broker
+from dispatch.core.events import OrderStaged, UnitLinked, UnitMoved
+from dispatch.core.terms import Stage, UnitId, UnitStatus
+from simulators import radio as radio_module
+from simulators.radio import RadioPlan
+from tests.servers.crew_desk import POINT
+from tests.servers.field_world import FieldWorld, field_world, plain_client, until
+from tests.servers.wire import Wire
+
+AT = "2026-11-23T09:00:00Z"
+SETTLE_S = 0.3
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[FieldWorld]:
+    async with field_world(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def unit(world: FieldWorld) -> UnitId:
+    return await world.desk.add_unit("TK-A22")
+
+
+def moves(world: FieldWorld) -> list[UnitStatus]:
+    return [event.status for event in world.desk.happened(UnitMoved)]
+
+
+async def test_a_status_has_its_receipt_only_after_its_commit(world: FieldWorld, unit: UnitId) -> None:
+    receipts = await world.ear("112/units/+/receipts")
+    world.desk.gate.clear()
+    await world.say(f"112/units/{unit}/status", {"status_id": "s1", "status": "out_of_service", "at": AT})
+    await until(lambda: world.desk.ahead.units[unit].status is UnitStatus.OUT_OF_SERVICE)
+    await asyncio.sleep(SETTLE_S)
+    assert receipts.heard == []
+    world.desk.gate.set()
+    await until(lambda: receipts.heard == [(f"112/units/{unit}/receipts", {"status_id": "s1"})])
+    assert moves(world) == [UnitStatus.OUT_OF_SERVICE]
+
+
+async def test_a_repeated_status_is_one_event_and_has_its_receipt_again(world: FieldWorld, unit: UnitId) -> None:
+    receipts = await world.ear("112/units/+/receipts")
+    gone = {"status_id": "s1", "status": "out_of_service", "at": AT}
+    back = {"status_id": "s2", "status": "available", "at": AT}
+    for said in (gone, back, gone):
+        await world.say(f"112/units/{unit}/status", said)
+    await until(lambda: [got["status_id"] for _, got in receipts.heard] == ["s1", "s2", "s1"])
+    assert moves(world) == [UnitStatus.OUT_OF_SERVICE, UnitStatus.AVAILABLE]
+    assert world.desk.ahead.units[unit].status is UnitStatus.AVAILABLE
+
+
+async def test_a_refused_status_is_receipted_with_the_rule(world: FieldWorld, unit: UnitId) -> None:
+    crews = await world.crews(unit)
+    receipt = await crews.status(unit, "en_route")
+    assert receipt.refused == "no_assignment"
+    assert moves(world) == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[" * 5000,
+        b'{"status": 7}',
+        b'{"status_id": "x", "status": "dancing"}',
+        b"{}" * 9000,
+    ],
+)
+async def test_malformed_messages_are_counted_and_the_next_is_understood(
+    world: FieldWorld, unit: UnitId, payload: bytes
+) -> None:
+    for kind in ("status", "ack", "link", "position"):
+        await world.say(f"112/units/{unit}/{kind}", payload)
+    field = world.field
+    await until(lambda: field.counts.malformed + field.fixes.counts.malformed >= 4)
+    crews = await world.crews(unit)
+    assert (await crews.status(unit, "out_of_service")).refused is None
+
+
+async def test_an_unreadable_status_that_names_itself_is_not_repeated_for_ever(world: FieldWorld, unit: UnitId) -> None:
+    receipts = await world.ear("112/units/+/receipts")
+    await world.say(f"112/units/{unit}/status", {"status_id": "s9", "status": "dancing", "at": AT})
+    await until(lambda: receipts.on(f"112/units/{unit}/receipts") == [{"status_id": "s9", "refused": "malformed"}])
+
+
+async def test_an_unknown_unit_is_counted_and_has_no_receipt(world: FieldWorld) -> None:
+    receipts = await world.ear("112/units/+/receipts")
+    await world.say("112/units/XX-1/status", {"status_id": "s1", "status": "available", "at": AT})
+    await until(lambda: world.field.counts.unknown_unit == 1)
+    await asyncio.sleep(SETTLE_S)
+    assert receipts.heard == []
+
+
+async def test_the_statuses_of_one_unit_are_committed_in_their_order(world: FieldWorld) -> None:
+    units = [await world.desk.add_unit(f"TK-A{number}") for number in range(1, 6)]
+    crews = await world.crews(*units)
+    turns = ["out_of_service", "available"] * 4
+    world.desk.gate.clear()
+    reports = [asyncio.create_task(crews.status(unit, turn)) for turn in turns for unit in units]
+    await until(lambda: crews.counts.statuses == len(units))
+    world.desk.gate.set()
+    receipts = await asyncio.gather(*reports)
+    assert all(receipt.refused is None for receipt in receipts)
+    for unit in units:
+        said = [event.status for event in world.desk.happened(UnitMoved) if event.unit_id == unit]
+        assert said == turns
+
+
+async def test_with_the_store_away_a_status_is_repeated_until_it_is_kept(
+    world: FieldWorld, unit: UnitId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(radio_module, "REPEAT_S", 0.1)
+    crews = await world.crews(unit)
+    world.desk.away = True
+    report = asyncio.create_task(crews.status(unit, "out_of_service"))
+    await until(lambda: world.field.counts.away >= 2)
+    assert not report.done()
+    world.desk.away = False
+    assert (await report).refused is None
+    assert moves(world) == [UnitStatus.OUT_OF_SERVICE]
+
+
+async def test_a_device_whose_wire_is_cut_is_out_of_contact_and_comes_back(world: FieldWorld, unit: UnitId) -> None:
+    url = await world.unit_url(unit)
+    async with Wire(int(url.rpartition(":")[2])) as wire:
+        plan = RadioPlan(url=wire.url(url), name="device", units=(unit,), alone=True, will_delay_s=1)
+        await world.radio(plan)
+        wire.cut()
+        await until(lambda: not world.desk.committed[world.desk.ahead.region].units[unit].linked)
+        assert world.desk.ahead.units[unit].status is UnitStatus.AVAILABLE, "lost contact is not off duty"
+        wire.mend()
+        await until(lambda: [event.linked for event in world.desk.happened(UnitLinked)] == [False, True])
+
+
+async def test_a_short_break_is_not_lost_contact(world: FieldWorld, unit: UnitId) -> None:
+    url = await world.unit_url(unit)
+    async with Wire(int(url.rpartition(":")[2])) as wire:
+        plan = RadioPlan(url=wire.url(url), name="device", units=(unit,), alone=True, will_delay_s=2)
+        device = await world.radio(plan)
+        wire.cut()
+        await until(lambda: not device.line.up)
+        wire.mend()
+        await until(lambda: device.line.ups == 2)
+        await asyncio.sleep(2.5)
+    assert world.desk.happened(UnitLinked) == []
+
+
+async def test_a_phone_that_has_gone_is_lost_after_a_grace_and_found_by_its_next_fix(
+    world: FieldWorld, unit: UnitId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixes, "LOST_AFTER_S", 0.2)
+    await world.say(f"owntracks/{unit}/phone", {"_type": "lwt", "tst": 1795424400})
+    await until(lambda: [event.linked for event in world.desk.happened(UnitLinked)] == [False])
+    fix = {"_type": "location", "lat": POINT[0], "lon": POINT[1], "tst": 1795424400}
+    await world.say(f"owntracks/{unit}/phone", fix)
+    await until(lambda: [event.linked for event in world.desk.happened(UnitLinked)] == [False, True])
+
+
+async def test_positions_come_by_both_topics_and_the_topic_says_whose_they_are(world: FieldWorld, unit: UnitId) -> None:
+    other = await world.desk.add_unit("TK-A23")
+    fix = {
+        "_type": "location",
+        "lat": 41.3,
+        "lon": 69.2,
+        "tst": 1795424400,
+        "vel": 36,
+        "cog": 90,
+        "tid": "XX",
+    }
+    await world.say(f"112/units/{unit}/position", fix)
+    await world.say(f"owntracks/{other}/phone", fix | {"lat": "41.4"})
+    await until(lambda: len(world.positions) == 2)
+    first, second = world.positions.get(unit), world.positions.get(other)
+    assert first is not None
+    assert (first.lat, first.lon, first.speed_mps, first.heading_deg) == (41.3, 69.2, 10.0, 90.0)
+    assert second is not None
+    assert second.lat == 41.4
+
+
+async def test_an_acknowledgement_moves_its_order(world: FieldWorld, unit: UnitId) -> None:
+    crews = await world.crews(unit)
+    (order,) = await world.desk.assign(unit)
+    await until(lambda: [event.stage for event in world.desk.happened(OrderStaged)] == [Stage.DELIVERED])
+    await crews.ack(unit, order.order_id, "accepted")
+    await until(lambda: [event.stage for event in world.desk.happened(OrderStaged)][-1] is Stage.ACCEPTED)
+    assert world.field.outbox.to_delivered.quantile_ms(0.5) is not None
+
+
+async def test_a_unit_cannot_speak_for_another_nor_read_its_orders(world: FieldWorld, unit: UnitId) -> None:
+    if not find_broker().enforces_rights:
+        pytest.skip("this broker does not enforce topic rights")
+    other = await world.desk.add_unit("TK-A23")
+    service = await world.ear("112/units/+/status", "112/units/+/orders")
+    async with plain_client(await world.unit_url(unit)) as client:
+        await client.subscribe([("112/units/+/orders", 1), (f"112/units/{other}/orders", 1)])
+        for forged in (f"112/units/{other}/status", f"112/units/{other}/orders"):
+            await client.publish(forged, b'{"status_id": "forged"}', qos=1)
+        orders = await world.desk.assign(unit), await world.desk.assign(other)
+        await until(lambda: len(service.heard) == len(orders))
+        await asyncio.sleep(SETTLE_S)
+        heard = [message.topic.value async for message in _so_far(client)]
+    assert heard == [f"112/units/{unit}/orders"]
+    assert "forged" not in str(service.heard)
+
+
+async def _so_far(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Message]:
+    for _ in range(len(client.messages)):
+        yield await anext(client.messages)
