@@ -1,0 +1,185 @@
+"""What is committed, to whoever follows it: the interface, and the twin for one process.
+
+Events reach a follower in order, each once, without a gap: what the bus lost is read from the journal.
+Nobody who follows can make a publisher wait. A follower that is too far behind is told so (`FellBehind`)
+and begins again from a fresh snapshot. Positions are only the latest, and may be skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from dispatch.core.terms import RegionId, UnitId
+from dispatch.errors import ServiceAway
+from dispatch.positions import Position
+from dispatch.records import Recorded
+
+FOLLOWER_LIMIT = 2_000
+"""Events that wait for one follower; with more it is told to begin again."""
+CATCH_UP_LIMIT = 5_000
+"""Events read from the journal for one follower; when it lacks more, a snapshot is quicker."""
+PAGE = 500
+RETRY_S = 0.2
+
+
+class FellBehind(Exception):
+    """The follower is further behind than events are worth: take a snapshot, and follow from its number."""
+
+    def __init__(self, region: RegionId, seq: int) -> None:
+        super().__init__(f"{region} was followed to {seq} and has gone on too far since")
+        self.region = region
+        self.seq = seq
+
+
+class Journal(Protocol):
+    """What the fan-out needs of the store: committed events, in order, after a number."""
+
+    async def events(self, region: str, after: int, limit: int) -> Sequence[Recorded]: ...
+
+
+class Fanout(Protocol):
+    """One for all parts of a process. Close what `subscribe` and `positions` return with `aclose`."""
+
+    def publish(self, region: RegionId, recorded: Sequence[Recorded]) -> None:
+        """Pass committed events on, in order. Never waits; publishing them again changes nothing."""
+
+    def subscribe(self, region: RegionId, after_seq: int) -> AsyncGenerator[Recorded, None]:
+        """Every event of the region after `after_seq`, as it is committed. Raises FellBehind."""
+
+    def publish_positions(self, region: RegionId, positions: Sequence[Position]) -> None:
+        """Pass positions on. Never waits."""
+
+    def positions(self, region: RegionId) -> AsyncGenerator[Sequence[Position], None]:
+        """The units that moved since the last time one looked, each with its latest position."""
+
+    def health(self) -> str:
+        """`ok`, `away`, or `none` when there is no bus to be away."""
+
+    async def run(self) -> None:
+        """Carry what is published; ends only by cancellation."""
+
+
+class Following:
+    """One follower's place in a region's events: fills gaps from the journal and leaves out repetitions."""
+
+    def __init__(self, journal: Journal, region: RegionId, seq: int) -> None:
+        self.seq = seq
+        self._journal = journal
+        self._region = region
+
+    async def missing(self, before: int | None = None) -> AsyncGenerator[Recorded, None]:
+        """The events after our place as the journal has them, up to but without `before`."""
+        start = self.seq
+        while before is None or self.seq + 1 < before:
+            page = await self._page()
+            for event in page:
+                if before is not None and event.seq >= before:
+                    return
+                if event.seq - start > CATCH_UP_LIMIT:
+                    raise FellBehind(self._region, self.seq)
+                self.seq = event.seq
+                yield event
+            if before is None and len(page) < PAGE:
+                return
+
+    async def in_order(self, event: Recorded) -> AsyncGenerator[Recorded, None]:
+        """The event, after those before it that have not come; nothing when it has come already."""
+        if event.seq <= self.seq:
+            return
+        if event.seq - self.seq > CATCH_UP_LIMIT:
+            raise FellBehind(self._region, self.seq)
+        if event.seq > self.seq + 1:
+            async for earlier in self.missing(event.seq):
+                yield earlier
+        self.seq = event.seq
+        yield event
+
+    async def _page(self) -> Sequence[Recorded]:
+        """The gap cannot be left: with the journal away, ask again until it is back."""
+        while True:
+            try:
+                return await self._journal.events(self._region, self.seq, PAGE)
+            except ServiceAway:
+                await asyncio.sleep(RETRY_S)
+
+
+class _Follower:
+    """What waits for one follower; `lost` says that it was more than we keep."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Recorded] = deque()
+        self.moved: dict[UnitId, Position] = {}
+        self.wake = asyncio.Event()
+        self.lost = False
+
+    def give(self, recorded: Sequence[Recorded]) -> None:
+        if len(self.waiting) + len(recorded) > FOLLOWER_LIMIT:
+            self.lost = True
+            self.waiting.clear()
+        if not self.lost:
+            self.waiting.extend(recorded)
+        self.wake.set()
+
+    def give_positions(self, positions: Sequence[Position]) -> None:
+        self.moved.update((position.unit_id, position) for position in positions)
+        self.wake.set()
+
+    async def woken(self) -> None:
+        await self.wake.wait()
+        self.wake.clear()
+
+
+class LocalFanout:
+    """The bus of one process: a queue for each follower."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._followers: dict[RegionId, dict[_Follower, None]] = {}
+        self._watchers: dict[RegionId, dict[_Follower, None]] = {}
+
+    def publish(self, region: RegionId, recorded: Sequence[Recorded]) -> None:
+        for follower in self._followers.get(region, ()):
+            follower.give(recorded)
+
+    async def subscribe(self, region: RegionId, after_seq: int) -> AsyncGenerator[Recorded, None]:
+        follower, following = _Follower(), Following(self._journal, region, after_seq)
+        followers = self._followers.setdefault(region, {})
+        followers[follower] = None
+        try:
+            async for event in following.missing():
+                yield event
+            while True:
+                await follower.woken()
+                while follower.waiting:
+                    async for event in following.in_order(follower.waiting.popleft()):
+                        yield event
+                if follower.lost:
+                    raise FellBehind(region, following.seq)
+        finally:
+            del followers[follower]
+
+    def publish_positions(self, region: RegionId, positions: Sequence[Position]) -> None:
+        for watcher in self._watchers.get(region, ()):
+            watcher.give_positions(positions)
+
+    async def positions(self, region: RegionId) -> AsyncGenerator[Sequence[Position], None]:
+        watcher = _Follower()
+        watchers = self._watchers.setdefault(region, {})
+        watchers[watcher] = None
+        try:
+            while True:
+                await watcher.woken()
+                moved, watcher.moved = watcher.moved, {}
+                yield tuple(moved.values())
+        finally:
+            del watchers[watcher]
+
+    def health(self) -> str:
+        return "none"
+
+    async def run(self) -> None:
+        """Publishing carries everything by itself; this only waits to be cancelled."""
+        await asyncio.Event().wait()
