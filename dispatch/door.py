@@ -80,12 +80,12 @@ async def open_door(
     limits = limits or Limits()
     runner = web.AppRunner(app, shutdown_timeout=3.0)
     await runner.setup()
-    http = HttpSide(runner, limits, metrics)
     sockets = SocketSide(websocket_handler, limits, metrics)
+    http = HttpSide(runner, sockets, limits, metrics)
     host, port = address
     try:
         server = await asyncio.get_running_loop().create_server(
-            lambda: Entrance(http, sockets), host, port, backlog=BACKLOG, reuse_address=True
+            lambda: Entrance(http), host, port, backlog=BACKLOG, reuse_address=True
         )
     except OSError:
         await runner.cleanup()
@@ -96,17 +96,14 @@ async def open_door(
 class HttpSide:
     """The HTTP connections of one door."""
 
-    def __init__(self, runner: web.AppRunner, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, runner: web.AppRunner, sockets: SocketSide, limits: Limits, metrics: Metrics) -> None:
         assert runner.server is not None, "the application is not set up"
+        self.sockets = sockets
         self.runner = runner
         self.limits = limits
         self.metrics = metrics
         self.server = runner.server
         self.open = 0
-
-    @property
-    def full(self) -> bool:
-        return self.open >= self.limits.http
 
     def connection(self) -> HttpConnection:
         return HttpConnection(
@@ -116,6 +113,13 @@ class HttpSide:
             access_log=None,
             auto_decompress=False,
         )
+
+    def enter(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Begin with a connection anew, at its entrance."""
+        entrance = Entrance(self)
+        transport.set_protocol(entrance)
+        entrance.connection_made(transport)
+        entrance.data_received(data)
 
     def changed(self, by: int) -> None:
         self.open += by
@@ -136,6 +140,17 @@ class HttpConnection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._side.changed(-1)
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """A kept connection may be used again for a WebSocket: then it goes back to the entrance."""
+        waiter = self._waiter
+        if data.startswith(UPGRADE[: len(data)]) and waiter is not None and not waiter.done():
+            transport, self.transport = self.transport, None
+            assert transport is not None, "data without a connection"
+            self.connection_lost(None)
+            self._side.enter(transport, data)
+        else:
+            super().data_received(data)
 
     def handle_error(
         self,
@@ -222,9 +237,9 @@ def _give_up(made: Socket) -> None:
 class Entrance(asyncio.Protocol):
     """A connection before its first request: it keeps the bytes until it knows whose they are."""
 
-    def __init__(self, http: HttpSide, sockets: SocketSide) -> None:
+    def __init__(self, http: HttpSide) -> None:
         self._http = http
-        self._sockets = sockets
+        self._sockets = http.sockets
         self._head = bytearray()
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None

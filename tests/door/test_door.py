@@ -110,9 +110,7 @@ async def talk(world: World, sent: bytes) -> bytes:
         writer.close()
 
 
-async def test_requests_and_websockets_come_in_at_one_port(
-    world: World, client: aiohttp.ClientSession
-) -> None:
+async def test_requests_and_websockets_come_in_at_one_port(world: World, client: aiohttp.ClientSession) -> None:
     async with client.post(f"http://{world.url}/say", json={"text": "salom"}) as got:
         assert await got.json() == {"said": "salom"}
     async with connect(f"ws://{world.url}/ws/echo", compression=None) as console:
@@ -169,9 +167,7 @@ async def test_a_bad_body_is_refused_and_the_door_stays_open(
         assert got.status == 200
 
 
-async def test_a_fault_says_nothing_of_its_cause_and_is_counted(
-    world: World, client: aiohttp.ClientSession
-) -> None:
+async def test_a_fault_says_nothing_of_its_cause_and_is_counted(world: World, client: aiohttp.ClientSession) -> None:
     async with client.get(f"http://{world.url}/fail") as got:
         assert "planted" not in await got.text()
     assert b'dispatch112_faults_total{where="http"} 1.0' in world.metrics.exposition()
@@ -227,9 +223,7 @@ async def test_silent_connections_meet_their_bound_and_leave_it_again(
         writer.close()
 
 
-async def test_consoles_at_their_bound_keep_no_request_out(
-    world: World, client: aiohttp.ClientSession
-) -> None:
+async def test_consoles_at_their_bound_keep_no_request_out(world: World, client: aiohttp.ClientSession) -> None:
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(LIMITS.consoles):
             await stack.enter_async_context(connect(f"ws://{world.url}/ws/echo"))
@@ -238,6 +232,19 @@ async def test_consoles_at_their_bound_keep_no_request_out(
         assert caught.value.response.status_code == 503
         async with client.post(f"http://{world.url}/say", json={"text": "a"}) as got:
             assert got.status == 200
+
+
+async def test_a_kept_connection_may_become_a_websocket(world: World, client: aiohttp.ClientSession) -> None:
+    for _ in range(2):
+        async with client.post(f"http://{world.url}/say", json={"text": "a"}) as got:
+            assert got.status == 200
+            await got.read()
+        async with client.ws_connect(f"http://{world.url}/ws/echo") as console:
+            await console.send_str("salom")
+            assert (await console.receive()).data == "salom"
+    async with asyncio.timeout(2):
+        while b"dispatch112_connections 0.0" not in world.metrics.exposition():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_refused_handshake_says_why(world: World) -> None:

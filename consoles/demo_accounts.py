@@ -1,0 +1,103 @@
+"""The demo's log-ins: one of each role, a device and a unit, made at the first start and kept in one file.
+
+The file is the only place where these secrets stand; the store holds their digests. Not for real work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from consoles.access import digest, hashed
+from dispatch.actors import Role
+from dispatch.core.terms import Body
+from dispatch.records import Device, Operator
+from dispatch.store import Store
+
+FILE = "credentials.json"
+PEOPLE = (Role.CALL_TAKER, Role.DISPATCHER, Role.SUPERVISOR, Role.PLANNER, Role.ADMIN, Role.BODY)
+BODY = Body.MIA
+DEVICE = "device:demo"
+UNIT = "TK-A1"
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Without those that look alike: the passwords are read off a terminal."""
+
+Credentials = dict[str, dict[str, Any]]
+
+
+async def seed_demo_credentials(store: Store, data_dir: Path, unit_id: str = UNIT) -> Credentials:
+    """The credentials of this data directory, made when there are none, and known to the store afterwards.
+
+    `{"dispatcher": {"username", "password", "token"}, …, "body": {…, "body"}, "device": {"actor", "token"},
+    "unit": {"unit_id", "username", "password", "token"}}`; each sees every region. The unit's user name and
+    password are for the broker.
+    """
+    path = data_dir / FILE
+    kept = await asyncio.to_thread(_read, path)
+    if kept is None:
+        kept = _made(unit_id)
+        await asyncio.to_thread(_write, path, kept)
+    for role in PEOPLE:
+        await _ensure_person(store, role, kept[str(role)])
+    await _ensure_device(store, DEVICE, Role.DEVICE, kept["device"]["token"])
+    await _ensure_device(store, f"unit:{kept['unit']['unit_id']}", Role.UNIT, kept["unit"]["token"])
+    return kept
+
+
+def _made(unit_id: str) -> Credentials:
+    made: Credentials = {
+        str(role): {"username": str(role), "password": _password(), "token": secrets.token_urlsafe(32)}
+        for role in PEOPLE
+    }
+    made["body"]["body"] = str(BODY)
+    made["device"] = {"actor": DEVICE, "token": secrets.token_urlsafe(32)}
+    made["unit"] = {
+        "unit_id": unit_id,
+        "username": unit_id,
+        "password": secrets.token_urlsafe(24),
+        "token": secrets.token_urlsafe(32),
+    }
+    return made
+
+
+def _password() -> str:
+    return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(3))
+
+
+async def _ensure_person(store: Store, role: Role, kept: dict[str, Any]) -> None:
+    """The token is written after the person: where it is known, so is the person, with this password."""
+    if await store.get_device(digest(kept["token"])) is not None:
+        return
+    body = str(BODY) if role is Role.BODY else None
+    password = await hashed(kept["password"])
+    await store.put_operator(Operator(username=kept["username"], role=str(role), password=password, body=body))
+    await _ensure_device(store, f"user:{kept['username']}", role, kept["token"])
+
+
+async def _ensure_device(store: Store, actor: str, role: Role, secret: str) -> None:
+    body = str(BODY) if role is Role.BODY else None
+    await store.put_device(Device(token=digest(secret), actor=actor, role=str(role), body=body))
+
+
+def _read(path: Path) -> Credentials | None:
+    try:
+        kept: Credentials = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return kept
+
+
+def _write(path: Path, credentials: Credentials) -> None:
+    """For the owner alone, and whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(credentials, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
