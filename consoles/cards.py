@@ -1,0 +1,194 @@
+"""Cards: everything of one call or one incident on one page, with what is personal for those who may see
+it.
+
+Each look at personal data is noted in the audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from consoles.board import call_row, incident_row
+from consoles.desk import Desk, NoteDocument
+from dispatch.actors import Actor, Role
+from dispatch.core.terms import Assignment, Body, Call, CallId, Incident, LocationFix, Stage, UnitId
+from dispatch.evidence import whereabouts
+from dispatch.ids import made_at
+from routing.geometry import to_lonlat
+
+Row = dict[str, Any]
+
+CALLS_SHOWN = 100
+"""Calls on an incident's card; the list `GET /calls?incident_id=` pages through all."""
+
+READERS = frozenset({Role.CALL_TAKER, Role.DISPATCHER, Role.SUPERVISOR, Role.ADMIN})
+"""Who may read what callers and colleagues said. A body's people read their own body's notes only."""
+
+_TIMES = (
+    ("assigned_at", "assigned"),
+    ("delivered_at", "order_delivered"),
+    ("seen_at", "order_seen"),
+    ("accepted_at", "order_accepted"),
+    ("en_route_at", "en_route"),
+    ("on_scene_at", "on_scene"),
+    ("transporting_at", "transporting"),
+    ("at_facility_at", "at_facility"),
+    ("cleared_at", "cleared"),
+)
+
+
+async def call_card(desk: Desk, actor: Actor, call: Call, shared_number: bool) -> Row:
+    """A call: its row, evidence, and for those who may the caller and the words. `shared_number` flags it."""
+    row: Row = {"region": call.region} | call_row(call)
+    if shared_number:
+        row["flags"] = [*row["flags"], "shared_number"]
+    return row | {
+        "location": whereabouts(call.location),
+        "evidence": [_fix(fix) for fix in call.evidence],
+        "answered_at": call.answered_at,
+        "closed_at": call.closed_at,
+        "disposition": call.disposition,
+        "moving_to": call.moving_to,
+        "caller": await _caller(desk, actor, call),
+    }
+
+
+async def incident_card(desk: Desk, actor: Actor, incident: Incident) -> Row:
+    """An incident: its row, calls, assignments with their times, notes, evidence, what happened when."""
+    state = desk.replicas.states[incident.region]
+    calls = await _calls(desk, incident)
+    notes = await _notes(desk, actor, incident)
+    shown = [] if actor.role is Role.BODY else [call_row(call) for call in calls]
+    evidence = [] if actor.role is Role.BODY else [_fix(fix) for call in calls for fix in call.evidence]
+    return (
+        {"region": incident.region}
+        | incident_row(state, incident, actor.view)
+        | {
+            "location": whereabouts(incident.location),
+            "calls": shown,
+            "call_count": incident.call_count,
+            "assignments": [_assignment(desk, incident, a) for a in incident.assignments],
+            "notes": notes,
+            "hazards": [],
+            "evidence": evidence,
+            "timeline": timeline(incident, [] if actor.role is Role.BODY else calls, notes),
+            "merged_into": incident.merged_into,
+            "disposition": incident.disposition,
+            "closed_at": incident.closed_at,
+        }
+    )
+
+
+def position_of(desk: Desk, unit_id: UnitId) -> Row | None:
+    """Where a unit is and how old that is, in wall seconds; None when it never said."""
+    position = desk.engine.positions.get(unit_id)
+    if position is None:
+        return None
+    return {
+        "point": {"type": "Point", "coordinates": to_lonlat((position.lat, position.lon))},
+        "at": position.at,
+        "age_s": round(position.age_s(desk.engine.clock.wall()), 1),
+        "heading_deg": position.heading_deg,
+        "speed_mps": position.speed_mps,
+        "accuracy_m": position.accuracy_m,
+    }
+
+
+def timeline(incident: Incident, calls: Iterable[Call], notes: Iterable[Row]) -> list[Row]:
+    """What happened with an incident, in order; a call that came long before it was joined stands first."""
+    rows: list[Row] = [{"at": incident.opened_at, "kind": "opened", "actor": None}]
+    rows += [{"at": c.at, "kind": "call", "actor": c.device, "call_id": c.call_id} for c in calls]
+    for assignment in incident.assignments:
+        rows += _steps(assignment)
+    rows += [{"at": n["at"], "kind": "note", "actor": n["actor"], "note_id": n["note_id"]} for n in notes]
+    if incident.closed_at is not None:
+        rows.append({"at": incident.closed_at, "kind": "closed", "actor": None})
+    return sorted(rows, key=lambda row: row["at"])
+
+
+def _steps(assignment: Assignment) -> Iterator[Row]:
+    for field, kind in _TIMES:
+        at = getattr(assignment, field)
+        if at is not None:
+            row = {"at": at, "kind": kind, "actor": None, "unit_id": assignment.unit_id}
+            yield row | {"call_sign": assignment.call_sign, "assignment_id": assignment.assignment_id}
+
+
+def _assignment(desk: Desk, incident: Incident, found: Assignment) -> Row:
+    order = desk.replicas.states[incident.region].orders.get(found.order_id)
+    times = {field: getattr(found, field) for field, _ in _TIMES}
+    return {
+        "assignment_id": found.assignment_id,
+        "unit_id": found.unit_id,
+        "call_sign": found.call_sign,
+        "body": found.body,
+        "capability": found.capability,
+        "status": found.status,
+        "stage": order.stage if order is not None else Stage.ACCEPTED,
+        "eta_s": found.eta_s,
+        "cleared_reason": found.cleared_reason,
+    } | times
+
+
+def _fix(fix: LocationFix) -> Row:
+    point = None
+    if fix.lat is not None and fix.lon is not None:
+        point = {"type": "Point", "coordinates": to_lonlat((fix.lat, fix.lon))}
+    return {
+        "source": fix.source,
+        "point": point,
+        "accuracy_m": fix.accuracy_m,
+        "at": fix.at,
+        "confirmed": fix.confirmed,
+    }
+
+
+async def _caller(desk: Desk, actor: Actor, call: Call) -> Row | None:
+    """The personal document of a call for those who may read it; a device knows what it sent anyway."""
+    if call.commitment is None or actor.role not in READERS | {Role.DEVICE}:
+        return None
+    found = (await desk.store.personal([call.call_id])).get(call.call_id)
+    if found is None:
+        return {"erased": True}
+    desk.audit.note(actor, "read", f"call:{call.call_id}")
+    document: Row = msgspec.json.decode(found.document)
+    return document
+
+
+async def _calls(desk: Desk, incident: Incident) -> list[Call]:
+    """The calls of an incident, oldest first: from memory while it is open, else from the read models."""
+    state = desk.replicas.states[incident.region]
+    if incident.incident_id in state.incidents:
+        ids: Iterable[CallId] = list(state.calls_of.get(incident.incident_id, ()))[:CALLS_SHOWN]
+        return [state.calls[call_id] for call_id in ids]
+    filters = {"incident_id": str(incident.incident_id), "region": str(incident.region)}
+    rows, _ = await desk.store.rows("calls", filters, None, CALLS_SHOWN)
+    return [msgspec.json.decode(row["doc"], type=Call) for row in reversed(rows)]
+
+
+async def _notes(desk: Desk, actor: Actor, incident: Incident) -> list[Row]:
+    """The notes that this actor may read, oldest first."""
+    if not incident.notes or not (actor.role in READERS or actor.role is Role.BODY):
+        return []
+    found = await desk.store.personal(incident.notes)
+    documents = {id: msgspec.json.decode(kept.document, type=NoteDocument) for id, kept in found.items()}
+    shown = [id for id in incident.notes if id in documents and _may_read(actor, documents[id].body)]
+    for id in shown:
+        desk.audit.note(actor, "read", f"personal:{id}")
+    return [
+        {"note_id": id, "at": _note_at(id), "actor": documents[id].actor, "text": documents[id].text}
+        for id in shown
+    ]
+
+
+def _may_read(actor: Actor, body: Body | None) -> bool:
+    """Police do not read medical notes: a body's people read what their own body wrote."""
+    return actor.role is not Role.BODY or body == actor.body
+
+
+def _note_at(note_id: str) -> datetime:
+    return made_at(note_id) or datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,0 +1,90 @@
+"""What a crew, or a dispatcher for it, says of a unit by HTTP: its status, and whether it is on shift.
+
+Crews speak MQTT as a rule (dispatch/field.py); these addresses serve the field page, programs and
+dispatchers who take a report over the radio.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from consoles.board import unit_row
+from consoles.calling import Identifier
+from consoles.desk import Act, Asked, Desk
+from dispatch.core.commands import Command, ReportStatus, ShiftUnit
+from dispatch.core.state import RegionState
+from dispatch.core.terms import AssignmentId, UnitId, UnitStatus
+from dispatch.replies import Answering, answering
+from dispatch.routes import Route
+
+OF = "/api/v1/units/{unit_id}"
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A status; the same `status_id` again changes nothing. `assignment_id` guards against a late report."""
+
+    status: UnitStatus
+    status_id: Identifier | None = None
+    assignment_id: Identifier | None = None
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    on_shift: bool
+
+
+class UnitReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The unit as it is after the report."""
+
+    seq: int
+    region: str
+    unit: dict[str, Any]
+
+
+def _report(asked: Asked) -> Command:
+    said: Report = asked.body
+    return ReportStatus(
+        actor=asked.actor.actor_id,
+        unit_id=UnitId(asked.id),
+        status=said.status,
+        status_id=said.status_id,
+        assignment_id=AssignmentId(said.assignment_id) if said.assignment_id else None,
+    )
+
+
+def _shift(asked: Asked) -> Command:
+    return ShiftUnit(actor=asked.actor.actor_id, unit_id=UnitId(asked.id), on_shift=asked.body.on_shift)
+
+
+ACTS = (
+    Act(
+        name="status",
+        summary="A unit's status, reported by its crew or for it",
+        action="unit.report",
+        body=Report,
+        make=_report,
+        errors=("unknown_unit", "illegal_status"),
+    ),
+    Act(
+        name="shift",
+        summary="On shift or off",
+        action="unit.shift",
+        body=Shift,
+        make=_shift,
+        errors=("unknown_unit", "illegal_status"),
+    ),
+)
+
+
+def routes(desk: Desk) -> list[Route]:
+    """The addresses of what is reported of units."""
+    return desk.routes(OF, ACTS, desk.unit, _answer)
+
+
+def _answer(asked: Asked) -> Answering:
+    def made(state: RegionState) -> UnitReceipt:
+        unit = state.units[UnitId(asked.id)]
+        return UnitReceipt(seq=state.seq, region=state.region, unit=unit_row(unit))
+
+    return answering(200, made)
