@@ -1,0 +1,91 @@
+-- name: append
+-- One batch, one statement, one transaction; the function stands in schema.sql.
+SELECT refused_region, reason
+FROM append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+
+-- name: bury
+-- Ends what is left of a writer that lost its line, and waits for it (5 s): after this nothing of it can commit.
+-- The name is one store's own, so another process is never hit. FALSE: it still lives.
+SELECT coalesce(bool_and(pg_terminate_backend(pid, 5000)), true)
+FROM pg_stat_activity
+WHERE application_name = $1 AND pid <> pg_backend_pid();
+
+-- name: be_durable
+-- An acknowledged event is on disk; a server set to less than that is overruled, one set to more is left alone.
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') IN ('off', 'local');
+
+-- name: head
+SELECT seq, hash FROM heads WHERE region = $1;
+
+-- name: heads
+SELECT region, seq, hash FROM heads ORDER BY region;
+
+-- name: latest
+-- The newest event of each region is one look-up by key.
+SELECT max(e.at) FROM heads h JOIN events e ON e.region = h.region AND e.seq = h.seq;
+
+-- name: load
+-- One statement, so that snapshot and head are of one moment.
+SELECT h.seq AS head_seq, h.hash AS head_hash, s.seq AS snapshot_seq, s.hash AS snapshot_hash, s.state
+FROM heads h
+LEFT JOIN LATERAL (
+    SELECT seq, hash, state FROM snapshots WHERE region = h.region ORDER BY seq DESC LIMIT 1
+) AS s ON true
+WHERE h.region = $1;
+
+-- name: events
+SELECT region, seq, at, kind, payload, actor, epoch, hash
+FROM events
+WHERE region = $1 AND seq > $2
+ORDER BY seq
+LIMIT $3;
+
+-- name: snapshot
+-- Takes the hash from the journal itself: a state of something not committed finds no row and is not kept.
+INSERT INTO snapshots (region, seq, hash, state)
+SELECT e.region, e.seq, e.hash, $3 FROM events e WHERE e.region = $1 AND e.seq = $2
+ON CONFLICT (region, seq) DO UPDATE SET state = excluded.state
+RETURNING seq;
+
+-- name: drop_snapshots
+-- All but the newest $2 of a region.
+DELETE FROM snapshots
+WHERE region = $1
+  AND seq < (SELECT min(seq) FROM (SELECT seq FROM snapshots WHERE region = $1 ORDER BY seq DESC LIMIT $2) AS newest);
+
+-- name: decisions
+SELECT region, seq, digest, at, incident_id, inputs
+FROM decisions
+WHERE region = $1 AND seq > $2
+ORDER BY seq, digest
+LIMIT $3;
+
+-- name: claim
+-- clock_timestamp and not now(): the statement may have waited for an append to finish.
+-- The same holder may claim again, after a restart under its old name; the epoch grows all the same.
+INSERT INTO leaders AS l (region, epoch, holder, expires_at)
+VALUES ($1, 1, $2, clock_timestamp() + $3::float8 * interval '1 second')
+ON CONFLICT (region) DO UPDATE
+    SET epoch = l.epoch + 1, holder = excluded.holder,
+        expires_at = clock_timestamp() + $3::float8 * interval '1 second'
+    WHERE l.holder = excluded.holder OR l.expires_at <= clock_timestamp()
+RETURNING epoch;
+
+-- name: begin_journal
+-- A region that is led for the first time has a journal of no events.
+INSERT INTO heads (region, seq, hash) VALUES ($1, 0, $2) ON CONFLICT (region) DO NOTHING;
+
+-- name: renew
+-- A lease that has run out is not prolonged, even if nobody took it: whoever slept must load again.
+UPDATE leaders SET expires_at = clock_timestamp() + $3::float8 * interval '1 second'
+WHERE region = ANY ($1) AND holder = $2 AND expires_at > clock_timestamp()
+RETURNING region;
+
+-- name: release
+UPDATE leaders SET expires_at = clock_timestamp() WHERE region = ANY ($1) AND holder = $2;
+
+-- name: recall
+SELECT a.actor, a.key, a.region, a.body_hash, a.status, a.body, a.at
+FROM answers a
+JOIN unnest($1::text[], $2::text[]) AS asked (actor, key) ON a.actor = asked.actor AND a.key = asked.key;

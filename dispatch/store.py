@@ -1,0 +1,260 @@
+"""What keeps everything that must not be lost, as the service sees it: an interface and its faults.
+
+Two things fulfil it and pass one contract suite: store_postgres.py for work, store_memory.py for simulation
+and tests. A store knows regions, sequence numbers, rows and bytes; what they mean it does not know.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+from dispatch.errors import ServiceAway, UserMistake
+from dispatch.records import (
+    Answer,
+    Appended,
+    AssignmentRow,
+    AuditEntry,
+    Batch,
+    CallRow,
+    DecisionInputs,
+    Device,
+    IncidentRow,
+    Loaded,
+    Operator,
+    OrderRow,
+    Personal,
+    Recorded,
+    Rows,
+    Session,
+    TrackPoint,
+    UnitRow,
+    UnreadableContact,
+)
+
+__all__ = [
+    "Answer", "Appended", "AssignmentRow", "AuditEntry", "BadCursor", "Batch", "CallRow", "CommitUnknown",
+    "DecisionInputs", "Device", "IncidentRow", "Loaded", "Operator", "OrderRow", "Personal", "Recorded",
+    "Rows", "Session", "Store", "StoreAway", "TrackPoint", "UnitRow", "UnreadableContact",
+]  # fmt: skip
+
+SNAPSHOTS_KEPT = 3
+PAGE_LIMIT = 1_000
+"""No list gives more rows at once, whatever was asked for."""
+
+ANSWERS_KEPT = timedelta(hours=24)
+DECISIONS_KEPT = timedelta(days=30)
+TRACKS_KEPT = timedelta(days=7)
+CONTACTS_KEPT = timedelta(days=90)
+"""An unreadable contact that a supervisor has settled; one that waits stays."""
+AUDIT_KEPT = timedelta(days=3 * 365)
+TRACK_DAYS_MAX = 16
+"""Partitions of tracks at once: a device with a wrong clock cannot make more."""
+
+
+class StoreAway(ServiceAway):
+    """The database does not answer; nothing of this request was kept."""
+
+
+class CommitUnknown(StoreAway):
+    """The line broke after the batch was sent: committed or not, `head` tells, once it is sure."""
+
+
+class BadCursor(UserMistake):
+    """A list was asked to go on from a place that no list of ours gave."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """How a read model is listed: newest first by (time, key), or by key alone where `time` is None."""
+
+    key: str
+    time: str | None
+    filters: tuple[str, ...]
+
+
+LISTED: Mapping[str, Listed] = {
+    "calls": Listed("call_id", "at", ("region", "status", "incident_id")),
+    "incidents": Listed("incident_id", "opened_at", ("region", "status")),
+    "units": Listed("unit_id", None, ("region", "status", "body")),
+    "assignments": Listed("assignment_id", "assigned_at", ("region", "status", "body", "incident_id", "unit_id")),
+    "orders": Listed("order_id", "at", ("region", "status", "unit_id")),
+}
+"""The read models and the columns by which a list of each may be narrowed."""
+
+Filters = Mapping[str, str | Sequence[str]]
+"""Column -> the value, or the values of which one must fit."""
+
+
+class Store(Protocol):
+    """Every method may raise StoreAway. Times are aware UTC; tokens are SHA-256 digests."""
+
+    async def open(self) -> None:
+        """Connect; the schema must be there."""
+
+    async def close(self) -> None: ...
+
+    async def ping(self) -> None:
+        """Return if the database answers, for the health page."""
+
+    # The journal
+
+    async def append(self, batch: Batch) -> Appended:
+        """Commit a batch in one transaction. A region that cannot be written is left out, and said.
+
+        Events, rows and decisions of a region need an event of that region in the batch, whose epoch fences
+        them. Raises CommitUnknown when the line broke after sending.
+        """
+
+    async def head(self, region: str) -> tuple[int, bytes]:
+        """The last event's number and hash. After CommitUnknown it is final: no late commit follows."""
+
+    async def heads(self) -> dict[str, tuple[int, bytes]]:
+        """Number and hash of the last event of every region that was ever led."""
+
+    async def latest(self) -> datetime | None:
+        """The time of the newest event of all regions: a clock that is multiplied goes on from there."""
+
+    async def load(self, region: str) -> Loaded:
+        """The newest snapshot and the events after it."""
+
+    async def events(self, region: str, after: int, limit: int) -> list[Recorded]:
+        """Events in order, those after number `after`, at most PAGE_LIMIT."""
+
+    async def snapshot(self, region: str, seq: int, state: bytes) -> None:
+        """Keep the state after event `seq`, which must be committed; the newest SNAPSHOTS_KEPT stay."""
+
+    async def decisions(self, region: str, after: int, limit: int) -> list[DecisionInputs]:
+        """Inputs of the decisions after event `after`, in order."""
+
+    # Leadership, on the database's clock
+
+    async def claim(self, region: str, holder: str, lease_s: float) -> int | None:
+        """Lead a region: the new epoch, or None while another holds a live lease."""
+
+    async def renew(self, regions: Sequence[str], holder: str, lease_s: float) -> set[str]:
+        """Prolong the leases; returns the regions that are still ours."""
+
+    async def release(self, regions: Sequence[str], holder: str) -> None:
+        """Give the regions up, so that a standby need not wait for the lease to run out."""
+
+    # Answers and personal data
+
+    async def recall(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Answer]:
+        """The first answers to those (actor, key) that have one, in one round trip."""
+
+    async def personal(self, ids: Sequence[str]) -> dict[str, Personal]:
+        """Documents by id; one that was erased or never was is absent."""
+
+    async def erase(self, id: str, by: str, at: datetime) -> bool:
+        """Erase a document and its salt for ever, and say so in the audit. False: there was none."""
+
+    async def audit(self, entries: Sequence[AuditEntry]) -> None: ...
+
+    async def audited(self, subject: str, limit: int) -> list[AuditEntry]:
+        """Who did what with one subject, newest first."""
+
+    async def keep_contact(self, contact: UnreadableContact) -> None:
+        """Keep what could not be understood; the same id twice is kept once."""
+
+    async def contacts(
+        self, region: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[UnreadableContact], str | None]:
+        """Those that wait for a supervisor, oldest first; `region` None: all, also those of none."""
+
+    async def settle_contact(self, contact_id: str, by: str, at: datetime) -> bool:
+        """A supervisor has seen to it. False when it is unknown or already settled."""
+
+    # Read models
+
+    async def row(self, table: str, id: str) -> dict[str, Any] | None:
+        """One row as column -> value; `doc` is JSON text as bytes, equal in value to what was given."""
+
+    async def rows(
+        self, table: str, filters: Filters, cursor: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page in the order of LISTED, and the cursor of the next page or None. Raises BadCursor."""
+
+    async def tracks(self, points: Sequence[TrackPoint]) -> int:
+        """Keep thinned positions; returns how many: none of a day beyond TRACK_DAYS_MAX."""
+
+    async def track(self, unit_id: str, since: datetime, until: datetime, limit: int) -> list[TrackPoint]:
+        """Where a unit was, oldest first."""
+
+    # Access
+
+    async def put_operator(self, operator: Operator) -> None: ...
+    async def get_operator(self, username: str) -> Operator | None: ...
+    async def list_operators(self) -> list[Operator]: ...
+    async def put_session(self, session: Session) -> None: ...
+    async def get_session(self, token: bytes) -> Session | None: ...
+    async def drop_session(self, token: bytes) -> None: ...
+    async def drop_sessions(self, username: str) -> int:
+        """Log a person out everywhere; returns how many log-ins ended."""
+
+    async def put_device(self, device: Device) -> None: ...
+    async def get_device(self, token: bytes) -> Device | None: ...
+    async def list_devices(self) -> list[Device]: ...
+    async def drop_device(self, token: bytes) -> None: ...
+
+    async def prune(self, now: datetime) -> dict[str, int]:
+        """Drop what is past its age, in bounded steps: table -> rows (tracks: days). Call it hourly."""
+
+
+def unfit_regions(batch: Batch) -> dict[str, str]:
+    """Regions whose part breaks the journal's rules by itself: a gap in it, or rows without an event."""
+    refused = dict.fromkeys(_broken_runs(batch.events), "gap")
+    rows = batch.rows
+    fenced = {event.region for event in batch.events}
+    for part in (rows.calls, rows.incidents, rows.units, rows.assignments, rows.orders, batch.decisions):
+        refused |= {record.region: "unfenced" for record in part if record.region not in fenced}
+    return refused
+
+
+def _broken_runs(events: Sequence[Recorded]) -> set[str]:
+    last: dict[str, tuple[int, int]] = {}
+    found: set[str] = set()
+    for event in events:
+        before = last.get(event.region)
+        if before is not None and before != (event.seq - 1, event.epoch):
+            found.add(event.region)
+        last[event.region] = (event.seq, event.epoch)
+    return found
+
+
+def fit(text: str) -> str:
+    """The text as a database can keep it: U+0000 and lone surrogates replaced by U+FFFD."""
+    if "\0" not in text and text.isascii():
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def page(limit: int) -> int:
+    """How many rows a list gives when so many were asked for."""
+    return max(1, min(limit, PAGE_LIMIT))
+
+
+def filter_values(table: str, filters: Filters) -> list[list[str] | None]:
+    """The values for each filter of LISTED in order; None where a list is not narrowed by it."""
+    known = LISTED[table].filters
+    assert set(filters) <= set(known), f"{table} cannot be narrowed by {sorted(set(filters) - set(known))}"
+    given = [filters.get(column) for column in known]
+    return [None if one is None else [one] if isinstance(one, str) else list(one) for one in given]
+
+
+def cursor_after(key: str, at: datetime | None) -> str:
+    """An opaque text that names the last row of a page."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((key, at))).decode().rstrip("=")
+
+
+def cursor_place(cursor: str) -> tuple[str, datetime | None]:
+    """The (key, time) that a cursor names."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        key, at = msgspec.json.decode(text, type=tuple[str, datetime | None])
+        if "\0" in key or (at is not None and at.tzinfo is None):
+            raise ValueError("no list of ours has such a place")
+    except ValueError as fault:  # binascii's, msgspec's and Unicode's faults are all ValueErrors
+        raise BadCursor("the cursor is not one that a list gave") from fault
+    return key, at

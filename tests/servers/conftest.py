@@ -1,0 +1,47 @@
+"""The store under test: the twin in memory and the real Postgres, each empty, one after the other."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from dispatch.migrate import migrate
+from dispatch.store import Store
+from dispatch.store_memory import MemoryStore
+from dispatch.store_postgres import PostgresStore
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def store_url(request: pytest.FixtureRequest) -> str | None:
+    """None for the twin; a fresh database otherwise."""
+    return request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def store(store_url: str | None) -> AsyncIterator[Store]:
+    """An open store with nothing in it."""
+    if store_url is not None:
+        await migrate(store_url)
+    kept: Store = PostgresStore(store_url) if store_url else MemoryStore()
+    await kept.open()
+    yield kept
+    await kept.close()
+
+
+@pytest.fixture
+async def postgres(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    """The real one alone, for what only a server can do wrong."""
+    await migrate(postgres_url)
+    kept = PostgresStore(postgres_url)
+    await kept.open()
+    yield kept
+    await kept.close()
+
+
+@pytest.fixture
+async def empty_url(postgres_url: str) -> str:
+    """A database in which nobody has done anything."""
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await connection.close()
+    return postgres_url
