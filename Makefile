@@ -32,6 +32,7 @@ check: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.style
 	@$(MAKE) --no-print-directory test
 
 sim: setup

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dispatch import broker_rights
-from dispatch.broker_programs import Program, find_broker
+from dispatch.broker_programs import Program, copied, find_broker
 from dispatch.broker_rights import SERVICE_ACCOUNT
 from dispatch.child import Launch, Server
 from dispatch.errors import ServiceAway, UserMistake
@@ -48,7 +48,7 @@ class Broker:
         assert self._server is None, "started once"
         program = find_broker()
         self.enforces_rights = program.enforces_rights
-        self._settle(program)
+        program = self._settle(program)
         self._port = _port_for(self._asked_port, self._home / "port")
         self._server = Server(self._launch(program), ready=self._is_ready)
         await self._server.start()
@@ -84,16 +84,20 @@ class Broker:
         except TimeoutError:
             raise ServiceAway("the broker did not take the new log-ins") from None
 
-    def _settle(self, program: Program) -> None:
-        footing, data_dir = find_footing(program.path, self._data_dir), self._data_dir
-        if not program.enforces_rights:
-            footing = Footing(owner=os.geteuid(), group=os.getegid())
-        if footing is None:
-            data_dir, footing = moved_home(data_dir)
+    def _settle(self, program: Program) -> Program:
+        """Choose where the files lie and as whom the broker runs; give it back as it can be run there."""
+        data_dir, footing = self._data_dir, self._footing
+        if program.enforces_rights:
+            found = find_footing(program.path, data_dir, program.environment)
+            if found is None:
+                data_dir, found = moved_home(data_dir)
+                program = copied(program, data_dir)
+            footing = found
         self._home, self._footing = data_dir / "broker", footing
         own_directory(self._home, footing)
         self._write_passwords(secrets.token_urlsafe(12))
         self._write("rights", broker_rights.ACCESS_LIST)
+        return program
 
     def _launch(self, program: Program) -> Launch:
         return Launch(

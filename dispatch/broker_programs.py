@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from dispatch.errors import UserMistake
+from dispatch.footing import readable_copy
 
 SEARCH_PATH = os.pathsep.join((os.defpath, "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"))
 UNPACKED = Path(sys.prefix) / "share" / "dispatch112" / "mosquitto"
@@ -36,20 +37,33 @@ def find_broker() -> Program:
         return found
     if importlib.util.find_spec("iotcore"):
         return Program(path=Path(sys.executable), enforces_rights=False)
-    raise UserMistake(
-        "no MQTT broker here: install mosquitto, or pip install iotcore, or set DISPATCH112_MQTT_URL"
-    )
+    raise UserMistake("no MQTT broker here: install mosquitto, or pip install iotcore, or set DISPATCH112_MQTT_URL")
 
 
 def find_mosquitto() -> Program | None:
     on_machine = shutil.which("mosquitto", path=SEARCH_PATH)
     if on_machine:
         return Program(path=Path(on_machine), enforces_rights=True)
-    unpacked = UNPACKED / "usr" / "sbin" / "mosquitto"
-    if not unpacked.exists():
-        return None
-    libraries = os.pathsep.join(str(path) for path in sorted((UNPACKED / "usr" / "lib").glob("*-linux-*")))
-    return Program(path=unpacked, enforces_rights=True, environment={"LD_LIBRARY_PATH": libraries})
+    unpacked = _unpacked(UNPACKED)
+    return unpacked if unpacked.path.exists() else None
+
+
+def _unpacked(place: Path) -> Program:
+    libraries = os.pathsep.join(str(path) for path in sorted((place / "usr" / "lib").glob("*-linux-*")))
+    return Program(
+        path=place / "usr" / "sbin" / "mosquitto",
+        enforces_rights=True,
+        environment={"LD_LIBRARY_PATH": libraries},
+    )
+
+
+def copied(program: Program, place: Path) -> Program:
+    """The same broker where every account can read it; the machine's own is readable already."""
+    if UNPACKED not in program.path.parents:
+        return program
+    copy = place / "mosquitto"
+    readable_copy(UNPACKED, copy)
+    return _unpacked(copy)
 
 
 def fetch_mosquitto() -> bool:

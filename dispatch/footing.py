@@ -12,6 +12,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
@@ -46,17 +47,18 @@ class Footing(msgspec.Struct, frozen=True, kw_only=True):
         return {"user": self.owner, "group": self.group, "extra_groups": []}
 
 
-def find_footing(program: Path, home: Path) -> Footing | None:
+def find_footing(program: Path, home: Path, environment: Mapping[str, str] | None = None) -> Footing | None:
     """How `program` can run with its files in `home`, an existing directory; None: only after moving both."""
     if os.geteuid() != 0:
         return Footing(owner=os.geteuid(), group=os.getegid())
     account = service_account()
     demoted = Footing(owner=account.pw_uid, group=account.pw_gid, demoted=True)
-    if _reaches(demoted, program, home):
+    known = {"PATH": os.defpath, **(environment or {})}
+    if _reaches(demoted, program, home, known):
         return demoted
     inside = ("unshare", "--user", f"--map-user={account.pw_uid}", f"--map-group={account.pw_gid}", "--")
     namespace = Footing(owner=0, group=0, prefix=inside)
-    if shutil.which("unshare", path=os.defpath) and _reaches(namespace, program, home):
+    if shutil.which("unshare", path=os.defpath) and _reaches(namespace, program, home, known):
         return namespace
     return None
 
@@ -69,6 +71,14 @@ def moved_home(home: Path) -> tuple[Path, Footing]:
     for directory in (READABLE_PLACE, place):
         directory.mkdir(mode=0o711, exist_ok=True)
     return place, Footing(owner=account.pw_uid, group=account.pw_gid, demoted=True)
+
+
+def readable_copy(source: Path, target: Path) -> None:
+    """Programs and libraries as every account may read and run them, whatever our umask was."""
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    for path in (target, *target.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)
 
 
 def service_account() -> pwd.struct_passwd:
@@ -96,7 +106,7 @@ def own_directory(directory: Path, footing: Footing) -> None:
         os.chown(path, footing.owner, footing.group, follow_symlinks=False)
 
 
-def _reaches(footing: Footing, program: Path, home: Path) -> bool:
+def _reaches(footing: Footing, program: Path, home: Path, environment: Mapping[str, str]) -> bool:
     """Asked of the kernel, not computed from modes: can this footing enter `home` and run the program?"""
     question = 'cd "$1" || exit 126; "$2" --help >/dev/null 2>&1; test $? -lt 126'
     try:
@@ -105,7 +115,7 @@ def _reaches(footing: Footing, program: Path, home: Path) -> bool:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd="/",
-            env={"PATH": os.defpath},
+            env=dict(environment),
             timeout=TRIAL_LIMIT_S,
             **footing.identity(),
         )

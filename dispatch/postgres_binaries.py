@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from dispatch.errors import UserMistake
+from dispatch.footing import readable_copy
 
 OLDEST_MAJOR = 15
 
@@ -42,7 +43,7 @@ def copied(binaries: Binaries, place: Path) -> Binaries:
         return binaries
     for source in package.parent.glob(f"{package.name}*"):
         if source.name in (package.name, f"{package.name}.libs"):
-            shutil.copytree(source, place / source.name, dirs_exist_ok=True)
+            readable_copy(source, place / source.name)
     copied = place / package.name / "pginstall" / "bin"
     return Binaries(directory=copied, major=binaries.major)
 
