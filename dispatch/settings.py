@@ -5,11 +5,12 @@ A flag beats the environment, the environment beats the default. Absent URLs mea
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -101,16 +102,8 @@ def masked(name: str, value: object) -> str:
         return "embedded" if name != "redis_url" else "in process"
     if name not in SCHEMES:
         return ",".join(value) if isinstance(value, tuple) else str(value)
-    parts = urlsplit(str(value))
-    account, at, host = parts.netloc.rpartition("@")
-    user, colon, _ = account.partition(":")
-    return urlunsplit(parts._replace(netloc=f"{user}{colon and ':***'}{at}{host}", query=_quiet(parts.query)))
-
-
-def _quiet(query: str) -> str:
-    """A query without secrets: libpq allows `?password=` too."""
-    kept = (part if not part.startswith("password=") else "password=***" for part in query.split("&"))
-    return "&".join(kept)
+    quiet = re.sub(r"(//[^:@/]*:).*@", r"\1***@", str(value))  # Greedy: a password may hold any character.
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", quiet)  # libpq takes it in the query too.
 
 
 def _understood(name: str, given: Any, source: str) -> Any:

@@ -1,0 +1,83 @@
+"""The command: quick help, examples that parse, a mistake answered in one line, no traceback."""
+
+import importlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dispatch.cli import COMMANDS, Parser, available, main
+from dispatch.errors import ServiceAway, UserMistake
+
+HEAVY = {"numba", "numpy", "asyncpg", "aiohttp", "shapely", "aiomqtt", "msgspec"}
+
+
+def test_help_lists_what_exists_and_loads_nothing_heavy() -> None:
+    program = "import sys, json; from dispatch.cli import main; main(['--help']); print(json.dumps([*sys.modules]))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    *shown, loaded = said.splitlines()
+    assert not HEAVY & {name.split(".")[0] for name in json.loads(loaded)}
+    listed = {line.split()[0] for line in shown[2:-2]}
+    assert listed == {name for name, command in available().items() if not command.hidden}
+
+
+@pytest.mark.parametrize("name", sorted(available()))
+def test_every_command_explains_itself_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert re.search(rf"examples?: .*dispatch112 {name}", " ".join(capsys.readouterr().out.split()))
+
+
+@pytest.mark.parametrize("name", sorted(available()))
+def test_every_example_parses_as_typed(name: str) -> None:
+    command = COMMANDS[name]
+    parser = Parser(prog=name)
+    getattr(importlib.import_module(command.module), command.arguments)(parser)
+    first, *rest = shlex.split(command.example)
+    assert first == name
+    assert parser.parse_args(rest) is not None
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["doctor", "--no-such-flag"], ["doctor", "--port", "many"]])
+def test_a_mistake_is_one_line_and_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("dispatch112: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [(UserMistake("x"), 2), (ServiceAway("x"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_each_fault_has_its_exit_status(fault: BaseException, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(words: list[str]) -> int:
+        raise fault
+
+    monkeypatch.setattr("dispatch.cli._run", fails)
+    assert main([]) == status
+
+
+def test_output_into_a_closed_pipe_is_not_a_fault(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m dispatch --help | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_names_the_remedy_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--data-dir", str(tmp_path / "new")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} <= {"ok", "lacks"}
+    assert {"python", "postgres", "broker", "data", "port"} <= {line.split()[1] for line in lines}
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_doctor_fails_when_the_database_does_not_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"postgresql://nobody@/nothing?host={tmp_path}"
+    assert main(["doctor", "--data-dir", str(tmp_path), "--database-url", url]) == 1
+    assert "DISPATCH112_DATABASE_URL" in capsys.readouterr().out

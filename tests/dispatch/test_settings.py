@@ -1,0 +1,68 @@
+"""One Settings from flags and environment; secrets never printed; what cannot be meant is refused by name."""
+
+from pathlib import Path
+
+import pytest
+
+from dispatch.errors import UserMistake
+from dispatch.settings import ROLES, Settings, masked, read_settings
+
+
+def test_a_flag_beats_the_environment_and_the_environment_the_default() -> None:
+    environment = {"DISPATCH112_PORT": "9000", "DISPATCH112_DATA_DIR": "kept"}
+    assert read_settings({"port": "9001"}, environment).port == 9001
+    assert read_settings({"port": None}, environment).port == 9000
+    assert read_settings({}, {}).port == 8112
+    assert read_settings({}, environment).data_dir == Path("kept")
+
+
+def test_an_empty_variable_counts_as_absent() -> None:
+    assert read_settings({}, {"DISPATCH112_DATABASE_URL": "", "DISPATCH112_PORT": ""}) == Settings()
+
+
+@pytest.mark.parametrize("value", ["http", "-1", "65536", "1.5"])
+def test_a_port_that_cannot_be_is_refused_by_the_name_of_its_source(value: str) -> None:
+    with pytest.raises(UserMistake, match="DISPATCH112_PORT"):
+        read_settings({}, {"DISPATCH112_PORT": value})
+    with pytest.raises(UserMistake, match="--mqtt-port"):
+        read_settings({"mqtt_port": value}, {})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DISPATCH112_DATABASE_URL", "mysql://db/x"),
+        ("DISPATCH112_REDIS_URL", "localhost:6379"),
+        ("DISPATCH112_MQTT_URL", "http://broker"),
+    ],
+)
+def test_a_url_of_the_wrong_kind_is_refused(variable: str, value: str) -> None:
+    with pytest.raises(UserMistake, match=variable):
+        read_settings({}, {variable: value})
+
+
+def test_roles_and_regions_are_lists_with_commas() -> None:
+    given = read_settings({"roles": "core, intake", "regions": "UZ-TK,UZ-TO"}, {})
+    assert (given.roles, given.regions) == (("core", "intake"), ("UZ-TK", "UZ-TO"))
+    assert read_settings({"roles": " , "}, {}).roles == ROLES
+    with pytest.raises(UserMistake, match="gatway"):
+        read_settings({"roles": "core,gatway"}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "shown"),
+    [
+        ("database_url", "postgresql://joe:s3cret@db/x", "postgresql://joe:***@db/x"),
+        (
+            "database_url",
+            "postgresql:///x?host=/run&password=s3cret&port=1",
+            "postgresql:///x?host=/run&password=***&port=1",
+        ),
+        ("database_url", "postgresql://joe:s3cret/@s3cret@db/x", "postgresql://joe:***@db/x"),
+        ("redis_url", "redis://:s3cret@cache:6379/0", "redis://:***@cache:6379/0"),
+        ("mqtt_url", "mqtt://broker:1883", "mqtt://broker:1883"),
+    ],
+)
+def test_a_printed_url_keeps_its_secret(name: str, url: str, shown: str) -> None:
+    assert masked(name, url) == shown
+    assert "s3cret" not in str(read_settings({name: url}, {}))
