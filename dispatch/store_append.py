@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from dispatch.records import Answer, Appended, Batch, Recorded, Rows
 from dispatch.store import CommitUnknown, StoreAway, fit, unfit_regions
-from dispatch.store_writer import Writer, state
+from dispatch.store_writer import Writer, said, state
 
 log = logging.getLogger(__name__)
 
@@ -42,30 +42,40 @@ async def append(writer: Writer, batch: Batch) -> Appended:
     try:
         kept = await _whole(writer, rest)
     except (asyncpg.PostgresError, ValueError) as fault:
-        if not isinstance(fault, ValueError) and state(fault)[:2] not in _REFUSED:
-            raise
         kept = await _by_region(writer, rest, fault)
     return Appended(refused={**refused, **kept.refused}, repeated=kept.repeated)
 
 
 async def _whole(writer: Writer, batch: Batch) -> Appended:
-    """One transaction for all regions but those that the database refuses by name."""
+    """One transaction for all regions but those that the database refuses by name.
+
+    Raises what a value or a constraint is to blame for, to be tried region by region.
+    """
     refused: dict[str, str] = {}
-    attempts = 0
     while batch.events or batch.answers or batch.personal:
-        try:
-            found = dict(await writer.run("append", *arguments(batch), unknown=True))
-        except asyncpg.PostgresError as fault:
-            attempts += 1
-            if state(fault)[:2] != _SET_BACK or attempts == ATTEMPTS_MAX:
-                raise
-            continue
+        found = dict(await _sent(writer, batch))
         repeated = found.pop("", None)
         if not found:
             return Appended(refused=refused, repeated=await _first_answers(writer, batch) if repeated else {})
         refused |= found
         batch = batch.only(batch.regions() - refused.keys())
     return Appended(refused=refused)
+
+
+async def _sent(writer: Writer, batch: Batch) -> list[Any]:
+    """The rows that append_batch answers with; once more where Postgres set us back for its own reasons."""
+    values = arguments(batch)
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            return await writer.run("append", *values, unknown=True)
+        except asyncpg.PostgresError as fault:
+            if state(fault)[:2] in _REFUSED:
+                raise
+            if state(fault)[:2] != _SET_BACK or attempt == ATTEMPTS_MAX:
+                # Our own bug, such as a missing function. Nothing was kept, and calls must go on being taken.
+                log.exception("an append failed for a reason that no batch gives")
+                raise StoreAway(said(fault)) from fault
+    raise AssertionError("the last attempt returns or raises")
 
 
 async def _by_region(writer: Writer, batch: Batch, fault: Exception) -> Appended:
@@ -100,8 +110,6 @@ async def _one(writer: Writer, batch: Batch, fault: Exception | None) -> Appende
             except (asyncpg.PostgresError, ValueError) as found:
                 fault = found
     assert fault is not None, "either it was kept or something was wrong with it"
-    if not _is_unfit(fault) and state(fault)[:2] not in _REFUSED:
-        raise fault
     log.error("a region's batch is refused", extra={"region": region, "reason": reason(fault)})
     return Appended(refused={region: reason(fault)})
 

@@ -43,7 +43,8 @@ class Writer:
         """The rows of a named query of journal.sql.
 
         Raises StoreAway when it was surely not carried out, and CommitUnknown instead where `unknown` says
-        that a broken line leaves a commit in doubt. Other faults of Postgres pass through.
+        that a broken line leaves a commit in doubt. What Postgres says no to passes through, and so does the
+        ValueError of a value that could not even be sent: in both cases nothing was kept.
         """
         async with self._turn:
             connection = await self._connected()
@@ -54,7 +55,7 @@ class Writer:
                 self._abandon()
                 raise
             except Exception as fault:
-                if broken(fault):
+                if broken(fault) or not isinstance(fault, asyncpg.PostgresError | ValueError):
                     self._abandon()
                     raise (CommitUnknown if unknown else StoreAway)(said(fault)) from fault
                 raise away_or_same(fault) from fault

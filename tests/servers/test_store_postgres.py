@@ -161,6 +161,31 @@ async def test_a_full_disk_halfway_leaves_the_result_unknown(
     assert not isinstance(fault.value, CommitUnknown)
 
 
+async def test_a_bug_of_ours_in_the_database_keeps_nothing_and_ends_nothing(
+    postgres: PostgresStore, server: asyncpg.Connection
+) -> None:
+    scribe = await leader(postgres)
+    await server.execute("ALTER FUNCTION append_batch RENAME TO append_batch_away")
+    batch = scribe.batch()
+    with pytest.raises(StoreAway) as fault:
+        await postgres.append(batch)
+    assert not isinstance(fault.value, CommitUnknown)
+    await server.execute("ALTER FUNCTION append_batch_away RENAME TO append_batch")
+    assert (await postgres.append(batch)).refused == {}
+
+
+async def test_an_append_that_is_given_up_leaves_a_store_that_works(
+    postgres: PostgresStore, server: asyncpg.Connection
+) -> None:
+    scribe = await leader(postgres)
+    async with server.transaction():
+        await server.execute("LOCK TABLE calls IN SHARE MODE")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(postgres.append(with_rows(scribe, Rows(calls=[call("c-1")]))), 0.1)
+        assert await postgres.head("UZ-TK") == (0, GENESIS)
+    assert (await postgres.append(Scribe("UZ-TK", scribe.epoch).batch())).refused == {}
+
+
 async def test_characters_that_no_column_takes_cost_nobody_a_call(postgres: PostgresStore) -> None:
     scribe = await leader(postgres)
     doc = b'{"place": "a\\u0000b", "\\ud800": ["\\\\u0000"]}'
