@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Protocol
 
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
-from dispatch.positions import Position
+from dispatch.positions import Position, Positions
 from dispatch.records import Recorded
 
 FOLLOWER_LIMIT = 2_000
@@ -23,6 +23,10 @@ CATCH_UP_LIMIT = 5_000
 """Events read from the journal for one follower; when it lacks more, a snapshot is quicker."""
 PAGE = 500
 RETRY_S = 0.2
+POSITIONS_EVERY_S = 0.5
+QUIET_S = 5.0
+"""So long after the last event a follower looks into the journal: what was committed just before a writer
+failed is told to nobody."""
 
 
 class FellBehind(Exception):
@@ -60,6 +64,17 @@ class Fanout(Protocol):
 
     async def run(self) -> None:
         """Carry what is published; ends only by cancellation."""
+
+
+async def carry_positions(positions: Positions, fanout: Fanout, regions: Iterable[RegionId]) -> None:
+    """Publish who moved in these regions each POSITIONS_EVERY_S; ends only by cancellation."""
+    ticks = dict.fromkeys(regions, 0)
+    while True:
+        for region, tick in ticks.items():
+            ticks[region], moved = positions.moved_since(region, tick)
+            if moved:
+                fanout.publish_positions(region, moved)
+        await asyncio.sleep(POSITIONS_EVERY_S)
 
 
 class Following:
@@ -127,9 +142,15 @@ class _Follower:
         self.moved.update((position.unit_id, position) for position in positions)
         self.wake.set()
 
-    async def woken(self) -> None:
-        await self.wake.wait()
+    async def woken(self, limit_s: float) -> bool:
+        """Wait for something to come; False when nothing came within `limit_s`."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.wake.wait()
+        except TimeoutError:
+            return False
         self.wake.clear()
+        return True
 
 
 class LocalFanout:
@@ -152,7 +173,9 @@ class LocalFanout:
             async for event in following.missing():
                 yield event
             while True:
-                await follower.woken()
+                if not await follower.woken(QUIET_S):
+                    async for event in following.missing():
+                        yield event
                 while follower.waiting:
                     async for event in following.in_order(follower.waiting.popleft()):
                         yield event
@@ -171,7 +194,8 @@ class LocalFanout:
         watchers[watcher] = None
         try:
             while True:
-                await watcher.woken()
+                await watcher.wake.wait()
+                watcher.wake.clear()
                 moved, watcher.moved = watcher.moved, {}
                 yield tuple(moved.values())
         finally:

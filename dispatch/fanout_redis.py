@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from dispatch.core.terms import RegionId, UnitId
-from dispatch.fanout import Following, Journal
+from dispatch.fanout import QUIET_S, Following, Journal
 from dispatch.positions import Position
 from dispatch.records import Recorded
 
@@ -34,8 +34,6 @@ BLOCK_MS = 500
 ANSWER_LIMIT_S = 2.0
 CONNECT_LIMIT_S = 1.0
 POLL_S = 0.2
-QUIET_S = 5.0
-"""So long after the last event a follower looks into the journal: an entry may be lost with its server."""
 POSITIONS_EVERY_S = 0.25
 
 log = logging.getLogger(__name__)

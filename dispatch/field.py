@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, MutableSequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from dispatch.core.commands import Command, ReportLink, ReportStatus, StageOrder
 from dispatch.core.state import RegionState
 from dispatch.core.terms import ActorId, AssignmentId, OrderId, Refusal, RegionId, Stage, UnitId, UnitStatus
+from dispatch.engine import Listener
 from dispatch.errors import ServiceAway
 from dispatch.fixes import Fixes
 from dispatch.formats.mqtt import (
@@ -67,7 +68,7 @@ class Desk(Protocol):
     """What the field needs of the engine."""
 
     @property
-    def on_commit(self) -> MutableSequence[Callable[..., None]]: ...
+    def on_commit(self) -> list[Listener]: ...
 
     def region_of_unit(self, unit_id: UnitId) -> RegionId | None: ...
 
@@ -216,9 +217,7 @@ class Field:
         if receipt is not None:
             await self._send_receipt(unit_id, receipt)
 
-    async def _kept(
-        self, region: RegionId, unit_id: UnitId, report: StatusReport | Unreadable
-    ) -> bytes | None:
+    async def _kept(self, region: RegionId, unit_id: UnitId, report: StatusReport | Unreadable) -> bytes | None:
         """The receipt of a report that is committed or refused; None when it could not be kept now."""
         refused: str | None = "malformed"
         if isinstance(report, StatusReport):

@@ -84,7 +84,7 @@ class OrderCounts(msgspec.Struct):
 
 class Outbox:
     """Sends the orders of committed events. `committed` goes into the engine's `on_commit`, `resume` is
-    called whenever the line has come up, `run` does the sending.
+    called whenever the line has come up or a region was loaded, `run` does the sending.
 
     `states` are the committed ones (the replica), never the engine's own, which are ahead of the commit.
     """
@@ -114,12 +114,13 @@ class Outbox:
                     self._due.pop(order_id, None)
                     self._arrived(order_id)
 
-    def resume(self) -> None:
-        """The line is up: everything that no unit has answered yet goes out, once."""
+    def resume(self, only: RegionId | None = None) -> None:
+        """The line is up, or a region was loaded: everything that no unit has answered yet goes out, once."""
         for region, state in self._states.items():
-            for order in state.orders.values():
-                if order.stage in UNDELIVERED:
-                    self._make_due(region, order.order_id)
+            if only is None or region == only:
+                for order in state.orders.values():
+                    if order.stage in UNDELIVERED:
+                        self._make_due(region, order.order_id)
 
     async def run(self) -> None:
         """Send what is due; ends only by cancellation."""

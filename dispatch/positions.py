@@ -56,13 +56,14 @@ class PositionCounts(msgspec.Struct):
 class Positions:
     """The latest position of each unit, and which units moved since a reader last looked.
 
-    `region_of` names a unit's region, or None for a unit that we do not know. `on_move(unit_id, lat, lon)`
+    `region_of` names a unit's region, or None for a unit that we do not know; without it nobody is known,
+    and it may be set later, for an engine is made with its positions. `on_move(unit_id, lat, lon)`
     and `on_fix(position)` are called for each accepted fix; they must be quick and must not raise.
     """
 
     def __init__(
         self,
-        region_of: Callable[[UnitId], RegionId | None],
+        region_of: Callable[[UnitId], RegionId | None] = lambda _unit_id: None,
         *,
         on_move: Callable[[UnitId, float, float], None] | None = None,
         on_fix: Callable[[Position], None] | None = None,
@@ -91,9 +92,7 @@ class Positions:
             counts.future += 1
             return False
         # A comparison with NaN is false, so what is no number is outside as well.
-        if not (
-            COUNTRY_SOUTH <= position.lat <= COUNTRY_NORTH and COUNTRY_WEST <= position.lon <= COUNTRY_EAST
-        ):
+        if not (COUNTRY_SOUTH <= position.lat <= COUNTRY_NORTH and COUNTRY_WEST <= position.lon <= COUNTRY_EAST):
             counts.outside += 1
             return False
         region = self.region_of(unit_id)

@@ -230,6 +230,4 @@ def _subscriptions(units: Sequence[UnitId]) -> tuple[tuple[str, int], ...]:
 def _will(plan: RadioPlan) -> Will:
     """The will's time is when the line was made: a broker cannot know another."""
     gone = LinkReport(online=False, at=datetime.now(UTC))
-    return Will(
-        topic=f"112/units/{plan.units[0]}/link", payload=encode_report(gone), delay_s=plan.will_delay_s
-    )
+    return Will(topic=f"112/units/{plan.units[0]}/link", payload=encode_report(gone), delay_s=plan.will_delay_s)

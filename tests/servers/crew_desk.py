@@ -1,7 +1,6 @@
 """A region's writer for tests of the field: the real core, and a commit that the test can hold back."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +24,9 @@ from dispatch.core.terms import (
     UnitId,
     UnitStatus,
 )
+from dispatch.engine import Listener
 from dispatch.errors import ServiceAway
+from dispatch.positions import Position
 
 TASHKENT = RegionId("UZ-TK")
 POINT = (41.31108, 69.24056)
@@ -57,7 +58,7 @@ class CrewDesk:
         self.clock = ServiceTime()
         self.ahead = RegionState(TASHKENT)
         self.committed = {TASHKENT: RegionState(TASHKENT)}
-        self.on_commit: list[Callable[..., None]] = []
+        self.on_commit: list[Listener] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.away = False
@@ -93,29 +94,14 @@ class CrewDesk:
 
     async def add_unit(self, name: str, status: UnitStatus = UnitStatus.AVAILABLE) -> UnitId:
         unit_id = UnitId(name)
-        unit = Unit(
-            unit_id=unit_id,
-            call_sign=name,
-            region=TASHKENT,
-            body=Body.MOH,
-            kind="ambulance",
-            capabilities=("als", "bls"),
-            station="Chilonzor",
-            since=START,
-            status=status,
-            on_shift=True,
-        )
+        unit = a_unit(name, status)
         await self.submit(TASHKENT, RegisterUnit(actor=SYSTEM, unit=unit))
         await self.submit(TASHKENT, ShiftUnit(actor=SYSTEM, unit_id=unit_id, on_shift=True))
         return unit_id
 
     async def open_incident(self) -> IncidentId:
-        place = Location(
-            lat=POINT[0], lon=POINT[1], accuracy_m=12.0, source=Source.AML, at=START, place={"ru": "Чиланзар"}
-        )
-        await self.submit(
-            TASHKENT, OpenIncident(actor=SYSTEM, incident_type="cardiac_arrest", location=place)
-        )
+        asked = OpenIncident(actor=SYSTEM, incident_type="cardiac_arrest", location=a_place())
+        await self.submit(TASHKENT, asked)
         return next(reversed(self.ahead.incidents))
 
     async def assign(self, *units: UnitId) -> list[Order]:
@@ -128,3 +114,26 @@ class CrewDesk:
 
     def pass_time(self, seconds: float) -> None:
         self.clock.at += timedelta(seconds=seconds)
+
+
+def a_unit(name: str, status: UnitStatus = UnitStatus.AVAILABLE) -> Unit:
+    return Unit(
+        unit_id=UnitId(name),
+        call_sign=name,
+        region=TASHKENT,
+        body=Body.MOH,
+        kind="ambulance",
+        capabilities=("als", "bls"),
+        station="Chilonzor",
+        since=START,
+        status=status,
+    )
+
+
+def a_place() -> Location:
+    return Location(lat=POINT[0], lon=POINT[1], accuracy_m=12.0, source=Source.AML, at=START, place={"ru": "Чиланзар"})
+
+
+def a_position(name: str = "TK-A22") -> Position:
+    now = datetime.now(UTC)
+    return Position(unit_id=UnitId(name), lat=POINT[0], lon=POINT[1], at=now, received_at=now)

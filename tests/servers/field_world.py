@@ -112,9 +112,7 @@ def plain_client(url: str) -> aiomqtt.Client:
     account, _, host = url.removeprefix("mqtt://").rpartition("@")
     user, _, password = account.partition(":")
     name, _, port = host.partition(":")
-    return aiomqtt.Client(
-        name, int(port), username=user, password=password, protocol=aiomqtt.ProtocolVersion.V5
-    )
+    return aiomqtt.Client(name, int(port), username=user, password=password, protocol=aiomqtt.ProtocolVersion.V5)
 
 
 async def until(claim: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:

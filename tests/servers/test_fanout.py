@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 
 from dispatch import fanout as fanout_module
 from dispatch import fanout_redis
+from dispatch.child import dying_with_us
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
 from dispatch.fanout import Fanout, FellBehind, LocalFanout
@@ -83,7 +85,7 @@ class RedisServer:
             "--dir",
             str(self._home),
         ]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=dying_with_us(signal.SIGKILL))
 
     def stop(self) -> None:
         if self._process is not None:
@@ -199,6 +201,16 @@ async def test_what_the_bus_never_had_is_read_from_the_journal(fanout: Fanout, j
     journal.commit(20)
     fanout.publish(TASHKENT, journal.commit(10))
     assert numbers(await task) == list(range(1, 31))
+
+
+async def test_what_nobody_was_told_is_found_when_it_stays_quiet(
+    fanout: Fanout, journal: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (fanout_module, fanout_redis):
+        monkeypatch.setattr(module, "QUIET_S", 0.1)
+    task = await following(fanout, journal, 5)
+    journal.commit(5)
+    assert numbers(await task) == [1, 2, 3, 4, 5]
 
 
 async def test_a_gap_waits_for_a_journal_that_is_away(fanout: Fanout, journal: Pages) -> None:

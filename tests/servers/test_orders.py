@@ -11,7 +11,9 @@ import pytest
 
 from dispatch.core.commands import RecallUnits, SendOrder
 from dispatch.core.terms import SYSTEM, Stage, UnitId
+from dispatch.field_measures import FieldMeasures
 from dispatch.formats.mqtt import Order as Received
+from dispatch.metrics import Metrics
 from tests.servers.crew_desk import POINT, TASHKENT
 from tests.servers.field_world import FieldWorld, field_world, plain_client, until
 
@@ -159,3 +161,17 @@ async def test_an_expired_order_is_not_sent(world: FieldWorld, unit: UnitId) -> 
     world.wire.mend()
     await until(lambda: world.field.outbox.counts.lapsed == 1)
     assert orders.heard == []
+
+
+async def test_what_the_field_counts_can_be_read_as_metrics(world: FieldWorld, unit: UnitId) -> None:
+    metrics = Metrics()
+    metrics.registry.register(FieldMeasures(world.field, world.positions))
+    crews = await world.crews(unit)
+    await world.desk.assign(unit)
+    await until(lambda: crews.counts.orders == 1)
+    await until(lambda: world.field.outbox.to_delivered.quantile_ms(0.5) is not None)
+    page = metrics.exposition().decode()
+    assert 'dispatch112_orders_sent_total{fate="published"} 1.0' in page
+    assert 'dispatch112_unit_reports_total{fate="acks"} 1.0' in page
+    assert 'dispatch112_order_delivered_seconds{quantile="0.99"}' in page
+    assert 'dispatch112_broker_up{line="reports"} 1.0' in page
