@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -32,6 +33,7 @@ WAITING_MAX = 16
 """Messages that wait for whoever handles the connection; then the client has to wait."""
 SLOW_BYTES = 256 * 1024
 DRAINED_BYTES = 64 * 1024
+KERNEL_BYTES = 128 * 1024
 SLOW_TIMEOUT_S = 30.0
 """A connection that takes nothing for so long is cut; it may come back and resume."""
 PING_INTERVAL_S = 15.0
@@ -181,6 +183,10 @@ class Socket(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not asserted: the transports of uvloop are asyncio.Transport by their methods only.
         self._transport = cast(asyncio.Transport, transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            # The system's own buffer grows to megabytes: minutes of deltas, and nobody would see it.
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         self._transport.set_write_buffer_limits(high=SLOW_BYTES, low=DRAINED_BYTES)
 
     def data_received(self, data: bytes) -> None:

@@ -1,0 +1,296 @@
+"""What all consoles get: deltas after commits, positions and heartbeats, each encoded once for an audience.
+
+An audience is the consoles of one view and the same regions: the same joined bytes are written to each of
+them. Deltas go out at once after a quiet moment and at most each COALESCE_S. Nobody is waited for: a console
+that takes nothing is sent nothing and owed fresh snapshots; positions that it missed are only missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+from typing import Any, Protocol
+
+import msgspec
+
+from consoles.feed import Feed, joined, said
+from dispatch.actors import Actor
+from dispatch.clock import Clock
+from dispatch.core.events import Event
+from dispatch.core.state import Touched
+from dispatch.core.terms import RegionId
+from dispatch.metrics import Metrics
+from dispatch.positions import Position
+from dispatch.records import Recorded
+from dispatch.replica import Replicas
+from dispatch.websocket import Socket
+
+log = logging.getLogger(__name__)
+
+COALESCE_S = 0.05
+TICK_S = 0.5
+"""Positions go out each tick, a heartbeat each second tick."""
+IDLE_KEPT_S = 120.0
+"""A feed that nobody watches is followed for so long, for whoever lost the line and comes back."""
+
+Frames = dict[tuple[RegionId, str], bytes]
+"""(Region, view) -> a frame."""
+
+
+class Moves(Protocol):
+    """Where positions come from; `dispatch.positions.Positions` is one."""
+
+    def moved_since(self, region: RegionId, tick: int) -> tuple[int, list[Position]]: ...
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """What a console is told about the service as a whole."""
+
+    mode: str = "LIVE"
+    speed: float = 1.0
+    health: Callable[[], dict[str, str]] = dict
+    """`{postgres, mqtt, redis, travel}`, each a word; asked once a second, must not wait."""
+
+
+class Console:
+    """One connected board. `due`: regions of which it must get a snapshot, because it missed something."""
+
+    def __init__(self, socket: Socket, actor: Actor, audience: Audience) -> None:
+        self.socket = socket
+        self.actor = actor
+        self.audience = audience
+        self.due: dict[RegionId, None] = {}
+
+
+class Audience:
+    """The consoles of one view and the same regions."""
+
+    def __init__(self, view: str, regions: tuple[RegionId, ...]) -> None:
+        self.view = view
+        self.regions = regions
+        self.consoles: dict[Console, None] = {}
+
+
+class Broadcast:
+    """The feeds and audiences of one process."""
+
+    def __init__(self, replicas: Replicas, positions: Moves, *, clock: Clock, metrics: Metrics, scene: Scene) -> None:
+        self.replicas = replicas
+        self.clock = clock
+        self.metrics = metrics
+        self.scene = scene
+        self.audiences: dict[tuple[str, tuple[RegionId, ...]], Audience] = {}
+        self._positions = positions
+        self._touched = replicas.follow()
+        self._feeds: dict[tuple[RegionId, str], Feed] = {}
+        self._ticks: dict[RegionId, int] = {}
+        self._commits_s: list[float] = []
+        self._flushed_s = 0.0
+        self._flushing: asyncio.TimerHandle | None = None
+
+    # Coming and going
+
+    def join(self, socket: Socket, actor: Actor, regions: tuple[RegionId, ...]) -> Console:
+        """Make the socket a console of its audience; from now on it gets what the audience gets."""
+        self.flush()
+        key = (actor.view, regions)
+        audience = self.audiences.setdefault(key, Audience(*key))
+        console = Console(socket, actor, audience)
+        audience.consoles[console] = None
+        for region in regions:
+            self.feed(region, actor.view).watchers += 1
+            # What moved before is in the positions that a console gets first.
+            self._ticks.setdefault(region, self._positions.moved_since(region, 0)[0])
+        self.metrics.consoles.inc()
+        return console
+
+    def leave(self, console: Console) -> None:
+        audience = console.audience
+        del audience.consoles[console]
+        if not audience.consoles:
+            del self.audiences[audience.view, audience.regions]
+        for region in audience.regions:
+            feed = self._feeds[region, audience.view]
+            feed.watchers -= 1
+            feed.idle_since_s = monotonic()
+        self.metrics.consoles.dec()
+
+    def begin(self, console: Console, known: dict[RegionId, int]) -> None:
+        """Send what was missed since `known` where that is kept, snapshots of the rest, and all positions."""
+        audience = console.audience
+        for region in audience.regions:
+            missed = self.feed(region, audience.view).since(known.get(region, -1))
+            if missed is None:
+                console.due[region] = None
+            elif missed:
+                console.socket.send(joined(missed))
+        self.catch_up(console)
+        console.socket.send(self._all_positions(audience, audience.regions))
+
+    def catch_up(self, console: Console) -> list[RegionId]:
+        """Send the snapshots that are due, as many as the console takes at once; says of which regions."""
+        sent: list[RegionId] = []
+        while console.due and not console.socket.slow:
+            region = next(iter(console.due))
+            del console.due[region]
+            console.socket.send(self.feed(region, console.audience.view).snapshot())
+            sent.append(region)
+        return sent
+
+    def drained(self, console: Console) -> None:
+        """A slow console takes something again: give it what it is owed."""
+        sent = self.catch_up(console)
+        self.metrics.resyncs.labels("slow").inc(len(sent))
+        console.socket.send(self._all_positions(console.audience, sent))
+
+    def feed(self, region: RegionId, view: str) -> Feed:
+        """The region's feed in this view, made when it is asked for first."""
+        feed = self._feeds.get((region, view))
+        if feed is None:
+            feed = self._feeds[region, view] = Feed(self.replicas.states[region], view)
+        return feed
+
+    # After commits
+
+    def committed(self, region: RegionId, recorded: Sequence[Recorded], events: Sequence[Event]) -> None:
+        """Told after each commit, when the replica has followed it: an engine's `on_commit` listener."""
+        self._commits_s.append(monotonic())
+        if self._flushing is None:
+            wait_s = self._flushed_s + COALESCE_S - monotonic()
+            self._flushing = asyncio.get_running_loop().call_later(max(0.0, wait_s), self.flush)
+
+    def flush(self) -> None:
+        """Send what changed since the last time to everybody whom it concerns."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        self._flushed_s = monotonic()
+        touched = dict(self._touched)
+        self._touched.clear()
+        self._adopt()
+        frames: Frames = {}
+        for key, feed in self._feeds.items():
+            made = feed.advance(touched.get(feed.region) or Touched())
+            if made is not None:
+                frames[key] = made
+        if frames:
+            self._give(frames, "delta")
+        self._measure()
+
+    def _adopt(self) -> None:
+        """Begin anew with regions that were loaded again, and tell their consoles so."""
+        for (region, view), feed in self._feeds.items():
+            state = self.replicas.states.get(region)
+            if state is None or feed.follows(state):
+                continue
+            feed.redraw(state)
+            for audience in self.audiences.values():
+                if audience.view == view and region in audience.regions:
+                    self._owe(audience.consoles, region)
+
+    def _owe(self, consoles: Iterable[Console], region: RegionId) -> None:
+        for console in consoles:
+            console.due[region] = None
+            self.metrics.resyncs.labels("reloaded").inc(len(self.catch_up(console)))
+
+    def _measure(self) -> None:
+        now_s = monotonic()
+        for commit_s in self._commits_s:
+            self.metrics.event_to_console_s.observe(now_s - commit_s)
+        self._commits_s.clear()
+
+    def _give(self, frames: Frames, sort: str) -> None:
+        """Write each audience its frames as one. Who takes nothing now is owed snapshots for lost deltas."""
+        for audience in self.audiences.values():
+            regions = [region for region in audience.regions if (region, audience.view) in frames]
+            if not regions:
+                continue
+            text = joined(frames[region, audience.view] for region in regions)
+            written = 0
+            for console in audience.consoles:
+                if not console.socket.slow and not console.due:
+                    console.socket.send(text)
+                    written += 1
+                elif sort == "delta":
+                    console.due.update(dict.fromkeys(regions))
+            self.metrics.frames.labels(sort).inc(written)
+            self.metrics.frame_bytes.inc(written * len(text))
+
+    # The beat
+
+    async def run(self) -> None:
+        """Send positions and heartbeats until cancelled."""
+        beats = 0
+        while True:
+            await asyncio.sleep(TICK_S)
+            beats += 1
+            try:
+                self.flush()
+                self._give(self._moved(), "positions")
+                if beats % 2 == 0:
+                    self._heartbeat()
+                    self._forget()
+            except Exception:
+                log.exception("fault in the beat of the boards")
+                self.metrics.faults.labels("broadcast").inc()
+
+    def _heartbeat(self) -> None:
+        scene = self.scene
+        text = said(
+            {
+                "type": "heartbeat",
+                "at": self.clock.now(),
+                "speed": scene.speed,
+                "health": scene.health(),
+            }
+        )
+        for audience in self.audiences.values():
+            for console in audience.consoles:
+                if not console.socket.slow:
+                    console.socket.send(text)
+
+    def _moved(self) -> Frames:
+        """The frames of the units that moved since the last beat."""
+        views: dict[RegionId, list[str]] = {}
+        for (region, view), feed in self._feeds.items():
+            if feed.watchers:
+                views.setdefault(region, []).append(view)
+        frames: Frames = {}
+        for region, watched in views.items():
+            self._ticks[region], moved = self._positions.moved_since(region, self._ticks.get(region, 0))
+            for view in watched if moved else ():
+                made = self._positions_frame(region, view, moved)
+                if made is not None:
+                    frames[region, view] = made
+        return frames
+
+    def _all_positions(self, audience: Audience, regions: Iterable[RegionId]) -> bytes:
+        """Where every unit of these regions is."""
+        made = (
+            self._positions_frame(region, audience.view, self._positions.moved_since(region, 0)[1])
+            for region in regions
+        )
+        return joined(text for text in made if text is not None)
+
+    def _positions_frame(self, region: RegionId, view: str, moved: list[Position]) -> bytes | None:
+        cells = self.feed(region, view).shown["units"]
+        wall = self.clock.wall()
+        units = [placed(position, position.age_s(wall)) for position in moved if position.unit_id in cells]
+        if not units:
+            return None
+        return said({"type": "positions", "region": region, "at": self.clock.now(), "units": units})
+
+    def _forget(self) -> None:
+        """Stop following what nobody has watched for a while."""
+        now_s = monotonic()
+        for key, feed in list(self._feeds.items()):
+            if not feed.watchers and now_s - feed.idle_since_s > IDLE_KEPT_S:
+                del self._feeds[key]
+
+
+def placed(position: Position, age_s: float) -> list[Any]:
+    """A position as `[unit_id, lon, lat, heading, age_s]`."""
+    heading = None if position.heading_deg is None else round(position.heading_deg)
+    return [position.unit_id, round(position.lon, 6), round(position.lat, 6), heading, round(age_s, 1)]

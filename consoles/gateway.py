@@ -1,0 +1,140 @@
+"""Boards over WebSockets, one console at a time: who may watch, hello, the first snapshots, good-bye.
+
+What everybody gets afterwards is broadcast.py. What a console says is ignored; it acts by HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from consoles.access import Access
+from consoles.broadcast import Broadcast, Console
+from consoles.feed import said
+from dispatch.actors import Actor, require, visible
+from dispatch.core.terms import RegionId
+from dispatch.errors import ServiceAway
+from dispatch.problems import Problem
+from dispatch.websocket import SESSION_OVER, Closed, Socket
+
+PATH = "/ws/v1/board"
+CHECK_S = 1.0
+CHECKED_MAX = 100
+"""Sessions looked at again each CHECK_S; with more than this it takes a few rounds to see them all."""
+SAYINGS_PER_S = 20
+POLICY_VIOLATION = 1008
+
+
+class Gateway:
+    """All boards of one process. `handle` is the door's handler of PATH; `run` goes beside the service."""
+
+    def __init__(self, broadcast: Broadcast, access: Access) -> None:
+        self._broadcast = broadcast
+        self._access = access
+        self._sessions: dict[str, dict[Console, None]] = {}
+        self._checked = 0
+        access.on_over.append(self._session_over)
+
+    async def handle(self, socket: Socket) -> None:
+        """Answer a handshake, and stay with the console until it leaves."""
+        try:
+            actor, regions = await self._admitted(socket)
+        except Problem as problem:
+            socket.reject(problem)
+            return
+        except ServiceAway:
+            socket.reject(Problem("service_away"))
+            return
+        if not socket.accept():
+            return
+        console = self._broadcast.join(socket, actor, regions)
+        self._sessions.setdefault(actor.session, {})[console] = None
+        try:
+            socket.on_drained = lambda: self._broadcast.drained(console)
+            socket.send(self._hello(console))
+            self._broadcast.begin(console, after(socket.query.get("after", "")))
+            await _listen(socket)
+        except Closed:
+            pass
+        finally:
+            self._leave(console)
+
+    async def run(self) -> None:
+        """Look at the sessions again and again until cancelled; `Access` closes those that are over."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            names = list(self._sessions)
+            for place in range(min(CHECKED_MAX, len(names))):
+                name = names[(self._checked + place) % len(names)]
+                console = next(iter(self._sessions.get(name, ())), None)
+                if console is not None:
+                    await self._access.live(console.actor)
+            self._checked += CHECKED_MAX
+
+    async def _admitted(self, socket: Socket) -> tuple[Actor, tuple[RegionId, ...]]:
+        if socket.path != PATH:
+            raise Problem("not_found")
+        actor = await self._access.actor_of_handshake(socket)
+        if actor is None:
+            raise Problem("unauthenticated")
+        require(actor, "board.watch")
+        known = self._broadcast.replicas.states
+        if not known:
+            raise Problem("not_ready")
+        asked = {RegionId(name) for name in socket.query.get("regions", "").split(",") if name}
+        if not asked <= known.keys():
+            raise Problem("unknown_region", f"No region {min(asked - known.keys())[:20]}.")
+        # In one order for all, so that who watches the same regions is one audience.
+        regions = visible(actor, (region for region in known if region in asked or not asked))
+        if not regions:
+            raise Problem("out_of_scope", "None of these regions is in your scope.")
+        return actor, regions
+
+    def _hello(self, console: Console) -> bytes:
+        actor, scene = console.actor, self._broadcast.scene
+        return said(
+            {
+                "type": "hello",
+                "at": self._broadcast.clock.now(),
+                "regions": console.audience.regions,
+                "view": console.audience.view,
+                "actor": {"username": actor.username, "role": actor.role, "body": actor.body},
+                "mode": scene.mode,
+                "speed": scene.speed,
+            }
+        )
+
+    def _leave(self, console: Console) -> None:
+        console.socket.on_drained = None
+        self._broadcast.leave(console)
+        of_session = self._sessions[console.actor.session]
+        del of_session[console]
+        if not of_session:
+            del self._sessions[console.actor.session]
+
+    def _session_over(self, session: str) -> None:
+        for console in list(self._sessions.get(session, ())):
+            console.socket.close(SESSION_OVER, "log in again")
+
+
+async def _listen(socket: Socket) -> None:
+    """Until the console leaves. Nothing that it says is needed; one that says too much has to go."""
+    began_s, sayings = monotonic(), 0
+    while True:
+        await socket.receive()
+        sayings += 1
+        if monotonic() - began_s > 1.0:
+            began_s, sayings = monotonic(), 1
+        if sayings > SAYINGS_PER_S:
+            socket.close(POLICY_VIOLATION, "too many messages")
+            return
+
+
+def after(text: str) -> dict[RegionId, int]:
+    """`UZ-TK:81,UZ-TO:40` as region -> number; whatever is not of that form gets a snapshot."""
+    known: dict[RegionId, int] = {}
+    for part in text.split(","):
+        region, _, number = part.partition(":")
+        if number.isascii() and number.isdigit() and len(number) < 16:
+            known[RegionId(region)] = int(number)
+    return known

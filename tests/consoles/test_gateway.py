@@ -1,0 +1,235 @@
+"""A console that follows the deltas shows what a fresh one shows, whatever happens to its line."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from consoles.access import digest
+from consoles.broadcast import COALESCE_S, TICK_S
+from consoles.feed import RECENT_MAX, said
+from consoles.gateway import SAYINGS_PER_S, after
+from dispatch.core.terms import UnitId
+from tests.consoles.board_world import SAMARKAND, TASHKENT, BoardWorld, Seen
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[BoardWorld]:
+    made = BoardWorld()
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def test_a_console_is_greeted_and_shown_every_region(world: BoardWorld) -> None:
+    async with world.console() as seen:
+        hello = await seen.take()
+        assert hello["type"] == "hello"
+        assert (hello["view"], hello["mode"], hello["regions"]) == ("full", "SIMULATION", ["UZ-TK", "UZ-SA"])
+        assert hello["actor"] == {"username": "dispatcher", "role": "dispatcher", "body": None}
+        await seen.up_to(world.seqs)
+        assert set(seen.boards) == {"UZ-TK", "UZ-SA"}
+        assert len(seen.boards["UZ-TK"]["units"]) == 8
+        await seen.until("positions")
+        assert "TK-0" in seen.positions
+
+
+async def test_a_heartbeat_comes_each_second(world: BoardWorld) -> None:
+    async with world.console() as seen:
+        await seen.until("heartbeat")
+        began_s = time.monotonic()
+        beat = await seen.until("heartbeat")
+        assert 0.7 < time.monotonic() - began_s < 1.5
+        assert beat["health"] == {"postgres": "ok"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("view", ["full", "body:mia", "body:moh"])
+async def test_a_snapshot_and_its_deltas_are_a_fresh_snapshot(world: BoardWorld, view: str, seed: int) -> None:
+    key = view if view != "full" else "dispatcher"
+    await world.allow(key, "dispatcher" if view == "full" else "body", body=view.partition(":")[2] or None)
+    async with world.console(key) as seen:
+        await seen.up_to(world.seqs)
+        living = asyncio.create_task(world.live_a_little(seed, 150))
+        while not living.done():
+            await seen.take()
+        await living
+        await seen.up_to(world.seqs)
+        assert seen.boards == await world.fresh(key)
+        assert "delta" in seen.sorts
+        assert seen.sorts.count("snapshot") == 2
+
+
+async def test_who_comes_back_gets_only_what_was_missed(world: BoardWorld) -> None:
+    async with world.console() as seen:
+        await seen.up_to(world.seqs)
+    await world.live_a_little(1, 40)
+    known = ",".join(f"{region}:{seq}" for region, seq in seen.seqs.items())
+    async with world.console(query=f"after={known}") as again:
+        again.boards, again.seqs = seen.boards, seen.seqs
+        await again.up_to(world.seqs)
+        assert "snapshot" not in again.sorts
+        assert again.boards == await world.fresh()
+
+
+@pytest.mark.parametrize("known", ["UZ-TK:0", "UZ-TK:999999", "UZ-TK:-1", "UZ-TK:x", "nonsense", ":", "٣"])
+async def test_who_knows_nothing_that_we_keep_gets_a_snapshot(world: BoardWorld, known: str) -> None:
+    async with world.console(query=f"regions=UZ-TK&after={known}") as seen:
+        await seen.up_to({TASHKENT: world.seqs[TASHKENT]})
+        assert "snapshot" in seen.sorts
+
+
+async def test_after_a_long_absence_a_snapshot_is_sent_instead(world: BoardWorld) -> None:
+    async with world.console(query="regions=UZ-TK") as seen:
+        await seen.up_to({TASHKENT: world.seqs[TASHKENT]})
+    for _ in range(RECENT_MAX + 1):
+        await world.call(TASHKENT)
+        world.broadcast.flush()
+    async with world.console(query=f"regions=UZ-TK&after=UZ-TK:{seen.seqs['UZ-TK']}") as again:
+        await again.up_to({TASHKENT: world.seqs[TASHKENT]})
+        assert again.sorts.count("snapshot") == 1
+        assert again.sorts.count("delta") == 0
+
+
+async def test_a_burst_is_a_few_frames_and_a_lone_event_waits_for_nothing(world: BoardWorld) -> None:
+    async with world.console() as seen:
+        await seen.up_to(world.seqs)
+        await asyncio.sleep(2 * COALESCE_S)
+        began_s = time.monotonic()
+        await world.call(TASHKENT)
+        await seen.until("delta")
+        assert time.monotonic() - began_s < COALESCE_S
+        seen.sorts.clear()
+        began_s = time.monotonic()
+        await asyncio.gather(*(world.call(TASHKENT) for _ in range(200)))
+        await seen.up_to(world.seqs)
+        frames = seen.sorts.count("delta")
+        assert frames <= 2 + (time.monotonic() - began_s) / COALESCE_S
+
+
+async def test_only_units_that_moved_are_sent_and_at_most_twice_a_second(world: BoardWorld) -> None:
+    async with world.console(query="regions=UZ-TK") as seen:
+        everyone = await seen.until("positions")
+        assert len(everyone["units"]) == 8
+        began_s = time.monotonic()
+        sent: list[list[str]] = []
+        while time.monotonic() - began_s < 4 * TICK_S:
+            world.move(UnitId("TK-1"), 41.3, 69.2)
+            message = await seen.take()
+            if message["type"] == "positions":
+                sent.append([unit[0] for unit in message["units"]])
+        assert sent
+        assert len(sent) <= 5
+        assert all(units == ["TK-1"] for units in sent)
+
+
+async def test_a_body_sees_its_own_units_and_no_calls(world: BoardWorld) -> None:
+    await world.allow("fire", "body", body="mes")
+    await world.call(TASHKENT, "chest_pain")
+    await world.call(TASHKENT)
+    async with world.console("fire") as seen:
+        await seen.up_to(world.seqs)
+        await seen.until("positions")
+        board = seen.boards["UZ-TK"]
+        assert board["calls"] == {}
+        assert board["incidents"] == {}
+        assert {unit["body"] for unit in board["units"].values()} == {"mes"}
+        assert set(seen.positions) <= set(board["units"]) | set(seen.boards["UZ-SA"]["units"])
+
+
+async def test_a_console_that_reads_nothing_delays_nobody_and_catches_up(world: BoardWorld) -> None:
+    async with world.console(query="regions=UZ-TK,UZ-SA") as lazy:
+        await lazy.up_to(world.seqs)
+        (console,) = next(iter(world.broadcast.audiences.values())).consoles
+        lazy.line.transport.pause_reading()
+        while not console.socket.slow:
+            console.socket.send(said({"type": "heartbeat", "padding": "x" * 60_000}))
+            await asyncio.sleep(0)
+        async with world.console() as keen:
+            await keen.up_to(world.seqs)
+            await world.live_a_little(7, 100)
+            await keen.up_to(world.seqs)
+            assert set(console.due) == {TASHKENT, SAMARKAND}
+            lazy.line.transport.resume_reading()
+            await lazy.up_to(world.seqs)
+            assert lazy.boards == keen.boards == await world.fresh()
+    assert b'console_resyncs_total{reason="slow"} 2.0' in world.metrics.exposition()
+
+
+async def test_a_region_that_is_loaded_again_is_shown_again(world: BoardWorld) -> None:
+    await world.live_a_little(3, 30)
+    async with world.console() as seen:
+        await seen.up_to(world.seqs)
+        seen.sorts.clear()
+        world.engine.fail(TASHKENT, "a planted fault")
+        async with asyncio.timeout(5):
+            while not world.leader.ready:
+                await asyncio.sleep(0.01)
+        await world.live_a_little(4, 30)
+        await seen.up_to(world.seqs)
+        assert seen.boards == await world.fresh()
+        assert "snapshot" in seen.sorts
+
+
+async def refusal(world: BoardWorld, key: str, query: str = "") -> tuple[int, str]:
+    with pytest.raises(InvalidStatus) as caught:
+        async with world.console(key, query):
+            pass
+    return caught.value.response.status_code, json.loads(caught.value.response.body)["code"]
+
+
+async def test_only_who_may_watch_does(world: BoardWorld) -> None:
+    await world.allow("bus", "device")
+    await world.allow("local", "dispatcher", regions=("UZ-SA",))
+    assert await refusal(world, "nobody") == (401, "unauthenticated")
+    assert await refusal(world, "bus") == (403, "out_of_scope")
+    assert await refusal(world, "local", "regions=UZ-TK") == (403, "out_of_scope")
+    assert await refusal(world, "dispatcher", "regions=UZ-TK,XX-YY") == (404, "unknown_region")
+    async with world.console("local", "regions=UZ-TK,UZ-SA") as seen:
+        assert (await seen.take())["regions"] == ["UZ-SA"]
+
+
+async def test_a_revoked_log_in_ends_its_boards(world: BoardWorld) -> None:
+    await world.allow("guest", "supervisor")
+    async with world.console("guest") as seen:
+        await seen.up_to(world.seqs)
+        await world.store.drop_device(digest("guest"))
+        with pytest.raises(ConnectionClosed):
+            await _forever(seen)
+        assert seen.line.close_code == 4401
+
+
+async def test_a_console_that_talks_too_much_has_to_go(world: BoardWorld) -> None:
+    async with world.console() as seen:
+        await seen.line.send("hello?")
+        await seen.until("heartbeat")
+        for _ in range(3 * SAYINGS_PER_S):
+            await seen.line.send("x")
+        with pytest.raises(ConnectionClosed):
+            await _forever(seen)
+        assert seen.line.close_code == 1008
+
+
+async def test_who_left_leaves_nothing_behind(world: BoardWorld) -> None:
+    for _ in range(3):
+        async with world.console() as seen:
+            await seen.take()
+    async with asyncio.timeout(2):
+        while world.broadcast.audiences:
+            await asyncio.sleep(0.01)
+    assert not world.gateway._sessions
+    assert b"dispatch112_consoles 0.0" in world.metrics.exposition()
+
+
+def test_a_resume_list_is_read_as_far_as_it_makes_sense() -> None:
+    assert after("UZ-TK:81,UZ-TO:40") == {TASHKENT: 81, "UZ-TO": 40}
+    assert after("UZ-SA:1,UZ-SA,:,x:y," + "9" * 10) == {SAMARKAND: 1}
+
+
+async def _forever(seen: Seen) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            await seen.take()
