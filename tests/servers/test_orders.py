@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -175,3 +177,17 @@ async def test_what_the_field_counts_can_be_read_as_metrics(world: FieldWorld, u
     assert 'dispatch112_unit_reports_total{fate="acks"} 1.0' in page
     assert 'dispatch112_order_delivered_seconds{quantile="0.99"}' in page
     assert 'dispatch112_broker_up{line="reports"} 1.0' in page
+
+
+async def test_a_killed_broker_costs_no_order(world: FieldWorld) -> None:
+    units = [await world.desk.add_unit(f"TK-A{number}") for number in range(10)]
+    crews = await world.crews(*units)
+    pid = world.broker.status()["pid"]
+    assert isinstance(pid, int)
+    for number, unit in enumerate(units):
+        await world.desk.assign(unit)
+        if number == 4:
+            os.kill(pid, signal.SIGKILL)
+    orders = world.desk.committed[TASHKENT].orders
+    await until(lambda: all(order.stage is Stage.DELIVERED for order in orders.values()), 20)
+    assert crews.counts.orders == len(units)
