@@ -219,10 +219,10 @@ async def test_a_lease_that_ran_out_is_taken_by_another_and_not_renewed(store: S
 
 
 async def test_only_leases_still_ours_are_renewed(store: Store) -> None:
-    await store.claim("UZ-TK", "core-1", 0.05)
+    await store.claim("UZ-TK", "core-1", 0.5)
     await store.claim("UZ-TO", "core-2", 60)
     assert await store.renew(["UZ-TK", "UZ-TO", "UZ-AN"], "core-1", 60) == {"UZ-TK"}
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.55)
     assert await store.claim("UZ-TK", "core-2", 60) is None
 
 

@@ -33,7 +33,7 @@ async def server(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def until_waiting(server: asyncpg.Connection, count: int = 1) -> None:
     """Return when so many other connections wait for a lock."""
-    for _ in range(400):
+    for _ in range(2_000):
         await server.execute("SELECT pg_stat_clear_snapshot()")
         waiting = await server.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -220,14 +220,14 @@ async def test_consoles_that_read_never_delay_a_call(postgres: PostgresStore) ->
 
     async def list_slowly() -> None:
         async with postgres._readers.connection() as connection:
-            await connection.execute("SELECT pg_sleep(0.8)")
+            await connection.execute("SELECT pg_sleep(1.5)")
 
     readers = [asyncio.create_task(list_slowly()) for _ in range(READERS_MAX)]
     await asyncio.sleep(0.2)
     begun_s = time.monotonic()
     await postgres.recall([("device:app", "k-1")])
     await postgres.append(scribe.batch())
-    assert time.monotonic() - begun_s < 0.4
+    assert time.monotonic() - begun_s < 1.0
     await asyncio.gather(*readers)
 
 
