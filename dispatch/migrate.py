@@ -7,7 +7,6 @@ schema.sql does. All of it is one transaction under a lock, so any number of pro
 
 import argparse
 import asyncio
-import os
 from pathlib import Path
 
 import asyncpg
@@ -15,7 +14,7 @@ import msgspec
 
 from dispatch.errors import ServiceAway, UserMistake
 from dispatch.services import database
-from dispatch.settings import Settings, read_settings
+from dispatch.settings import Settings, settings_from
 
 SCHEMA_VERSION = 1
 LOCK = 0x112
@@ -108,8 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Migrate, say what was done, and give the exit status."""
-    flags = {"database_url": args.database_url, "data_dir": args.data_dir}
-    print(asyncio.run(_run(read_settings(flags, os.environ))))
+    print(asyncio.run(_run(settings_from(args))))
     return 0
 
 

@@ -281,7 +281,8 @@ async def test_a_fresh_database_learns_the_log_ins_of_the_file(tmp_path: Path, w
     made = await seed_demo_credentials(MemoryStore(), tmp_path)
     await seed_demo_credentials(world.store, tmp_path)
     person = made["planner"]
-    await world.access.log_in(person["username"], person["password"], "")
+    entered, _ = await world.access.log_in(person["username"], person["password"], "")
+    assert entered.role == "planner"
 
 
 async def test_audit_waits_for_the_database_and_loses_nothing(world: World) -> None:
