@@ -48,7 +48,11 @@ def _checked(name: str) -> str:
 
 
 def configuration(*, port: int, home: str) -> str:
-    """mosquitto.conf for loopback: log-in always, rights by topic, queues that survive, limits on all."""
+    """mosquitto.conf for loopback: log-in always, rights by topic, queues that survive a stop, limits on all.
+
+    The queue is written each minute and at the end, not at every change: that cost seconds of waiting under
+    load, and nothing needs it, for orders and statuses are sent again until they are answered.
+    """
     return f"""\
 # Written at every start.
 listener {port} 127.0.0.1
@@ -57,8 +61,7 @@ password_file {home}/passwords
 acl_file {home}/rights
 persistence true
 persistence_location {home}/
-autosave_on_changes true
-autosave_interval 1
+autosave_interval 60
 persistent_client_expiration 7d
 max_queued_messages 1000
 max_inflight_messages 32
