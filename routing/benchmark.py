@@ -23,7 +23,7 @@ QUESTIONS: Final = 60
 
 def measure(roads: Roads, seed: int = 1) -> dict[str, float]:
     """Build, customise, label and many-to-one times; region and label look-ups. Keys name their units."""
-    warm(roads)
+    warm()
     rng = np.random.default_rng(seed)
     shape = cch.build(roads.order, roads.tail, roads.head)
     figures = {

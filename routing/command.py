@@ -26,7 +26,7 @@ def prepare(cache_dir: Path, say: Callable[[str], None] = print) -> roads.Roads:
     """Make everything that a first start needs: the roads, their order, the compiled loops. Quick when it is there."""
     network = roads.demo(cache_dir, say=say)
     started = time.perf_counter()
-    warm(network)
+    warm()
     say(f"readied travel times in {time.perf_counter() - started:.1f} s")
     return network
 

@@ -36,18 +36,17 @@ _SOUNDS = str.maketrans({
     "ö": "o", "ó": "o", "ŏ": "o", "ŭ": "o", "ğ": "g", "ǵ": "g", "ń": "n", "ñ": "n", "ı": "i", "á": "a", "ú": "u",
     "x": "h", "q": "k", "w": "v", "-": " ", **dict.fromkeys(_APOSTROPHES, ""),
 })  # fmt: skip
+# The letters of our own alphabet first, so that what other spellings write with two letters cannot cut through them.
 _DIGRAPHS = (
-    ("dzh", "j"),
-    ("dj", "j"),
-    ("zh", "j"),
-    ("kh", "h"),
-    ("sh", "ş"),
-    ("ch", "ç"),
-    ("gh", "g"),
-    ("ts", "s"),
-    ("ye", "e"),
+    (re.compile("sh"), "ş"),
+    (re.compile("ch"), "ç"),
+    (re.compile("dzh|dj|zh"), "j"),
+    (re.compile("kh"), "h"),
+    (re.compile("gh"), "g"),
+    (re.compile("ts"), "s"),
+    (re.compile("y+e"), "e"),
 )
-_DOUBLED = re.compile(r"([^\W\d_])\1")
+_DOUBLED = re.compile(r"([^\W\d_])\1+")
 _LOOSE = str.maketrans({"o": "a", "e": "i", "y": ""})
 
 
@@ -83,7 +82,7 @@ def fold(text: str) -> str:
     """A key that is equal for equal names in any script: «Қўқон», «Qo'qon» and «QOʻQON» are all `kokon`."""
     key = text.casefold().translate(_SOUNDS)
     for digraph, letter in _DIGRAPHS:
-        key = key.replace(digraph, letter)
+        key = digraph.sub(letter, key)
     return " ".join(_DOUBLED.sub(r"\1", key).split())
 
 

@@ -68,8 +68,7 @@ def _centre(row: Row) -> Settlement:
     """The district's seat as a town: where it bears the district's name, it has its other names too."""
     same = row["centre"] == row["name"]
     names = _names(row["centre"], row["centre_ru"], row["kaa"] if same else "", row["en"] if same else "")
-    town = {**row, "kind": "town", "other": row["other"] if same else ""}
-    return _place(town, names, int(row["centre_population"]))
+    return _place({**row, "kind": "town"}, names, int(row["centre_population"]))
 
 
 def _names(latin: str, russian: str, karakalpak: str, english: str) -> Names:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import routingkit_cch
@@ -52,7 +53,10 @@ def demo(cache_dir: Path, seed: int = DEMO_SEED, say: Say = print) -> Roads:
     cache."""
     path = cache_dir / f"demo-roads-{DEMO_VERSION}-{seed}.npz"
     if path.exists():
-        return load(path)
+        try:
+            return load(path)
+        except ValueError as fault:
+            say(f"{fault}; drawing it anew")
     from routing.demo_roads import generate  # only a first start needs the generator
 
     roads = generate(seed, say)
@@ -103,11 +107,11 @@ def load(path: Path) -> Roads:
     """Read a network; ValueError with one sentence when the file is not one."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            if int(file["file_version"]) != FILE_VERSION:
-                raise ValueError(f"the road network {path} is of another version: build it anew")
-            columns = {name: file[name] for name in Roads._fields}
-    except (OSError, KeyError) as fault:
+            stored, columns = int(file["file_version"]), {name: file[name] for name in Roads._fields}
+    except (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile) as fault:
         raise ValueError(f"cannot read the road network {path}: {fault}") from None
+    if stored != FILE_VERSION:
+        raise ValueError(f"the road network {path} is of another version: build it anew")
     roads = Roads(**{**columns, "version": str(columns["version"])})
     check(roads)
     return roads

@@ -25,6 +25,7 @@ FIRST_SLOTS: Final = 256
 MOST_UNITS: Final = 100_000
 
 Ints = NDArray[np.int32]
+Driven = tuple[int, float, float]  # an arc and the offsets between which it is driven, the first the lower
 
 __all__ = ["UNREACHABLE", "Path", "Snap", "Travel", "TravelTimes", "warm"]
 
@@ -130,8 +131,8 @@ class Travel:
             seconds.append(seconds[-1] + target.access_ms / 1000)
         return Path(points, seconds, metres)
 
-    def _arcs(self, source: Target, target: Target) -> list[tuple[int, float, float]] | None:
-        """The way as arcs with the offsets between which each is driven."""
+    def _arcs(self, source: Target, target: Target) -> list[Driven] | None:
+        """The way as the arcs driven, or None where no road leads."""
         net = self._net
         direct = labels.same_edge_ms(net, source.edge, source.offset, target.offset)
         depth = labels.meeting_depth(source, target)
@@ -143,17 +144,24 @@ class Travel:
         out = labels.walk_down(net, source, True, depth)[::-1]
         back = labels.walk_down(net, target, False, depth)
         between = cch.path_arcs(net.shape, net.metric, np.array(out + back[1:], dtype=np.int32))
-        first = 1.0 if net.shape.rank[net.head[source.edge]] == out[0] else 0.0
-        last = 0.0 if net.shape.rank[net.tail[target.edge]] == back[-1] else 1.0
         return [
-            _oriented(net, source.edge, source.offset, first),
+            self._part(source, out[0], True),
             *((int(arc), 0.0, 1.0) for arc in between),
-            _oriented(net, target.edge, last, target.offset),
+            self._part(target, back[-1], False),
         ]
 
-    def _legs(
-        self, source: Target, target: Target, arcs: list[tuple[int, float, float]]
-    ) -> list[tuple[Point, float, int]]:
+    def _part(self, place: Target, rank: int, leaving: bool) -> Driven:
+        """The part of its edge that is driven between a place and the crossing of that rank. Where both ends of the
+        street are that crossing, the quicker way round."""
+        net, twin = self._net, int(self._net.twin[place.edge])
+        head, tail = (net.shape.rank[nodes[place.edge]] == rank for nodes in (net.head, net.tail))
+        ahead = (int(place.edge), place.offset, 1.0) if leaving else (int(place.edge), 0.0, place.offset)
+        behind = (twin, 1.0 - place.offset, 1.0) if leaving else (twin, 0.0, 1.0 - place.offset)
+        ways = [ahead] if (head if leaving else tail) else []
+        ways += [behind] if twin >= 0 and (tail if leaving else head) else []
+        return min(ways, key=lambda way: labels.part_ms(net.ms[way[0]], way[2] - way[1]))
+
+    def _legs(self, source: Target, target: Target, arcs: list[Driven]) -> list[tuple[Point, float, int]]:
         """For each arc driven: where it leaves us, its metres and its milliseconds."""
         roads = self.roads
         parts = [(arc, end, abs(end - start)) for arc, start, end in arcs]
@@ -189,13 +197,19 @@ class Travel:
         return self._free.pop()
 
 
-def warm(roads: Roads) -> None:
-    """Compile the inner loops, or read them from numba's cache, before the first call that matters."""
-    travel = Travel(roads)
-    at = Point(float(roads.lat[0]), float(roads.lon[0]))
-    travel.move("warm", *at)
-    travel.times(["warm"], *at)
-    travel.path(at, (float(roads.lat[-1]), float(roads.lon[-1])))
+def warm() -> None:
+    """Compile the inner loops, or read them from numba's cache, before the first call that matters: on four short
+    streets in a row, since the compiled code depends on the types of the columns alone."""
+    crossings = np.arange(5, dtype=np.int32)
+    tail, head = np.concatenate([crossings[:-1], crossings[1:]]), np.concatenate([crossings[1:], crossings[:-1]])
+    place, twin = 41 + crossings / 100, ((np.arange(8) + 4) % 8).astype(np.int32)
+    kind, urban = np.zeros(8, np.uint8), np.zeros(8, bool)
+    ms, metres = np.full(8, 90_000, np.int32), np.full(8, 1_390, np.float32)
+    travel = Travel(Roads(place, place, tail, head, ms, metres, kind, urban, twin, crossings, "warm"))
+    travel.move("unit", 41.001, 41.001)
+    travel.times(["unit"], 41.039, 41.039)
+    travel.path((41.001, 41.001), (41.039, 41.039))
+    travel.path((41.001, 41.001), (41.002, 41.002))
 
 
 def _no_units(size: int, width: int) -> Units:
@@ -205,7 +219,7 @@ def _no_units(size: int, width: int) -> Units:
     )  # fmt: skip
 
 
-def _oriented(net: Network, edge: int, start: float, end: float) -> tuple[int, float, float]:
+def _oriented(net: Network, edge: int, start: float, end: float) -> Driven:
     """An edge driven from offset to offset, as the arc that runs that way."""
     if start <= end or net.twin[edge] < 0:
         return int(edge), float(start), float(end)
