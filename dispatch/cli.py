@@ -37,7 +37,7 @@ COMMANDS: dict[str, Command] = {
         "demo --port 8112 --calls-per-minute 60 --speed 10",
     ),
     "serve": Command(
-        "dispatch.serve",
+        "consoles.serve",
         "the service itself, with servers by URL or embedded",
         "serve --port 8112 --regions UZ-TK,UZ-TO",
     ),

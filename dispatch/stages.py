@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from time import perf_counter
 
 import msgspec
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 
 class Stage(msgspec.Struct):
@@ -47,3 +49,20 @@ class Stages:
     def table(self) -> dict[str, dict[str, float]]:
         """Stage → how often it ran and its mean cost in microseconds."""
         return {name: {"count": s.count, "mean_us": round(s.mean_us, 1)} for name, s in self.named.items()}
+
+
+class StageMeasures(Collector):
+    """The stop-watches on the metrics page."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+
+    def collect(self) -> Iterator[Metric]:
+        """Seconds and runs of each stage so far."""
+        seconds = CounterMetricFamily("dispatch112_stage_seconds", "Time in a stage of a call's way", labels=["stage"])
+        runs = CounterMetricFamily("dispatch112_stage_runs", "How often a stage ran", labels=["stage"])
+        for name, stage in self._stages.named.items():
+            seconds.add_metric([name], stage.seconds)
+            runs.add_metric([name], stage.count)
+        yield seconds
+        yield runs

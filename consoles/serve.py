@@ -1,0 +1,81 @@
+"""`dispatch112 serve`: the service itself, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import secrets
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from consoles.access import hashed
+from consoles.serving import Credentials, Options, serving
+from dispatch.actors import Role
+from dispatch.records import Operator
+from dispatch.settings import Settings, add_settings_arguments, settings_from
+from dispatch.store import Store
+
+FIRST_LOGIN = "first-login.json"
+
+T = TypeVar("T")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `serve`."""
+    add_settings_arguments(parser)
+    parser.add_argument("--port", metavar="N", help="the one port for HTTP and WebSocket (8112)")
+    parser.add_argument("--roles", metavar="LIST", help="core,gateway,intake: what this process does (all)")
+    parser.add_argument("--regions", metavar="LIST", help="the regions it leads, such as UZ-TK,UZ-TO (all)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    settings = settings_from(args)
+    run_loop(_serve(settings))
+    return 0
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run on uvloop, with SIGTERM as a polite request to stop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+async def _serve(settings: Settings) -> None:
+    options = Options(logins=lambda store: first_login(store, settings.data_dir))
+    async with serving(settings, options, _say) as running:
+        _say(f"ready at {running.url}")
+        await stopped()
+
+
+async def stopped() -> None:
+    """Return when the process is asked to stop: Ctrl-C or SIGTERM."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, told.set)
+    await told.wait()
+
+
+async def first_login(store: Store, data_dir: Path) -> Credentials:
+    """An empty service gets one administrator, whose password stands in a file that only its owner can read."""
+    if await store.list_operators():
+        return {}
+    password = "-".join(secrets.token_hex(2) for _ in range(4))
+    made = {str(Role.ADMIN): {"username": "admin", "password": password}}
+    path = data_dir / FIRST_LOGIN
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(made, indent=2) + "\n")
+    await store.put_operator(Operator(username="admin", role=str(Role.ADMIN), password=await hashed(password)))
+    _say(f"first log-in written to {path}")
+    return made
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
