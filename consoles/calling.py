@@ -12,8 +12,10 @@ from dispatch.calls import CallReceipt, receipt
 from dispatch.core.commands import ClassifyCall, CloseCall, Command, MoveCall, TransferCall
 from dispatch.core.state import RegionState
 from dispatch.core.terms import CallId, CallStatus, Disposition, IncidentId, Priority, RegionId
+from dispatch.problems import Fault, Problem
 from dispatch.replies import Answering, answering
 from dispatch.routes import Route
+from routing.regions import region_facts
 
 OF = "/api/v1/calls/{call_id}"
 
@@ -67,6 +69,8 @@ def _classify(asked: Asked) -> Command:
 
 def _transfer(asked: Asked) -> Command:
     to = RegionId(asked.body.region or asked.region)
+    if to not in region_facts():
+        raise Problem("unknown_region", f"There is no region {to[:16]!r}.", [Fault("/region", "Unknown.")])
     return TransferCall(actor=asked.actor.actor_id, call_id=CallId(asked.id), to=to)
 
 

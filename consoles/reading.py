@@ -17,10 +17,11 @@ from msgspec import Meta
 from consoles.board import call_row, incident_row, unit_row
 from consoles.cards import call_card, incident_card, position_of
 from consoles.desk import Desk
-from dispatch.actors import Actor, require
+from dispatch.actors import Actor, Role, require
 from dispatch.application import ACTOR, answer
 from dispatch.bodies import query
 from dispatch.core.terms import Body, Call, CallStatus, Incident, IncidentStatus, RegionId, Unit, UnitStatus
+from dispatch.intake import own
 from dispatch.matching import Matcher
 from dispatch.problems import Fault, Problem
 from dispatch.routes import Route
@@ -165,11 +166,11 @@ def concerns(actor: Actor, incident: Incident) -> bool:
 
 
 def _old_in_scope(actor: Actor, action: str, row: Row, kind: type[Any]) -> bool:
-    """Whether a row of long ago is the actor's to see; a device's own calls end with their stream."""
+    """Whether a row of long ago is the actor's to see: to a device, others' calls do not exist."""
+    if actor.role is Role.DEVICE:
+        return kind is Call and own(actor, _of(row, Call))
     require(actor, action, RegionId(row["region"]))
-    if kind is Incident:
-        return concerns(actor, _of(row, Incident))
-    return actor.role != "device" or _of(row, Call).device == actor.actor_id
+    return kind is Call or concerns(actor, _of(row, Incident))
 
 
 def _of(row: Row, kind: type[T]) -> T:

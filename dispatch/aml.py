@@ -140,6 +140,8 @@ class AmlDoor:
         match = self.matcher.match(message, now)
         if match is None:
             return self._waits(message, now, "waiting")
+        if self._intake.is_arriving(match.call_id):
+            return self._waits(message, now, "waiting")
         try:
             outcome = await self._put(match.call_id, fix)
         except ServiceAway:
@@ -172,7 +174,7 @@ class AmlDoor:
             return GATEWAY
         try:
             actor = await self._authenticate(request)
-        except Problem:
+        except (Problem, ServiceAway):
             return None
         return actor if actor is not None and may(actor, "aml.receive") else None
 

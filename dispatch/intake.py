@@ -34,7 +34,7 @@ from dispatch.clock import Clock
 from dispatch.contacts import RAW_MAX_BYTES, Contacts, home_of
 from dispatch.core.commands import LocateCall
 from dispatch.core.state import RegionState
-from dispatch.core.terms import ActorId, Call, CallId, LocationFix, RegionId
+from dispatch.core.terms import SYSTEM, ActorId, Call, CallId, LocationFix, RegionId
 from dispatch.engine import Engine, Key, Reply
 from dispatch.evidence import Evidence, fault_of_point
 from dispatch.formats.aml_message import AmlMessage
@@ -56,12 +56,13 @@ class Intake:
     """What the addresses for calls stand on."""
 
     def __init__(
-        self, *, engine: Engine, locator: Locator, matcher: Matcher, contacts: Contacts, ids: IdSource,
-        clock: Clock, metrics: Metrics,
+        self, *, engine: Engine, locator: Locator, contacts: Contacts, ids: IdSource, clock: Clock,
+        metrics: Metrics,
     ) -> None:  # fmt: skip
         self.engine = engine
         self.locator = locator
-        self.matcher = matcher
+        self.matcher = Matcher(self._is_going_on)
+        self._arriving: set[CallId] = set()
         self.contacts = contacts
         self.ids = ids
         self.clock = clock
@@ -144,6 +145,13 @@ class Intake:
         call = self.engine.states[region].calls.get(call_id) if region is not None else None
         return None if region is None or call is None else (region, call)
 
+    def is_arriving(self, call_id: CallId) -> bool:
+        """Whether the call is on its way to its commit: nothing can be added to it yet."""
+        return call_id in self._arriving
+
+    def _is_going_on(self, call_id: CallId) -> bool:
+        return call_id in self._arriving or self.open_call(call_id) is not None
+
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
         """The call, if this actor may add to it. Raises Problem; for a device others' calls do not exist."""
         found = self.open_call(call_id)
@@ -156,15 +164,26 @@ class Intake:
         """Index the caller first, so that a handset's location that arrives meanwhile finds its call."""
         now = self.clock.now()
         caller = caller_of(said, self.ids.call_id(), now)
+        self._arriving.add(caller.call_id)
         waiting = self.matcher.called(caller)
         kept = False
         try:
             reply = await self._submitted(said, actor, caller, (waiting, key))
             kept = reply.refusal is None and not reply.replayed
         finally:
+            self._arriving.discard(caller.call_id)
             if not kept:
                 self._forgotten(caller, waiting, now)
+        if kept:
+            await self._caught_up(caller, now)
         return reply
+
+    async def _caught_up(self, caller: Caller, now: datetime) -> None:
+        """A handset's location that came while its call was being committed."""
+        for message in self.matcher.claim(caller):
+            found, fix = self.open_call(caller.call_id), aml_fix(message, now)
+            if found is not None and fix is not None:
+                await self.located(*found, fix, SYSTEM)
 
     async def _submitted(
         self, said: NewCall, actor: Actor, caller: Caller, rest: tuple[Sequence[AmlMessage], Key | None]
@@ -175,7 +194,7 @@ class Intake:
         fixes = (*self.locator.fixes(said.location, now), *own_fixes)
         location = self.locator.estimate(fixes, now)
         region = location.regions[0] if location is not None and location.regions else None
-        region = region or home_of(actor) or DEFAULT_REGION
+        region = region or self._home(actor)
         document = document_of(said, caller)
         sealed = personal_of(document, caller, region, self.ids.salt()) if document is not None else None
         command = command_of(said, actor, caller, fixes=fixes, location=location, sealed=sealed)
@@ -189,6 +208,12 @@ class Intake:
         if reply.refusal is None and not reply.replayed:
             self._received.labels(said.channel.value, "no" if location is None else "yes").inc()
         return reply
+
+    def _home(self, actor: Actor) -> RegionId:
+        """Where a call without a place waits: with its sender's own people, if they are led here."""
+        wished = (home_of(actor), DEFAULT_REGION, *self.engine.states)
+        led = (region for region in wished if region is not None and region in self.engine.states)
+        return next(led, home_of(actor) or DEFAULT_REGION)
 
     def _forgotten(self, caller: Caller, waiting: Sequence[AmlMessage], now: datetime) -> None:
         """The call was not kept, or was kept before under another id: what waited goes on waiting."""

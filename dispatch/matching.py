@@ -9,7 +9,7 @@ minutes for its call; of two open calls with one number the newer is meant.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import takewhile
 
@@ -86,7 +86,7 @@ class Matcher:
             self._marked.setdefault(mark, []).append(caller.call_id)
         while len(self._callers) > CALLS_MAX:
             self.forget(next(iter(self._callers)))
-        return list(self._claimed(caller))
+        return self.claim(caller)
 
     def sweep(self, now: datetime) -> None:
         """Note which calls are over; each stays matchable for the window's tail."""
@@ -159,14 +159,16 @@ class Matcher:
         self._ended[caller.call_id] = now
         return ended
 
-    def _claimed(self, caller: Caller) -> Iterable[AmlMessage]:
+    def claim(self, caller: Caller) -> list[AmlMessage]:
+        """The waiting messages that belong to this call, oldest first; they wait no longer."""
         marks = _marks(caller.number, caller.imei)
         numbers = sorted({n for mark in marks for n in self._waiting_by.get(mark, ())})
-        for number in numbers:
-            waiting = self._waiting[number]
-            if waiting.received_at + BEFORE_CALL >= caller.started_at:
-                self._drop(number)
-                yield waiting.message
+        since = caller.started_at - BEFORE_CALL
+        mine = [n for n in numbers if self._waiting[n].received_at >= since]
+        messages = [self._waiting[n].message for n in mine]
+        for number in mine:
+            self._drop(number)
+        return messages
 
     def _drop(self, number: int) -> None:
         message = self._waiting.pop(number).message

@@ -1,0 +1,92 @@
+"""All addresses of the HTTP interface for calls, incidents, units and oversight, put together once a
+process.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from consoles import calling, crews
+from consoles.advice import Advice
+from consoles.desk import Desk
+from consoles.figures import Figures
+from consoles.following import Following
+from consoles.looking import Looking
+from consoles.operations import Operations
+from consoles.oversight import Oversight
+from consoles.reading import Reading
+from dispatch.aml import AmlDoor, Trust
+from dispatch.application import Authenticate
+from dispatch.audit import Audit
+from dispatch.clock import Clock
+from dispatch.contacts import Contacts
+from dispatch.engine import Engine
+from dispatch.ids import IdSource
+from dispatch.intake import Intake
+from dispatch.locating import Locator
+from dispatch.metrics import Metrics
+from dispatch.routes import Route
+from dispatch.store import Store
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the interface stands on; all of it lives as long as the process."""
+
+    engine: Engine
+    store: Store
+    locator: Locator
+    clock: Clock
+    metrics: Metrics
+    audit: Audit
+    authenticate: Authenticate
+    ids: IdSource
+    trust: Trust = Trust()
+
+
+class Interface(msgspec.Struct, frozen=True, kw_only=True):
+    """The addresses, and the parts that others look into: `intake.matcher` is to be indexed at start."""
+
+    intake: Intake
+    contacts: Contacts
+    advice: Advice
+    following: Following
+    routes: tuple[Route, ...]
+
+
+def interface(parts: Parts) -> Interface:
+    """Put the addresses together. Call once a process: metrics are registered here."""
+    intake = Intake(
+        engine=parts.engine,
+        locator=parts.locator,
+        contacts=Contacts(parts.store, parts.ids, parts.clock, parts.metrics),
+        ids=parts.ids,
+        clock=parts.clock,
+        metrics=parts.metrics,
+    )
+    desk = Desk(
+        engine=parts.engine,
+        store=parts.store,
+        locator=parts.locator,
+        ids=parts.ids,
+        clock=parts.clock,
+        audit=parts.audit,
+    )
+    advice, following = Advice(desk), Following(desk)
+    aml = AmlDoor(intake, parts.trust, parts.authenticate, parts.metrics)
+    groups = (
+        intake.routes(),
+        aml.routes(),
+        Reading(desk, intake.matcher).routes(),
+        following.routes(),
+        calling.routes(desk),
+        advice.routes(),
+        Operations(desk, advice).routes(),
+        crews.routes(desk),
+        Oversight(desk).routes(),
+        Looking(desk).routes(),
+        Figures(desk).routes(),
+    )
+    routes = tuple(route for group in groups for route in group)
+    return Interface(
+        intake=intake, contacts=intake.contacts, advice=advice, following=following, routes=routes
+    )

@@ -1,0 +1,85 @@
+"""Unreadable contacts wait while the database is away, within limits, and no sender can fill the shelf."""
+
+from __future__ import annotations
+
+from dispatch.actors import Actor, Role
+from dispatch.clock import ManualClock
+from dispatch.contacts import BACKLOG_MAX, BURST, INTERVAL_S, RAW_MAX_BYTES, Contacts
+from dispatch.core.terms import ActorId
+from dispatch.errors import ServiceAway
+from dispatch.ids import IdSource
+from dispatch.metrics import Metrics
+from dispatch.records import UnreadableContact
+from dispatch.store_memory import MemoryStore
+
+
+class FailingShelf:
+    """A shelf in front of the twin that is away when told so."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.store = MemoryStore()
+
+    async def keep_contact(self, contact: UnreadableContact) -> None:
+        if self.away:
+            raise ServiceAway("told so")
+        await self.store.keep_contact(contact)
+
+    async def kept(self) -> list[UnreadableContact]:
+        return (await self.store.contacts(None, None, 1000))[0]
+
+
+def sender(number: int = 0) -> Actor:
+    return Actor(actor_id=ActorId(f"device:{number}"), role=Role.DEVICE, username=str(number))
+
+
+def contacts(shelf: FailingShelf, clock: ManualClock) -> Contacts:
+    return Contacts(shelf, IdSource(clock, 1), clock, Metrics())
+
+
+async def test_a_contact_that_comes_while_the_database_is_away_is_kept_afterwards() -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+    taken = contacts(shelf, clock)
+    shelf.away = True
+    first = await taken.keep(b"help", "not JSON", sender(1), ("http", "text/plain"))
+    assert first is not None
+    assert await shelf.kept() == []
+    shelf.away = False
+    second = await taken.keep(b"help again", "not JSON", sender(2), ("http", "text/plain"))
+    assert [contact.contact_id for contact in await shelf.kept()] == [first, second]
+
+
+async def test_what_waits_for_the_database_is_bounded() -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+    taken = contacts(shelf, clock)
+    shelf.away = True
+    ids = [await taken.keep(b"x", "f", sender(n), ("http", "")) for n in range(BACKLOG_MAX + 5)]
+    assert ids[-5:] == [None] * 5
+    shelf.away = False
+    assert await taken.drain() == 0
+    assert len(await shelf.kept()) == BACKLOG_MAX
+
+
+async def test_a_sender_over_its_rate_is_heard_again_later() -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+    taken = contacts(shelf, clock)
+    kept = [await taken.keep(b"x", "f", sender(), ("http", "")) for _ in range(BURST + 3)]
+    assert [contact is not None for contact in kept] == [True] * BURST + [False] * 3
+    assert await taken.keep(b"x", "f", sender(1), ("http", "")) is not None
+    clock.advance(INTERVAL_S)
+    assert await taken.keep(b"x", "f", sender(), ("http", "")) is not None
+
+
+async def test_no_more_of_a_contact_is_kept_than_its_beginning() -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+    await contacts(shelf, clock).keep(b"x" * 200_000, "f" * 10_000, sender(), ("http", "t" * 10_000))
+    (kept,) = await shelf.kept()
+    assert (len(kept.raw), len(kept.fault) <= 300, len(kept.content_type) <= 200) == (
+        RAW_MAX_BYTES,
+        True,
+        True,
+    )

@@ -1,0 +1,102 @@
+"""From evidence to one place: labelled, with its regions, and never from words that name nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dispatch.core.terms import LocationFix, Source
+from dispatch.evidence import Evidence, Point, fault_of_point, fix_of
+from dispatch.formats.aml_message import AmlMessage
+from dispatch.formats.values import Point as AmlPoint
+from dispatch.locating import Locator, aml_fix
+from routing.gazetteer import Gazetteer
+from routing.regions import Regions
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def locator() -> Locator:
+    return Locator(Regions(), Gazetteer())
+
+
+def fix(source: Source, lat: float, lon: float, **more: object) -> LocationFix:
+    return LocationFix(source=source, lat=lat, lon=lon, at=NOW, **more)  # type: ignore[arg-type]
+
+
+def test_no_evidence_is_no_place(locator: Locator) -> None:
+    assert locator.estimate((), NOW) is None
+    assert locator.estimate((LocationFix(source=Source.ADDRESS, at=NOW),), NOW) is None
+
+
+def test_a_place_in_a_city_is_urban_and_one_in_the_desert_is_not(locator: Locator) -> None:
+    city = locator.estimate((fix(Source.APP, 41.3264, 69.2346),), NOW)
+    desert = locator.estimate((fix(Source.APP, 42.6, 62.0),), NOW)
+    assert city is not None
+    assert desert is not None
+    assert (city.urban, desert.urban) == (True, False)
+    assert set(city.place) == {"uz-Latn", "uz-Cyrl", "ru", "kaa", "en"}
+
+
+def test_a_place_beyond_the_border_but_in_the_country_s_box_has_no_region(locator: Locator) -> None:
+    dushanbe = locator.estimate((fix(Source.APP, 38.56, 68.79),), NOW)
+    assert dushanbe is not None
+    assert dushanbe.regions == ()
+
+
+def test_an_operator_s_word_wins_over_later_evidence(locator: Locator) -> None:
+    said = fix(Source.OPERATOR, 41.31, 69.28, confirmed=True)
+    later = fix(Source.APP, 41.33, 69.20, accuracy_m=5)
+    found = locator.estimate((said, later), NOW + timedelta(minutes=1))
+    assert found is not None
+    assert (found.lat, found.confirmed) == (41.31, True)
+    assert found.contradiction is not None
+
+
+@pytest.mark.parametrize("text", ["Urganch", "Ургенч", "урганч", "Urgench shahri"])
+def test_a_town_by_name_is_found_in_any_script_and_rough(locator: Locator, text: str) -> None:
+    (found,) = locator.fixes([Evidence(source=Source.ADDRESS, text=text)], NOW)
+    assert found.lat == pytest.approx(41.55, abs=0.1)
+    assert found.accuracy_m is not None
+    assert found.accuracy_m >= 2_000
+
+
+def test_words_beside_a_point_do_not_move_it(locator: Locator) -> None:
+    piece = Evidence(source=Source.ADDRESS, text="Urganch", point=[69.23, 41.32], accuracy_m=40)
+    (found,) = locator.fixes([piece], NOW)
+    assert (found.lat, found.lon, found.accuracy_m) == (41.32, 69.23, 40)
+
+
+def test_a_fix_from_the_future_counts_as_made_now() -> None:
+    piece = Evidence(source=Source.APP, point=[69.23, 41.32], at=NOW + timedelta(days=400))
+    assert fix_of(piece, NOW).at == NOW
+    slightly = Evidence(source=Source.APP, point=[69.23, 41.32], at=NOW + timedelta(seconds=30))
+    assert fix_of(slightly, NOW).at == NOW + timedelta(seconds=30)
+
+
+def test_a_radius_of_zero_is_unknown() -> None:
+    piece = Evidence(source=Source.APP, point=[69.23, 41.32], accuracy_m=0)
+    assert fix_of(piece, NOW).accuracy_m is None
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "said"),
+    [([41.3, 69.2], "did you send [lat, lon]?"), ([0, 0], "outside"), ([69.2, -41.3], "outside")],
+)
+def test_a_point_that_cannot_be_meant_is_told_why(coordinates: list[float], said: str) -> None:
+    fault = fault_of_point(Evidence(source=Source.APP, point=Point(coordinates=coordinates)), "/point")
+    assert fault is not None
+    assert said in fault.detail
+
+
+def test_a_handset_that_knows_no_position_or_one_abroad_places_nobody() -> None:
+    nowhere = AmlMessage(transport="sms", version="1")
+    abroad = AmlMessage(transport="sms", version="1", position=AmlPoint(lat=48.8, lon=2.3))
+    here = AmlMessage(transport="sms", version="1", position=AmlPoint(lat=41.3, lon=69.2), accuracy_m=9)
+    assert aml_fix(nowhere, NOW) is None
+    assert aml_fix(abroad, NOW) is None
+    found = aml_fix(here, NOW)
+    assert found is not None
+    assert (found.source, found.at, found.accuracy_m) == (Source.AML, NOW, 9)

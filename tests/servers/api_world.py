@@ -1,0 +1,222 @@
+"""The HTTP interface on a loopback port for tests: the real engine and addresses on the store's twin in
+memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from functools import cache
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from consoles.access import Access
+from consoles.api import Interface, Parts, interface
+from dispatch.aml import Trust, reindex
+from dispatch.application import application
+from dispatch.audit import Audit
+from dispatch.clock import ManualClock
+from dispatch.core.commands import RegisterUnit
+from dispatch.core.terms import SYSTEM, Body, RegionId, Unit, UnitId
+from dispatch.engine import Engine
+from dispatch.ids import IdSource
+from dispatch.leading import Leader
+from dispatch.locating import Locator
+from dispatch.metrics import Metrics
+from dispatch.positions import Position, Positions
+from dispatch.reach import Reacher
+from dispatch.records import Device
+from dispatch.routes import Routes
+from dispatch.store import Store
+from dispatch.store_memory import MemoryStore
+from routing.gazetteer import Gazetteer
+from routing.regions import Regions
+
+TK, TO, SA = RegionId("UZ-TK"), RegionId("UZ-TO"), RegionId("UZ-SA")
+AML_KEY = b"a key that the operators share"
+CHORSU = [69.2346, 41.3264]
+"""A bazaar in Tashkent, [lon, lat]."""
+REGISTAN = [66.9753, 39.6547]
+"""Samarkand."""
+
+ACTORS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
+    "device": ("device", None, ()),
+    "device_sa": ("device", None, ("UZ-SA",)),
+    "taker": ("call_taker", None, ()),
+    "dispatcher": ("dispatcher", None, ()),
+    "dispatcher_sa": ("dispatcher", None, ("UZ-SA",)),
+    "supervisor": ("supervisor", None, ()),
+    "planner": ("planner", None, ()),
+    "admin": ("admin", None, ()),
+    "mia": ("body", "mia", ()),
+    "moh": ("body", "moh", ()),
+}
+"""Token -> role, body, regions (none: every one)."""
+
+
+class Got(msgspec.Struct, frozen=True):
+    """An answer that was read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.raw)
+
+    @property
+    def code(self) -> str:
+        return str(self.json["code"])
+
+
+class ApiWorld:
+    """`call` asks as one of ACTORS; `clock` is moved by hand; the store outlives `crash`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.clock = ManualClock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self.metrics = Metrics()
+        self.positions = Positions(lambda unit_id: self.engine.region_of_unit(unit_id))
+        self.engine = Engine(self.store, self.clock, Reacher(self.positions, None), self.positions)
+        self.leader = Leader(self.engine, self.store, (TK, TO, SA), "test")
+        self._tasks = [asyncio.create_task(self.engine.run())]
+        await self.leader.start()
+        self.audit = Audit(self.store, self.clock, self.metrics)
+        self.access = Access(self.store, self.clock, self.metrics)
+        self.interface = self._interface()
+        calls = [call for state in self.engine.states.values() for call in state.calls.values()]
+        await reindex(self.interface.intake.matcher, calls, self.store)
+        app = application(Routes(*self.interface.routes), self.access.actor_of, self.metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+        self.session = aiohttp.ClientSession()
+
+    def _interface(self) -> Interface:
+        return interface(
+            Parts(
+                engine=self.engine,
+                store=self.store,
+                locator=locator(),
+                clock=self.clock,
+                metrics=self.metrics,
+                audit=self.audit,
+                authenticate=self.access.actor_of,
+                ids=IdSource(self.clock, seed=7),
+                trust=Trust(AML_KEY),
+            )
+        )
+
+    async def stop(self) -> None:
+        await self.session.close()
+        await self._runner.cleanup()
+        await self.leader.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = "device",
+        key: str | None = None,
+        kind: str = "application/json",
+    ) -> Got:
+        """One request; `body` is sent as JSON, bytes as they are."""
+        headers = {"Authorization": f"Bearer {secret(token)}"} if token is not None else {}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        data = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
+        if data is not None:
+            headers["Content-Type"] = kind
+        url = self.url + (path if path.startswith("/") else f"/api/v1/{path}")
+        async with self.session.request(method, url, data=data, headers=headers) as response:
+            return Got(response.status, response.headers, await response.read())
+
+    async def post(self, path: str, body: Any = None, **more: Any) -> Got:
+        return await self.call("POST", path, body, **more)
+
+    async def get(self, path: str, **more: Any) -> Got:
+        return await self.call("GET", path, **more)
+
+    async def new_call(self, **fields: Any) -> dict[str, Any]:
+        """A call that was taken: its receipt."""
+        got = await self.post("calls", {"channel": "app"} | fields)
+        assert got.status == 201, got.raw
+        receipt: dict[str, Any] = got.json
+        return receipt
+
+    async def unit(self, unit_id: str, body: Body, capability: str, at: list[float]) -> None:
+        """A unit on shift at [lon, lat]."""
+        unit = Unit(
+            unit_id=UnitId(unit_id),
+            call_sign=unit_id.partition("-")[2],
+            region=RegionId("UZ-" + unit_id[:2]),
+            body=body,
+            kind="car",
+            capabilities=(capability,),
+            station="here",
+            since=self.clock.now(),
+        )
+        await self.engine.submit(unit.region, RegisterUnit(actor=SYSTEM, unit=unit))
+        self.seen_at(unit_id, at)
+        await self.post(f"units/{unit_id}/shift", {"on_shift": True}, token="dispatcher")
+        await self.post(f"units/{unit_id}/status", {"status": "available"}, token="dispatcher")
+
+    def seen_at(self, unit_id: str, at: list[float]) -> None:
+        now = self.clock.wall()
+        self.positions.put(Position(unit_id=UnitId(unit_id), lat=at[1], lon=at[0], at=now, received_at=now))
+
+    async def counted(self, name: str, **labels: str) -> float:
+        """A counter's value."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@contextlib.asynccontextmanager
+async def api_world(store: Store | None = None) -> AsyncIterator[ApiWorld]:
+    """The interface, running, with a token for each of ACTORS."""
+    kept = store or MemoryStore()
+    if store is None:
+        await kept.open()
+    for token, (role, body, regions) in ACTORS.items():
+        await kept.put_device(
+            Device(
+                token=hashlib.sha256(secret(token).encode()).digest(),
+                actor=f"device:{token}" if role == "device" else f"user:{token}",
+                role=role,
+                body=body,
+                regions=regions,
+            )
+        )
+    world = ApiWorld(kept)
+    await world.start()
+    try:
+        yield world
+    finally:
+        await world.stop()
+
+
+def secret(token: str) -> str:
+    """A bearer token as long as a real one."""
+    return f"{token}-{'x' * 40}"
+
+
+@cache
+def locator() -> Locator:
+    """One for all tests: outlines and names take a second to read."""
+    return Locator(Regions(), Gazetteer())

@@ -1,0 +1,194 @@
+"""AML: a handset's own location finds its call by number or IMEI, and nobody else's location is ever used."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from dispatch.formats.aml import sign_form
+from tests.servers.api_world import AML_KEY, CHORSU, TK, ApiWorld, Got, api_world
+
+NUMBER = "+998901234567"
+IMEI = "353472104343540"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[ApiWorld]:
+    async with api_world() as running:
+        yield running
+
+
+def form(point: list[float] = CHORSU, **fields: Any) -> str:
+    """A form as Google's ELS posts it, made by hand from its specification."""
+    known = {"v": 1, "location_latitude": point[1], "location_longitude": point[0], "location_accuracy": 12}
+    return urlencode(known | fields)
+
+
+async def send(world: ApiWorld, body: str, key: bytes | None = AML_KEY, **more: Any) -> Got:
+    signed = body if key is None else sign_form(body, key)
+    kind = "application/x-www-form-urlencoded"
+    got = await world.post("aml", signed.encode(), kind=kind, token=None, **more)
+    assert (got.status, got.raw) == (204, b"")
+    return got
+
+
+async def outcome(world: ApiWorld, name: str) -> float:
+    return await world.counted("dispatch112_aml_total", outcome=name)
+
+
+def place(world: ApiWorld, call_id: str) -> Any:
+    return world.engine.replicas.states[TK].calls[call_id].location  # type: ignore[index]
+
+
+async def test_a_form_with_a_right_hmac_locates_the_call_of_its_number(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"number": "90 123-45-67"})
+    await send(world, form(device_number=NUMBER))
+    found = place(world, call["call_id"])
+    assert (found.source, found.lat, found.accuracy_m) == ("aml", CHORSU[1], 12)
+    assert await outcome(world, "used") == 1
+
+
+async def test_a_forged_or_unsigned_form_is_counted_and_never_used(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    await send(world, form(device_number=NUMBER), key=b"another key")
+    await send(world, form(device_number=NUMBER), key=None)
+    assert place(world, call["call_id"]) is None
+    assert (await outcome(world, "forged"), await outcome(world, "unauthenticated")) == (1, 1)
+
+
+async def test_an_sms_of_a_known_gateway_locates_the_call_of_its_sender(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    text = 'A"ML=1;lt=+41.32640;lg=+069.23460;rd=35;top=20260101000000;lc=90;pm=G;si=434040000000000;ei='
+    text += f"{IMEI};mcc=434;mnc=04;ml=127"
+    got = await world.post("aml?from=%2B998901234567", text.encode(), kind="text/plain")
+    assert got.status == 204
+    assert place(world, call["call_id"]).accuracy_m == 35
+
+
+async def test_an_sms_of_nobody_is_never_used(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    text = b'A"ML=1;lt=+41.32640;lg=+069.23460;rd=35;top=20260101000000;lc=90;pm=G'
+    got = await world.post("aml?from=%2B998901234567", text, kind="text/plain", token=None)
+    assert got.status == 204
+    assert place(world, call["call_id"]) is None
+    assert await outcome(world, "unauthenticated") == 1
+
+
+async def test_without_a_number_the_imei_finds_the_call(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"imei": "35-347210-434354-0"})
+    await send(world, form(device_imei=IMEI))
+    assert place(world, call["call_id"]).source == "aml"
+
+
+async def test_a_location_that_comes_before_its_call_waits_for_it(world: ApiWorld) -> None:
+    await send(world, form(device_number=NUMBER))
+    world.clock.advance(50)
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    assert call["location"]["source"] == "aml"
+    assert await outcome(world, "waiting") == 1
+
+
+async def test_a_location_from_long_before_the_call_is_not_its_own(world: ApiWorld) -> None:
+    await send(world, form(device_number=NUMBER))
+    world.clock.advance(61)
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    assert call["flags"] == ["unlocated"]
+
+
+async def test_a_call_that_reaches_us_late_still_finds_its_location(world: ApiWorld) -> None:
+    await send(world, form(device_number=NUMBER))
+    began_at = world.clock.now()
+    world.clock.advance(300)
+    call = await world.new_call(
+        channel="voice", caller={"number": NUMBER}, at=began_at.isoformat().replace("+00:00", "Z")
+    )
+    assert call["location"]["source"] == "aml"
+
+
+async def test_an_unmatched_location_is_forgotten_after_ten_minutes(world: ApiWorld) -> None:
+    await send(world, form(device_number=NUMBER))
+    world.clock.advance(601)
+    await send(world, form(device_number="+998935554433"))
+    assert world.interface.intake.matcher.waiting == 1
+    assert await outcome(world, "expired") == 1
+
+
+async def test_the_newest_wins_unless_its_radius_is_over_four_times_worse(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    await send(world, form(device_number=NUMBER, location_accuracy=20))
+    world.clock.advance(5)
+    await send(world, form([69.25, 41.33], device_number=NUMBER, location_accuracy=60))
+    assert place(world, call["call_id"]).lon == 69.25
+    world.clock.advance(5)
+    await send(world, form([69.29, 41.33], device_number=NUMBER, location_accuracy=2_000))
+    assert place(world, call["call_id"]).lon == 69.25
+
+
+async def test_what_an_operator_confirmed_stands_against_aml(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    confirmed = {"source": "operator", "point": [69.28, 41.31]}
+    await world.post(f"calls/{call['call_id']}/location", confirmed, token="taker")
+    await send(world, form(device_number=NUMBER, location_accuracy=3))
+    assert (place(world, call["call_id"]).lon, place(world, call["call_id"]).confirmed) == (69.28, True)
+
+
+async def test_of_two_open_calls_with_one_number_the_newer_is_located_and_both_are_flagged(
+    world: ApiWorld,
+) -> None:
+    older = await world.new_call(channel="voice", caller={"number": NUMBER})
+    world.clock.advance(10)
+    newer = await world.new_call(channel="voice", caller={"number": NUMBER})
+    await send(world, form(device_number=NUMBER))
+    assert place(world, older["call_id"]) is None
+    assert place(world, newer["call_id"]).source == "aml"
+    assert await outcome(world, "shared") == 1
+    card = (await world.get(f"calls/{older['call_id']}", token="taker")).json
+    assert "shared_number" in card["flags"]
+
+
+async def test_a_null_location_is_no_position(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    await send(world, form([0, 0], device_number=NUMBER))
+    assert place(world, call["call_id"]) is None
+    assert await outcome(world, "no_position") == 1
+
+
+async def test_after_the_end_of_its_call_a_location_changes_nothing(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    await world.post(f"calls/{call['call_id']}/answer", token="taker")
+    await world.post(f"calls/{call['call_id']}/close", {"disposition": "advice_only"}, token="taker")
+    await send(world, form(device_number=NUMBER))
+    assert await outcome(world, "late") == 1
+
+
+async def test_numbers_are_known_again_after_a_restart(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    await world.stop()
+    await world.start()
+    await send(world, form(device_number=NUMBER))
+    assert place(world, call["call_id"]).source == "aml"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\xff\x00\xfe",
+        b'A"ML=9;lt=1',
+        b"hello",
+        b"v=1&" * 4000,
+        b"location_latitude=%zz&hmac=",
+        b"x" * 200_000,
+    ],
+)
+async def test_nonsense_gets_204_and_is_kept_when_a_gateway_sent_it(world: ApiWorld, raw: bytes) -> None:
+    kind = "application/x-www-form-urlencoded"
+    assert (await world.post("aml", raw, kind=kind, token=None)).status == 204
+    assert (await world.store.contacts(None, None, 10))[0] == []
+    assert (await world.post("aml", raw, kind=kind)).status == 204
+    total = sum([await outcome(world, name) for name in ("unreadable", "forged", "no_position")])
+    assert total == 2
+    assert await world.counted("dispatch112_faults_total", where="http") == 0
