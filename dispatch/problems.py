@@ -6,11 +6,12 @@ the engine makes the body of a refusal with it, `application.py` turns a raised 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from dispatch.core.terms import Refusal
+from dispatch.core.verdict import REFUSALS
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:dispatch112:problem:"
@@ -25,7 +26,7 @@ class Kind(msgspec.Struct, frozen=True):
     title: str
 
 
-KINDS: dict[str, Kind] = {
+_OURS: dict[str, Kind] = {
     # What the sender got wrong, whatever the state of the world.
     "malformed_json": Kind(400, "The body is not JSON."),
     "malformed_request": Kind(400, "The request's line, headers or parameters cannot be read."),
@@ -48,36 +49,11 @@ KINDS: dict[str, Kind] = {
     "cross_origin": Kind(403, "A browser may change something only from the console's own pages."),
     "too_many_requests": Kind(429, "Too many attempts. Wait for as long as Retry-After says."),
     # What is not there.
-    "unknown_call": Kind(404, "No open or lately closed call has this id."),
-    "unknown_incident": Kind(404, "No open or lately closed incident has this id."),
-    "unknown_unit": Kind(404, "No unit has this id."),
-    "unknown_order": Kind(404, "No order of this unit has this id."),
     "unknown_region": Kind(404, "No region of this service has this code."),
+    "unknown_contact": Kind(404, "No unreadable contact with this id waits."),
     "unknown_hazard": Kind(404, "No hazard has this id."),
     "unknown_recommendation": Kind(409, "The recommendation is forgotten or was never made. Ask again."),
-    "unknown_contact": Kind(404, "No unreadable contact with this id waits."),
-    "unknown_incident_type": Kind(422, "No incident type has this name."),
-    # What the world does not allow now.
-    "unit_taken": Kind(409, "The unit already works on another incident."),
-    "unit_unavailable": Kind(409, "The unit is not free, or off shift, or out of service."),
-    "unit_not_on_incident": Kind(409, "The unit is not on this incident."),
-    "unit_on_assignment": Kind(409, "The unit still has an assignment."),
-    "no_assignment": Kind(409, "The unit has no assignment that this status could belong to."),
-    "assignment_over": Kind(409, "The assignment that the report names is over."),
-    "call_exists": Kind(409, "A call with this id is already there."),
-    "call_in_hand": Kind(409, "Another call taker has the call in hand."),
-    "call_not_joined": Kind(409, "The call has not joined this incident."),
-    "incident_has_units": Kind(409, "Units are still on the incident. Recall them first."),
-    "same_incident": Kind(409, "An incident cannot be merged into itself."),
-    "leg_exists": Kind(409, "The incident already waits for such a unit."),
-    "same_region": Kind(409, "The call is already in this region."),
-    "not_moving": Kind(409, "No hand-over of this call is under way."),
-    "recommendation_stale": Kind(409, "The world has changed since the recommendation. Ask for a new one."),
-    "illegal_status": Kind(409, "The status does not follow from the present one."),
     "hazard_unacknowledged": Kind(409, "A hazard at the place must be acknowledged before dispatch."),
-    "already_closed": Kind(409, "It is closed, and nothing leaves that status."),
-    "call_moving": Kind(409, "The call is being handed to another region. Try again, or there."),
-    "key_in_flight": Kind(409, "A request with the same Idempotency-Key is still being answered."),
     # What went wrong with us.
     "fault": Kind(500, "Our fault. It was recorded; try again."),
     "service_away": Kind(503, "A server that we need does not answer. Nothing was changed; try again."),
@@ -85,6 +61,17 @@ KINDS: dict[str, Kind] = {
     "overloaded": Kind(503, "Too much work waits already. Nothing was changed; try again."),
     "not_ready": Kind(503, "The service is starting."),
 }
+
+
+def _kind_of_refusal(code: str, sentence: str) -> Kind:
+    """A refusal of the core says that something is not there, or that the world does not allow it now."""
+    missing = 404 if code.startswith("unknown_") else 409
+    return Kind(422 if code == "unknown_incident_type" else missing, sentence[0].upper() + sentence[1:] + ".")
+
+
+assert not _OURS.keys() & REFUSALS.keys(), "a code has one meaning"
+KINDS: Mapping[str, Kind] = _OURS | {code: _kind_of_refusal(code, sentence) for code, sentence in REFUSALS.items()}
+"""Every code that the service answers with; docs/refusals.md lists them for people."""
 
 
 class Fault(msgspec.Struct, frozen=True):

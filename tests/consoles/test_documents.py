@@ -1,0 +1,129 @@
+"""The served documents say what is served, and a validator of other people believes them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from consoles.about import AboutPage
+from consoles.asyncapi import FRAMES, Frame, asyncapi_document
+from consoles.openapi import documents, openapi_document, operation_id
+from consoles.pages import Pages
+from dispatch.health import Health
+from dispatch.metrics import Metrics
+from dispatch.problems import KINDS
+from dispatch.routes import Routes
+from tests.consoles.board_world import BoardWorld
+from tests.servers.api_world import api_world
+
+ROOT = Path(__file__).resolve().parents[2]
+PARSER = ROOT / "consoles/web/node_modules/@asyncapi/parser"
+
+
+async def all_routes() -> Routes:
+    """Every address of the service."""
+    async with api_world() as world:
+        health = Health(Metrics(), world.store.ping, lambda: True)
+        pages = Pages(lambda: b"{}")
+        about = AboutPage(("UZ-TK",), "LIVE", 1.0)
+        routes = Routes(*health.routes(), *about.routes(), *pages.routes(), *world.interface.routes)
+        routes.add(*documents(routes))
+        return routes
+
+
+@pytest.fixture
+async def routes() -> Routes:
+    return await all_routes()
+
+
+def document(routes: Routes) -> dict[str, Any]:
+    """As it goes over the wire."""
+    made: dict[str, Any] = json.loads(msgspec.json.encode(openapi_document(routes)))
+    return made
+
+
+def test_the_openapi_document_is_valid(routes: Routes) -> None:
+    assert [str(error) for error in OpenAPIV31SpecValidator(document(routes)).iter_errors()] == []
+
+
+def test_every_address_is_described_with_its_problems(routes: Routes) -> None:
+    paths = document(routes)["paths"]
+    for route in routes:
+        operation = paths[route.path][route.method.lower()]
+        for code in route.codes():
+            assert code in operation["responses"][str(KINDS[code].status)]["description"], (route.path, code)
+        assert bool(operation["security"]) == (route.action is not None)
+    assert len({operation_id(route) for route in routes}) == len(routes)
+
+
+def test_what_a_route_takes_is_described_by_the_type_that_decodes_it(routes: Routes) -> None:
+    operation = document(routes)["paths"]["/api/v1/calls"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["$ref"].startswith("#/components/schemas/")
+    assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
+    assert schema["$ref"].rpartition("/")[2] in document(routes)["components"]["schemas"]
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        return own + [found for part in value.values() for found in references(part)]
+    return [found for part in value for found in references(part)] if isinstance(value, list) else []
+
+
+def test_every_reference_in_the_asyncapi_document_leads_somewhere() -> None:
+    made = json.loads(msgspec.json.encode(asyncapi_document()))
+    for reference in references(made):
+        at = made
+        for step in reference.removeprefix("#/").split("/"):
+            at = at[step.replace("~1", "/").replace("~0", "~")]
+    assert {message["name"] for message in made["components"]["messages"].values()} >= {
+        kind.__name__ for kind in FRAMES
+    }
+
+
+def test_the_asyncapi_document_is_valid(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None or not PARSER.is_dir():
+        pytest.skip("@asyncapi/parser is not among the console's Node packages here")
+    script = (
+        "const {Parser} = require(process.argv[1]); const text = require('fs').readFileSync(0, 'utf8');"
+        "new Parser().parse(text).then(({diagnostics}) => {"
+        "const bad = diagnostics.filter(d => d.severity === 0);"
+        "console.log(JSON.stringify(bad)); process.exit(bad.length ? 1 : 0)})"
+    )
+    text = msgspec.json.encode(asyncapi_document())
+    done = subprocess.run([node, "-e", script, str(PARSER)], input=text, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+
+def keys(value: Any) -> Any:
+    """The shape of a value: its keys, without what rows are made of."""
+    return {name: keys(part) for name, part in value.items()} if isinstance(value, dict) else None
+
+
+async def test_real_frames_are_what_the_asyncapi_document_says() -> None:
+    world = BoardWorld()
+    await world.open()
+    try:
+        sorts: set[str] = set()
+        async with world.console() as seen:
+            while sorts < {"hello", "snapshot", "delta", "positions", "heartbeat"}:
+                raw = await seen.line.recv()
+                frame = msgspec.json.decode(raw, type=Frame)
+                sorts.add(str(type(frame).__struct_config__.tag))
+                assert keys(json.loads(msgspec.json.encode(frame))) == keys(json.loads(raw))
+                await world.live_a_little(1, 3)
+    finally:
+        await world.close()
+
+
+def test_the_list_of_refusals_in_the_docs_is_the_one_in_the_code() -> None:
+    listed = (ROOT / "docs/refusals.md").read_text("utf-8")
+    rows = [line for line in listed.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{code}` | {kind.status} | {kind.title} |" for code, kind in sorted(KINDS.items())]
