@@ -1,0 +1,86 @@
+// Requests to the server. A refusal is a value with its reason; an answer that never came is `unknown`:
+// it is not known whether the act happened, so nobody here tries it again.
+
+import type {
+  About,
+  CallPersonal,
+  IncidentDetail,
+  Policy,
+  Problem,
+  Recommendation,
+  Session,
+} from './wire';
+
+export type Answer<Value> =
+  | { kind: 'done'; value: Value }
+  | { kind: 'refused'; problem: Problem }
+  | { kind: 'unknown' };
+
+const TIMEOUT_MS = 8000;
+
+interface Ask {
+  method?: string;
+  body?: unknown;
+  key?: string;
+}
+
+export function newKey(): string {
+  // randomUUID exists only in a secure context; a console on plain HTTP inside a centre has none.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+async function ask<Value>(path: string, { method = 'GET', body, key }: Ask = {}): Promise<Answer<Value>> {
+  const headers: Record<string, string> = { Accept: 'application/json' };
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  if (key !== undefined) headers['Idempotency-Key'] = key;
+  try {
+    const response = await fetch(`/api/v1${path}`, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: 'same-origin',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    return await readAnswer<Value>(response);
+  } catch {
+    return { kind: 'unknown' };
+  }
+}
+
+async function readAnswer<Value>(response: Response): Promise<Answer<Value>> {
+  if (response.status === 204) return { kind: 'done', value: undefined as Value };
+  if (response.ok) return { kind: 'done', value: (await response.json()) as Value };
+  const fallback: Problem = { title: response.statusText, status: response.status };
+  const problem = (await response.json().catch(() => fallback)) as Problem;
+  return { kind: 'refused', problem: { ...fallback, ...problem } };
+}
+
+const incident = (id: string): string => `/incidents/${encodeURIComponent(id)}`;
+
+export interface Order {
+  units: string[];
+  recommendation_id?: string;
+  reason?: string;
+}
+
+export const api = {
+  about: () => ask<About>('/about'),
+  session: () => ask<Session>('/sessions/current'),
+  logIn: (username: string, password: string) =>
+    ask<Session>('/sessions', { method: 'POST', body: { username, password } }),
+  logOut: () => ask<void>('/sessions/current', { method: 'DELETE' }),
+  incident: (id: string) => ask<IncidentDetail>(incident(id)),
+  recommendation: (id: string) => ask<Recommendation>(`${incident(id)}/recommendation`),
+  call: (id: string) => ask<CallPersonal>(`/calls/${encodeURIComponent(id)}`),
+  assign: (id: string, order: Order, key: string) =>
+    ask<{ seq: number }>(`${incident(id)}/assign`, { method: 'POST', body: order, key }),
+  recall: (id: string, units: string[], key: string) =>
+    ask<{ seq: number }>(`${incident(id)}/recall`, { method: 'POST', body: { units }, key }),
+  note: (id: string, text: string, key: string) =>
+    ask<{ seq: number }>(`${incident(id)}/notes`, { method: 'POST', body: { text }, key }),
+  hold: (id: string, held: boolean, key: string) =>
+    ask<{ seq: number }>(`${incident(id)}/hold`, { method: 'POST', body: { held }, key }),
+  policy: (region: string, policy: Partial<Policy>) =>
+    ask<unknown>(`/regions/${encodeURIComponent(region)}/policy`, { method: 'PUT', body: policy }),
+};

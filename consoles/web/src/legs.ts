@@ -1,0 +1,16 @@
+// What a body's part in an incident still lacks. On the wire `needed` is what is missing now and
+// `assigned` what is there: both change with every unit, and their sum is what the plan asks for.
+
+import type { IncidentRow, Leg } from './wire';
+
+export function missing(leg: Leg): number {
+  return leg.status === 'cancelled' || leg.status === 'done' ? 0 : leg.needed;
+}
+
+export function total(leg: Leg): number {
+  return leg.needed + leg.assigned;
+}
+
+export function lacksUnits(row: IncidentRow): boolean {
+  return row.legs.some((leg) => missing(leg) > 0);
+}

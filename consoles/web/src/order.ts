@@ -1,0 +1,57 @@
+// The order of waiting work, and the promise that a row never moves under the cursor.
+
+import type { CallRow, IncidentRow, UnitCell } from './wire';
+import { BODIES } from './wire';
+
+export interface Sections {
+  waiting: readonly string[];
+  working: readonly string[];
+}
+
+/** Priority first, then age: the order of the server's own queue. */
+export function sortIncidents(rows: readonly IncidentRow[]): Sections {
+  const sorted = [...rows].sort(byUrgency);
+  const working = sorted.filter((row) => !row.waiting && row.status !== 'closed');
+  return { waiting: sorted.filter((row) => row.waiting).map(idOf), working: working.map(idOf) };
+}
+
+function byUrgency(a: IncidentRow, b: IncidentRow): number {
+  return (
+    a.priority.localeCompare(b.priority) ||
+    a.opened_at.localeCompare(b.opened_at) ||
+    a.incident_id.localeCompare(b.incident_id)
+  );
+}
+
+const idOf = (row: IncidentRow): string => row.incident_id;
+
+/** Incidents that are not in the frozen order: they wait behind the pinned "N new". */
+export function newSince(frozen: Sections, current: Sections): string[] {
+  const shown = new Set([...frozen.waiting, ...frozen.working]);
+  return [...current.waiting, ...current.working].filter((id) => !shown.has(id));
+}
+
+/** The next most urgent waiting incident after the selected one; from the end it begins again. */
+export function nextUrgent(waiting: readonly string[], selected: string | null): string | null {
+  if (waiting.length === 0) return null;
+  const index = selected === null ? -1 : waiting.indexOf(selected);
+  return waiting[(index + 1) % waiting.length] ?? null;
+}
+
+const CALL_RANK = ['ringing', 'queued', 'calling_back', 'held', 'claimed', 'answered', 'transferred'];
+
+/** Calls that nobody has taken come first, the longest waiting on top. */
+export function sortCalls(rows: readonly CallRow[]): CallRow[] {
+  const rank = (row: CallRow): number => (CALL_RANK.indexOf(row.status) + 1 || 99);
+  return [...rows].sort((a, b) => rank(a) - rank(b) || a.at.localeCompare(b.at));
+}
+
+/** A unit's place on the board depends on nothing that changes during a shift. */
+export function sortUnits(rows: readonly UnitCell[]): UnitCell[] {
+  return [...rows].sort(
+    (a, b) =>
+      BODIES.indexOf(a.body) - BODIES.indexOf(b.body) ||
+      a.call_sign.localeCompare(b.call_sign, 'en', { numeric: true }) ||
+      a.unit_id.localeCompare(b.unit_id),
+  );
+}

@@ -1,0 +1,299 @@
+// The shapes that the server sends. Types only: nothing here decides anything.
+
+export type Language = 'uz-Latn' | 'uz-Cyrl' | 'ru' | 'kaa' | 'en';
+export type Names = Partial<Record<Language, string>>;
+export type Priority = 'P1' | 'P2' | 'P3' | 'P4';
+export type Body = 'mia' | 'mes' | 'moh' | 'nasp' | 'gas';
+export type Mode = 'LIVE' | 'SIMULATION';
+export type Stage = 'pending' | 'sent' | 'delivered' | 'seen' | 'accepted' | 'refused';
+export type UnitStatus =
+  | 'available'
+  | 'dispatched'
+  | 'acknowledged'
+  | 'en_route'
+  | 'on_scene'
+  | 'transporting'
+  | 'at_facility'
+  | 'returning'
+  | 'out_of_service';
+
+export const PRIORITIES: readonly Priority[] = ['P1', 'P2', 'P3', 'P4'];
+export const BODIES: readonly Body[] = ['moh', 'mes', 'mia', 'gas', 'nasp'];
+
+export interface Leg {
+  body: Body;
+  status: string;
+  needed: number;
+  assigned: number;
+}
+
+export interface AssignedUnit {
+  unit_id: string;
+  call_sign?: string;
+  assignment_id: string;
+  status: UnitStatus;
+  stage: Stage;
+  eta_s: number | null;
+  assigned_at: string;
+  overdue: boolean;
+}
+
+export interface IncidentRow {
+  incident_id: string;
+  number: number;
+  incident_type: string;
+  priority: Priority;
+  status: string;
+  opened_at: string;
+  waiting: boolean;
+  held: boolean;
+  lat: number | null;
+  lon: number | null;
+  accuracy_m: number | null;
+  source: string | null;
+  place: Names | null;
+  calls: number;
+  legs: Leg[];
+  units: AssignedUnit[];
+  flags: string[];
+}
+
+export interface CallRow {
+  call_id: string;
+  channel: string;
+  status: string;
+  at: string;
+  lat: number | null;
+  lon: number | null;
+  accuracy_m: number | null;
+  source: string | null;
+  place: Names | null;
+  language: string | null;
+  silent: boolean;
+  has_number: boolean;
+  taker: string | null;
+  service: string | null;
+  incident_type: string | null;
+  priority: Priority | null;
+  incident_id: string | null;
+  flags: string[];
+}
+
+export interface UnitCell {
+  unit_id: string;
+  call_sign: string;
+  body: Body;
+  kind: string;
+  capabilities: string[];
+  status: UnitStatus;
+  since: string;
+  incident_id: string | null;
+  assignment_id: string | null;
+  link: 'ok' | 'lost';
+  on_shift: boolean;
+}
+
+export interface Counts {
+  waiting: Partial<Record<Priority, number>>;
+  oldest: Partial<Record<Priority, string | null>>;
+  calls: Record<string, number>;
+  units: { total: number; free: number };
+  more: number;
+}
+
+export interface Policy {
+  dispatch: 'automatic' | 'confirm';
+  attended: boolean;
+}
+
+export interface RegionBoard {
+  region: string;
+  policy: Policy;
+  phase: string;
+  counts: Counts;
+  incidents: Record<string, IncidentRow>;
+  calls: Record<string, CallRow>;
+  units: Record<string, UnitCell>;
+}
+
+type Patch<Row> = Record<string, Row | null>;
+
+export interface Changes {
+  policy?: Policy;
+  phase?: string;
+  counts?: Counts;
+  incidents?: Patch<IncidentRow>;
+  calls?: Patch<CallRow>;
+  units?: Patch<UnitCell>;
+}
+
+export interface Health {
+  postgres: 'ok' | 'away';
+  mqtt: 'ok' | 'away';
+  redis: 'ok' | 'away' | 'none';
+  travel: 'ok' | 'degraded';
+}
+
+/** unit_id, longitude, latitude, heading (degrees or null), age of the fix in wall seconds. */
+export type PositionTuple = [string, number, number, number | null, number];
+
+export interface Hello {
+  type: 'hello';
+  at: string;
+  regions: string[];
+  view: string;
+  actor: { username: string; role: string; body: Body | null };
+  mode: Mode;
+  speed: number;
+}
+export interface Snapshot {
+  type: 'snapshot';
+  region: string;
+  seq: number;
+  board: RegionBoard;
+}
+export interface Delta {
+  type: 'delta';
+  region: string;
+  from: number;
+  to: number;
+  changes: Changes;
+}
+export interface Positions {
+  type: 'positions';
+  region: string;
+  at: string;
+  units: PositionTuple[];
+}
+export interface Heartbeat {
+  type: 'heartbeat';
+  at: string;
+  speed: number;
+  health?: Health;
+}
+export type Frame = Hello | Snapshot | Delta | Positions | Heartbeat;
+
+export interface Session {
+  username: string;
+  role: string;
+  body: Body | null;
+  regions: string[];
+  language: Language | null;
+}
+
+export interface RegionAbout {
+  region: string;
+  names: Names;
+  capital: { lat: number; lon: number };
+  bbox: [number, number, number, number];
+}
+export interface IncidentTypeAbout {
+  incident_type: string;
+  body: Body;
+  names: Names;
+  priority: Priority;
+}
+export interface About {
+  name: string;
+  version: string;
+  mode: Mode;
+  speed: number;
+  regions: RegionAbout[];
+  incident_types: IncidentTypeAbout[];
+  demo_logins?: { username: string; password: string; role: string }[];
+  attribution?: string;
+}
+
+export interface Reason {
+  code: string;
+  [parameter: string]: unknown;
+}
+export interface Candidate {
+  unit_id: string;
+  call_sign: string;
+  body: Body;
+  capability?: string;
+  eta_s: number | null;
+  reasons: Reason[];
+  /** In an alternative: the chosen unit that it would replace. */
+  alternative_to?: string | null;
+}
+export interface PassedOver {
+  unit_id: string;
+  call_sign: string;
+  reason: string;
+}
+export interface Shortfall {
+  body: Body;
+  capability: string;
+  missing: number;
+}
+export interface Recommendation {
+  recommendation_id: string;
+  at: string;
+  age_s: number;
+  chosen: Candidate[];
+  alternatives: Candidate[];
+  passed_over: PassedOver[];
+  shortfalls: Shortfall[];
+}
+
+export interface Assignment {
+  assignment_id: string;
+  unit_id: string;
+  call_sign: string;
+  body: Body;
+  status: UnitStatus;
+  stage: Stage;
+  eta_s: number | null;
+  assigned_at: string;
+  delivered_at?: string | null;
+  seen_at?: string | null;
+  accepted_at?: string | null;
+  en_route_at?: string | null;
+  on_scene_at?: string | null;
+  transporting_at?: string | null;
+  at_facility_at?: string | null;
+  cleared_at?: string | null;
+  cleared_reason?: string | null;
+}
+export interface TimelineEntry {
+  at: string;
+  kind: string;
+  actor: string | null;
+  [parameter: string]: unknown;
+}
+export interface Evidence {
+  source: string;
+  point?: { coordinates: [number, number] } | null;
+  accuracy_m?: number | null;
+  text?: string | null;
+  at?: string | null;
+}
+export interface Note {
+  note_id: string;
+  at: string;
+  actor: string | null;
+  text: string;
+}
+/** The row with everything behind it; `calls` is a count on the board and a list here. */
+export interface IncidentDetail extends Omit<IncidentRow, 'calls'> {
+  calls: CallRow[];
+  assignments: Assignment[];
+  timeline: TimelineEntry[];
+  evidence: Evidence[];
+  notes?: Note[];
+}
+export interface CallPersonal extends CallRow {
+  /** Null for those who may not read it; `erased` when it was deleted on purpose. */
+  caller?: { number?: string | null; name?: string | null; text?: string | null; erased?: boolean } | null;
+}
+
+export interface Problem {
+  type?: string;
+  title: string;
+  status: number;
+  detail?: string;
+  code?: string;
+  errors?: { pointer: string; detail: string }[];
+}
