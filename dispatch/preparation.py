@@ -27,9 +27,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _roads(settings: Settings) -> None:
-    from routing import roads
+    from routing.command import prepare
 
-    roads.demo(settings.cache_dir)
+    prepare(settings.cache_dir, lambda text: print(f"  {text}", flush=True))
 
 
 PIECES: dict[str, Callable[[Settings], None]] = {"demo roads": _roads}
