@@ -7,6 +7,7 @@ a personal document under a salted commitment, and never in a command.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -39,6 +40,8 @@ from dispatch.records import Personal
 
 LATE_MAX = timedelta(minutes=15)
 """A call that says it began earlier than this is taken to begin now."""
+
+_OWN_NUMBER = re.compile(r"\+998[0-9]{9}")
 
 Short = Annotated[str, Meta(max_length=64)]
 Name = Annotated[str, Meta(max_length=200)]
@@ -128,8 +131,19 @@ def caller_of(said: NewCall, call_id: CallId, now: datetime) -> Caller:
     began = said.at if said.at is not None and now - LATE_MAX <= said.at <= now else now
     if said.caller is None:
         return Caller(call_id=call_id, started_at=began)
-    number = e164(said.caller.number) if said.caller.number else None
-    return Caller(call_id=call_id, started_at=began, number=number, imei=digits(said.caller.imei))
+    return Caller(
+        call_id=call_id,
+        started_at=began,
+        number=number_of(said.caller.number),
+        imei=digits(said.caller.imei) if said.caller.imei else None,
+    )
+
+
+def number_of(sent: str | None) -> str | None:
+    """The number in E.164. The country's own full form, most of what comes, needs no tables of the world."""
+    if not sent:
+        return None
+    return sent if _OWN_NUMBER.fullmatch(sent) else e164(sent)
 
 
 def digits(imei: str | None) -> str | None:
