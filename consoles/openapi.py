@@ -14,7 +14,6 @@ import msgspec
 from aiohttp import web
 
 from consoles.asyncapi import asyncapi_document
-
 from dispatch import __version__
 from dispatch.application import answer
 from dispatch.bodies import KEY_MAX
