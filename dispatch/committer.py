@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from time import perf_counter
 
 import msgspec
@@ -28,10 +29,14 @@ ASK_AGAIN_S = 0.2
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """What one command led to, on its way into the journal. Without events it only waits for those before it."""
+    """What one command led to, on its way into the journal. Without events it only waits for those before it.
+
+    `at` is the command's time, read once: everything that it leads to happened then.
+    """
 
     region: RegionId
     state: RegionState
+    at: datetime
     events: list[Event] = []
     recorded: list[Recorded] = []
     decisions: list[DecisionInputs] = []

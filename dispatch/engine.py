@@ -168,10 +168,10 @@ class Engine(Directory):
 
     def _decide(self, led: Led, command: c.Command) -> Entry | Refusal:
         """Everything between looking and having chosen, without a pause. Our own bug stops this region only."""
-        entry = Entry(region=led.state.region, state=led.state)
+        entry = Entry(region=led.state.region, state=led.state, at=self.clock.now())
         began = perf_counter()
         try:
-            verdict = decide(led.state, command, self.clock.now())
+            verdict = decide(led.state, command, entry.at)
             if isinstance(verdict, Refusal):
                 return verdict
             self._record(led, entry, verdict, command.actor)
@@ -185,7 +185,7 @@ class Engine(Directory):
 
     def _record(self, led: Led, entry: Entry, decision: Decision, actor: ActorId) -> None:
         """Evolve at once, and write down what happened with its place in the chain."""
-        state, at = led.state, self.clock.now()
+        state, at = led.state, entry.at
         for event in decision.events:
             payload, kind = encode(event), kind_of(event)
             evolve(state, event, at)
@@ -227,7 +227,7 @@ class Engine(Directory):
         if reach is None:
             return
         asked = c.Dispatch(actor=SYSTEM, incident_id=incident_id, reach=reach)
-        verdict = decide(led.state, asked, self.clock.now())
+        verdict = decide(led.state, asked, entry.at)
         if isinstance(verdict, Decision):
             self._record(led, entry, verdict, SYSTEM)
         self.stages.add("recommend", perf_counter() - reached)
@@ -244,7 +244,7 @@ class Engine(Directory):
         led = self.led.get(region)
         if led is None or not incidents:
             return
-        entry = Entry(region=region, state=led.state)
+        entry = Entry(region=region, state=led.state, at=self.clock.now())
         for incident_id in incidents[:MOST_FOLLOWUPS]:
             self._dispatch(led, entry, incident_id)
         if entry.recorded:
