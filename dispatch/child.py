@@ -202,7 +202,7 @@ def dying_with_us(number: int) -> Callable[[], None] | None:
 
 def _bound(log: Path) -> None:
     """Keep one old copy. The child holds the file open for appending, so it is emptied in place."""
-    if log.stat().st_size > LOG_LIMIT_BYTES:
+    if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         shutil.copyfile(log, log.with_name(log.name + ".1"))
         os.truncate(log, 0)
 

@@ -150,6 +150,17 @@ def redis_url(redis_server: str) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium for the journeys. Where one is promised, its absence is a failure, not a skip."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None and os.environ.get("DISPATCH112_REQUIRE_BROWSER"):
+        pytest.fail("a browser is promised here (DISPATCH112_REQUIRE_BROWSER) and there is none")
+    if found is None:
+        pytest.skip("no browser here: apt-get install chromium")
+    return found
+
+
 async def _execute(url: str, statement: str) -> None:
     """Run where no test is connected: a template must have no sessions."""
     connection = await asyncpg.connect(url.replace("/dispatch?", "/postgres?"))
