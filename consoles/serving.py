@@ -25,7 +25,7 @@ from consoles.gateway import Gateway
 from consoles.openapi import documents
 from consoles.pages import Pages
 from consoles.sessions import Sessions
-from dispatch.aml import reindex
+from dispatch.aml import reindex, trusted
 from dispatch.application import application
 from dispatch.audit import Audit
 from dispatch.clock import Clock, ScaledClock, SystemClock
@@ -259,6 +259,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         audit=audit,
         authenticate=access.actor_of,
         ids=IdSource(running.clock),
+        trust=trusted(running.settings.data_dir),
     )
     return interface(parts)
 

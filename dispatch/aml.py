@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ from dispatch.bodies import read
 from dispatch.calls import CallerKnown
 from dispatch.contacts import Contacts
 from dispatch.core.terms import ActorId, Call, CallId, LocationFix
-from dispatch.errors import ServiceAway
+from dispatch.errors import ServiceAway, UserMistake
 from dispatch.formats.aml import MAX_AML_BYTES, AmlMessage, decode
 from dispatch.formats.values import FormatError
 from dispatch.intake import Intake
@@ -74,6 +75,21 @@ class Trust:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def trusted(home: Path) -> Trust:
+    """What the installation's files say: `aml.key` holds the key, `aml.allow` an address or network a line.
+
+    Without them only senders who are logged in are trusted. Raises UserMistake for a line that is no address.
+    """
+    key, allow = home / "aml.key", home / "aml.allow"
+    lines = allow.read_text("utf-8").splitlines() if allow.is_file() else []
+    allowed = tuple(said for line in lines if (said := line.partition("#")[0].strip()))
+    secret = key.read_bytes().strip() if key.is_file() else b""
+    try:
+        return Trust(secret or None, allowed)
+    except ValueError as fault:
+        raise UserMistake(f"{allow}: {fault}") from None
 
 
 class AmlDoor:
