@@ -49,14 +49,14 @@ COMMANDS: dict[str, Command] = {
         "import-map uzbekistan-latest.osm.pbf --map DIR",
     ),
     "travel": Command(
-        "routing.command",
+        "dispatch.maps",
         "road travel times between places",
         "travel --from 41.311,69.279 --to 41.264,69.216",
         run="run_travel",
         arguments="add_travel_arguments",
     ),
     "search": Command(
-        "routing.command",
+        "dispatch.maps",
         "places by name, in any of the four scripts",
         "search Chorsu --near 41.31,69.28 --limit 5",
         run="run_search",
@@ -76,11 +76,15 @@ COMMANDS: dict[str, Command] = {
         "simulators.command",
         "a scenario in virtual time",
         "simulate SCENARIO --seed 1 --replications 20 --out DIR",
+        run="run_simulate",
+        arguments="add_simulate_arguments",
     ),
     "sim": Command(
-        "simulators.sim",
+        "simulators.command",
         "seeded faults against the core, invariants after every event",
         "sim --seeds 200",
+        run="run_sim",
+        arguments="add_sim_arguments",
         hidden=True,
     ),
     "bench": Command(
@@ -89,9 +93,7 @@ COMMANDS: dict[str, Command] = {
         "bench intake --report bench.json",
     ),
     "replay": Command("dispatch.replay", "a region's journal, decided again", "replay --region UZ-TK"),
-    "verify-log": Command(
-        "dispatch.verify_log", "check the journal's hash chain", "verify-log --region UZ-TK"
-    ),
+    "verify-log": Command("dispatch.verify_log", "check the journal's hash chain", "verify-log --region UZ-TK"),
     "export": Command("dispatch.export", "the journal and the read models as files", "export DIR"),
     "import-calls": Command(
         "simulators.import_calls",

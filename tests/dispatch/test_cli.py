@@ -43,7 +43,16 @@ def test_every_example_parses_as_typed(name: str) -> None:
     assert parser.parse_args(rest) is not None
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["doctor", "--no-such-flag"], ["doctor", "--port", "many"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["doctor", "--no-such-flag"],
+        ["doctor", "--port", "many"],
+        ["travel", "--from", "41.3,69.2", "--to", "nowhere"],
+        ["search", "Chorsu", "--limit", "0"],
+    ],
+)
 def test_a_mistake_is_one_line_and_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     said = capsys.readouterr().err
