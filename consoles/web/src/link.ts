@@ -9,6 +9,8 @@ export type LinkState = 'connecting' | 'live' | 'unsure' | 'lost';
 export const UNSURE_AFTER_MS = 2000;
 export const LOST_AFTER_MS = 3000;
 export const SILENT_AFTER_MS = 4000;
+/** The close code with which the server ends a session. */
+const SESSION_OVER = 4401;
 const BACKOFF_MS = [150, 300, 600, 1000, 1500, 2000];
 
 export interface LinkFacts {
@@ -74,7 +76,10 @@ export class Link {
     const socket = new WebSocket(this.owner.url());
     this.socket = socket;
     socket.onmessage = (message: MessageEvent<string>) => this.hear(socket, message.data);
-    socket.onclose = () => this.lose(socket);
+    socket.onclose = (event) => {
+      if (event.code === SESSION_OVER) this.owner.doubt();
+      this.lose(socket);
+    };
   }
 
   private hear(socket: WebSocket, data: string): void {

@@ -5,7 +5,7 @@ import { allCalls, allIncidents, allUnits, applyDelta, applySnapshot, keepRegion
 import type { Boards } from './board';
 import { Link } from './link';
 import type { LinkOwner, LinkState } from './link';
-import { sortCalls, sortIncidents, sortUnits } from './order';
+import { sortCalls, sortIncidents } from './order';
 import { Positions } from './positions';
 import { checkSession } from './session.svelte';
 import type { Frame, Health, Heartbeat, Hello, Mode, Priority } from './wire';
@@ -35,7 +35,7 @@ class Live implements LinkOwner {
   incidents = $derived(new Map(allIncidents(this.boards).map((row) => [row.incident_id, row])));
   sections = $derived(sortIncidents([...this.incidents.values()]));
   calls = $derived(sortCalls(allCalls(this.boards)));
-  units = $derived(sortUnits(allUnits(this.boards)));
+  units = $derived(allUnits(this.boards));
   unitById = $derived(new Map(this.units.map((unit) => [unit.unit_id, unit])));
   waiting = $derived(countWaiting(this.boards));
   more = $derived(Object.values(this.boards).reduce((sum, kept) => sum + (kept.board.counts.more ?? 0), 0));

@@ -17,10 +17,13 @@ export function sortIncidents(rows: readonly IncidentRow[]): Sections {
 
 function byUrgency(a: IncidentRow, b: IncidentRow): number {
   return (
-    a.priority.localeCompare(b.priority) ||
-    a.opened_at.localeCompare(b.opened_at) ||
-    a.incident_id.localeCompare(b.incident_id)
+    compare(a.priority, b.priority) || compare(a.opened_at, b.opened_at) || compare(a.incident_id, b.incident_id)
   );
+}
+
+/** By code point, as the server sorts: these are values, not words. */
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
 
 const idOf = (row: IncidentRow): string => row.incident_id;
@@ -43,15 +46,17 @@ const CALL_RANK = ['ringing', 'queued', 'calling_back', 'held', 'claimed', 'answ
 /** Calls that nobody has taken come first, the longest waiting on top. */
 export function sortCalls(rows: readonly CallRow[]): CallRow[] {
   const rank = (row: CallRow): number => (CALL_RANK.indexOf(row.status) + 1 || 99);
-  return [...rows].sort((a, b) => rank(a) - rank(b) || a.at.localeCompare(b.at));
+  return [...rows].sort((a, b) => rank(a) - rank(b) || compare(a.at, b.at));
 }
+
+const bySign = new Intl.Collator('en', { numeric: true });
 
 /** A unit's place on the board depends on nothing that changes during a shift. */
 export function sortUnits(rows: readonly UnitCell[]): UnitCell[] {
   return [...rows].sort(
     (a, b) =>
       BODIES.indexOf(a.body) - BODIES.indexOf(b.body) ||
-      a.call_sign.localeCompare(b.call_sign, 'en', { numeric: true }) ||
-      a.unit_id.localeCompare(b.unit_id),
+      bySign.compare(a.call_sign, b.call_sign) ||
+      bySign.compare(a.unit_id, b.unit_id),
   );
 }

@@ -12,8 +12,9 @@ import './chart.css';
 
 setWorkerUrl(workerUrl);
 
-/** Positions are painted at most twice a second; a pan repaints at once. */
-const REPAINT_MS = 500;
+/** Positions are painted at most twice a second, incidents a little oftener; a pan repaints at once. */
+const POSITIONS_MS = 500;
+const INCIDENTS_MS = 200;
 const REACH_PX = 16;
 const EARTH_M = 40_075_016.7;
 const TILE_PX = 512;
@@ -78,10 +79,10 @@ export class Chart {
     const chosen =
       scene.selectedIncident !== this.scene?.selectedIncident ||
       scene.selectedUnit !== this.scene?.selectedUnit ||
-      scene.incidents !== this.scene?.incidents ||
       scene.advised.join() !== this.scene?.advised.join();
+    const pause = scene.incidents === this.scene?.incidents ? POSITIONS_MS : INCIDENTS_MS;
     this.scene = scene;
-    const due = this.paintedAt + REPAINT_MS - performance.now();
+    const due = this.paintedAt + pause - performance.now();
     if (chosen || due <= 0) this.repaint();
     else this.waiting ??= window.setTimeout(() => this.repaint(), due);
   }
