@@ -25,7 +25,9 @@ from dispatch.ids import IdSource
 from dispatch.intake import Intake
 from dispatch.locating import Locator
 from dispatch.metrics import Metrics
+from dispatch.reception import Reception
 from dispatch.routes import Route
+from dispatch.spool import Spool
 from dispatch.store import Store
 
 
@@ -41,6 +43,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     authenticate: Authenticate
     ids: IdSource
     trust: Trust = Trust()
+    spool: Spool | None = None
+    """Where calls wait while the database is away; without one they are refused then."""
 
 
 class Interface(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,14 +59,9 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
 
 def interface(parts: Parts) -> Interface:
     """Put the addresses together. Call once a process: metrics are registered here."""
-    intake = Intake(
-        engine=parts.engine,
-        locator=parts.locator,
-        contacts=Contacts(parts.store, parts.ids, parts.clock, parts.metrics),
-        ids=parts.ids,
-        clock=parts.clock,
-        metrics=parts.metrics,
-    )
+    reception = Reception(parts.engine, parts.locator, parts.ids, parts.clock)
+    contacts = Contacts(parts.store, parts.ids, parts.clock, parts.metrics)
+    intake = Intake(reception, contacts, parts.metrics, parts.spool)
     desk = Desk(
         engine=parts.engine,
         store=parts.store,
@@ -87,6 +86,4 @@ def interface(parts: Parts) -> Interface:
         Figures(desk).routes(),
     )
     routes = tuple(route for group in groups for route in group)
-    return Interface(
-        intake=intake, contacts=intake.contacts, advice=advice, following=following, routes=routes
-    )
+    return Interface(intake=intake, contacts=contacts, advice=advice, following=following, routes=routes)

@@ -25,9 +25,9 @@ from dispatch.core.plans import PLANS
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Body, CallId, IncidentId, Location, Priority, RegionId, UnitId
 from dispatch.evidence import EVIDENCE_MAX, Evidence, fault_in
-from dispatch.intake import DEFAULT_REGION
 from dispatch.journal import commitment
 from dispatch.problems import Fault, Problem
+from dispatch.reception import DEFAULT_REGION
 from dispatch.replies import Answering, encode, key_of, replied
 from dispatch.routes import Route
 

@@ -47,6 +47,7 @@ from dispatch.reach import Reacher
 from dispatch.routes import Routes
 from dispatch.services import Services, embedded
 from dispatch.settings import Settings
+from dispatch.spool import Spool
 from dispatch.stages import StageMeasures
 from dispatch.store_postgres import PostgresStore
 from dispatch.tracks import Tracks
@@ -240,7 +241,8 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     await health.ask()
     door: Door = await open_door(app, gateway.handle, ("127.0.0.1", running.settings.port), running.metrics)
     running.port = door.port
-    beside = [asyncio.create_task(work) for work in (health.run(), broadcast.run(), gateway.run(), audit.run())]
+    works = (health.run(), broadcast.run(), gateway.run(), audit.run(), api.intake.run())
+    beside = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
@@ -250,6 +252,8 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
 
 
 def _interface(running: Running, access: Access, audit: Audit) -> Interface:
+    spool = Spool(running.settings.data_dir / "spool")
+    spool.load()
     parts = Parts(
         engine=running.engine,
         store=running.store,
@@ -260,6 +264,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         authenticate=access.actor_of,
         ids=IdSource(running.clock),
         trust=trusted(running.settings.data_dir),
+        spool=spool,
     )
     return interface(parts)
 

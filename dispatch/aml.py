@@ -96,7 +96,7 @@ class AmlDoor:
     """Takes AML in, trusts it or not, and hands it to its call."""
 
     def __init__(self, intake: Intake, trust: Trust, authenticate: Authenticate, metrics: Metrics) -> None:
-        self._intake = intake
+        self._reception = intake.reception
         self._trust = trust
         self._authenticate = authenticate
         self._swept_at: datetime | None = None
@@ -146,7 +146,7 @@ class AmlDoor:
 
     async def deliver(self, message: AmlMessage) -> str:
         """Hand an authenticated message to its call, or keep it until the call comes. The outcome."""
-        now = self._intake.clock.now()
+        now = self._reception.clock.now()
         self._swept(now)
         fix = aml_fix(message, now)
         if fix is None:
@@ -156,7 +156,7 @@ class AmlDoor:
         match = self.matcher.match(message, now)
         if match is None:
             return self._waits(message, now, "waiting")
-        if self._intake.is_arriving(match.call_id):
+        if self._reception.is_arriving(match.call_id):
             return self._waits(message, now, "waiting")
         try:
             outcome = await self._put(match.call_id, fix)
@@ -165,11 +165,11 @@ class AmlDoor:
         return "shared" if outcome == "used" and match.shared else outcome
 
     async def _put(self, call_id: CallId, fix: LocationFix) -> str:
-        found = self._intake.open_call(call_id)
+        found = self._reception.open_call(call_id)
         if found is None:
             return "late"
         region, call = found
-        reply = await self._intake.located(region, call, fix, GATEWAY.actor_id)
+        reply = await self._reception.locate(region, call, fix, GATEWAY.actor_id)
         return "used" if reply.refusal is None else "refused"
 
     def _waits(self, message: AmlMessage, now: datetime, outcome: str) -> str:

@@ -216,6 +216,20 @@ def receipt(call: Call, seq: int) -> CallReceipt:
     )
 
 
+def spooled_receipt(
+    said: NewCall, call_id: CallId, region: RegionId, location: Location | None
+) -> CallReceipt:
+    """What the sender is told while the database is away: `seq` 0, and flagged `spooled`."""
+    return CallReceipt(
+        call_id=call_id,
+        region=region,
+        status=CallStatus.RINGING if said.channel is Channel.VOICE else CallStatus.QUEUED,
+        seq=0,
+        location=whereabouts(location),
+        flags=("spooled",) if location is not None else ("spooled", "unlocated"),
+    )
+
+
 def flags_of(call: Call) -> tuple[str, ...]:
     """What a person must know of a call at once."""
     flags = []

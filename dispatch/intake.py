@@ -1,71 +1,54 @@
-"""Calls in: a contact becomes a call, and new evidence finds its call. The address is the same for every
-channel.
+"""Calls in by HTTP: the address is the same for every channel, and nothing is refused for what it lacks.
 
-The order of one contact: read and decode -> evidence to an estimate -> region -> personal words set apart
-under a commitment -> the engine decides and commits -> the answer. What cannot be understood is kept raw
-(contacts.py). Nothing is refused for what it lacks: without a place a call waits, flagged, in the region of
-whoever sent it.
+The order of one contact: read and decode -> a committed call (reception.py) -> the answer. What cannot be
+understood is kept raw (contacts.py). While the database is away calls go into the spool, their answers say
+so, and they are committed in order afterwards.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections.abc import Sequence
-from datetime import datetime
 
+import msgspec
 from aiohttp import web
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from dispatch.actors import Actor, Role, require
 from dispatch.application import ACTOR
 from dispatch.bodies import decode, read
-from dispatch.calls import (
-    CallReceipt,
-    NewCall,
-    caller_of,
-    check,
-    command_of,
-    confirmed_by_device,
-    document_of,
-    personal_of,
-    receipt,
-)
-from dispatch.clock import Clock
-from dispatch.contacts import RAW_MAX_BYTES, Contacts, home_of
-from dispatch.core.commands import LocateCall
-from dispatch.core.state import RegionState
-from dispatch.core.terms import SYSTEM, ActorId, Call, CallId, LocationFix, RegionId
-from dispatch.engine import Engine, Key, Reply
+from dispatch.calls import CallReceipt, NewCall, check, confirmed_by_device, spooled_receipt
+from dispatch.contacts import RAW_MAX_BYTES, Contacts
+from dispatch.core.terms import Call, CallId, RegionId
+from dispatch.engine import Key, Reply
+from dispatch.errors import ServiceAway
 from dispatch.evidence import Evidence, fault_of_point
-from dispatch.formats.aml_message import AmlMessage
-from dispatch.ids import IdSource
-from dispatch.locating import Locator, aml_fix
-from dispatch.matching import Caller, Matcher
 from dispatch.metrics import LATENCY_BUCKETS_S, Metrics
 from dispatch.problems import Problem, Unreadable
-from dispatch.replies import Answering, answering, key_of, replied
+from dispatch.reception import Contact, Reception
+from dispatch.replies import encode, key_of, replied
 from dispatch.routes import Route
+from dispatch.spool import Spool, Spooled
 
-DEFAULT_REGION = RegionId("UZ-TK")
-"""Where a call without a place waits when its sender stands for no region either."""
+log = logging.getLogger(__name__)
+
+DRAIN_S = 0.5
+"""How often what waits for the database is tried."""
 
 JSON_TYPES = ("application/json", "application/octet-stream")
 
 
 class Intake:
-    """What the addresses for calls stand on."""
+    """The addresses by which calls come in."""
 
     def __init__(
-        self, *, engine: Engine, locator: Locator, contacts: Contacts, ids: IdSource, clock: Clock,
-        metrics: Metrics,
-    ) -> None:  # fmt: skip
-        self.engine = engine
-        self.locator = locator
-        self.matcher = Matcher(self._is_going_on)
-        self._arriving: set[CallId] = set()
+        self, reception: Reception, contacts: Contacts, metrics: Metrics, spool: Spool | None = None
+    ) -> None:
+        self.reception = reception
+        self.matcher = reception.matcher
         self.contacts = contacts
-        self.ids = ids
-        self.clock = clock
+        self.spool = spool
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
             "From a call's request head to its commit",
@@ -74,13 +57,16 @@ class Intake:
         )
         self._received = Counter(
             "dispatch112_calls_received_total",
-            "Calls kept, by channel and whether a place was known",
-            ["channel", "located"],
+            "Calls kept, by channel and how: committed, or spooled while the database was away",
+            ["channel", "kept"],
             registry=metrics.registry,
         )
+        waiting = Gauge(
+            "dispatch112_calls_spooled", "Calls that wait in the spool", registry=metrics.registry
+        )
+        waiting.set_function(lambda: len(spool) if spool is not None else 0)
 
     def routes(self) -> tuple[Route, ...]:
-        """The addresses by which calls come in."""
         return (
             Route(
                 method="POST", path="/api/v1/calls", handler=self.receive, tag="calls", action="call.receive",
@@ -108,14 +94,17 @@ class Intake:
             check(said, actor, raw)
         except Unreadable as cause:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
-        reply = await self._called(said, actor, key_of(request, actor, raw))
-        if reply.refusal is None and not reply.replayed:
+        call_id = self.reception.ids.call_id()
+        contact = Contact(said=said, actor=actor, call_id=call_id, key=key_of(request, actor, raw))
+        reply = self._repeated(contact)
+        if reply is None:
+            reply = await self._kept(contact, raw)
             self._commit_s.observe(time.perf_counter() - began_s)
         return replied(reply)
 
     async def relocate(self, request: web.Request) -> web.Response:
         """POST /calls/{call_id}/location."""
-        actor = request[ACTOR]
+        actor, reception = request[ACTOR], self.reception
         region, call = self._open(CallId(request.match_info["call_id"]), actor)
         try:
             raw = await json_body(request)
@@ -128,98 +117,95 @@ class Intake:
                 raise Unreadable("outside_country", fault.detail, raw, [fault])
         except Unreadable as cause:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
-        fix = self.locator.fixes([piece], self.clock.now())[0]
-        return replied(await self.located(region, call, fix, actor.actor_id, key_of(request, actor, raw)))
+        fix = reception.locator.fixes([piece], reception.clock.now())[0]
+        key = key_of(request, actor, raw)
+        return replied(await reception.locate(region, call, fix, actor.actor_id, key))
 
-    async def located(
-        self, region: RegionId, call: Call, fix: LocationFix, actor: ActorId, key: Key | None = None
-    ) -> Reply:
-        """Put new evidence to a call: the estimate is made anew from all of it."""
-        location = self.locator.estimate((*call.evidence, fix), self.clock.now())
-        command = LocateCall(actor=actor, call_id=call.call_id, fix=fix, location=location)
-        return await self.engine.submit(region, command, answer=receipt_for(call.call_id, 200), key=key)
+    async def run(self) -> None:
+        """Commit what waited for the database as soon as it is back, until cancelled."""
+        while True:
+            await asyncio.sleep(DRAIN_S)
+            try:
+                await self._catch_up()
+            except ServiceAway:
+                continue
 
-    def open_call(self, call_id: CallId) -> tuple[RegionId, Call] | None:
-        """An open call and its region, as the engine knows them now."""
-        region = self.engine.region_of_call(call_id)
-        call = self.engine.states[region].calls.get(call_id) if region is not None else None
-        return None if region is None or call is None else (region, call)
-
-    def is_arriving(self, call_id: CallId) -> bool:
-        """Whether the call is on its way to its commit: nothing can be added to it yet."""
-        return call_id in self._arriving
-
-    def _is_going_on(self, call_id: CallId) -> bool:
-        return call_id in self._arriving or self.open_call(call_id) is not None
+    async def _catch_up(self) -> None:
+        """Everything that waits, in order. Raises ServiceAway when the database is away again."""
+        await self.contacts.drain()
+        while self.spool is not None and (call := self.spool.first()) is not None:
+            await self._drain(call)
+            await self.spool.committed(call)
 
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
         """The call, if this actor may add to it. Raises Problem; for a device others' calls do not exist."""
-        found = self.open_call(call_id)
+        found = self.reception.open_call(call_id)
         if found is None or not own(actor, found[1]):
             raise Problem("unknown_call", f"No open call {call_id[:64]}.")
         require(actor, "call.locate", found[0] if actor.role is not Role.DEVICE else None)
         return found
 
-    async def _called(self, said: NewCall, actor: Actor, key: Key | None) -> Reply:
-        """Index the caller first, so that a handset's location that arrives meanwhile finds its call."""
-        now = self.clock.now()
-        caller = caller_of(said, self.ids.call_id(), now)
-        self._arriving.add(caller.call_id)
-        waiting = self.matcher.called(caller)
-        kept = False
+    async def _kept(self, contact: Contact, raw: bytes) -> Reply:
+        channel = contact.said.channel.value
         try:
-            reply = await self._submitted(said, actor, caller, (waiting, key))
-            kept = reply.refusal is None and not reply.replayed
-        finally:
-            self._arriving.discard(caller.call_id)
-            if not kept:
-                self._forgotten(caller, waiting, now)
-        if kept:
-            await self._caught_up(caller, now)
-        return reply
-
-    async def _caught_up(self, caller: Caller, now: datetime) -> None:
-        """A handset's location that came while its call was being committed."""
-        for message in self.matcher.claim(caller):
-            found, fix = self.open_call(caller.call_id), aml_fix(message, now)
-            if found is not None and fix is not None:
-                await self.located(*found, fix, SYSTEM)
-
-    async def _submitted(
-        self, said: NewCall, actor: Actor, caller: Caller, rest: tuple[Sequence[AmlMessage], Key | None]
-    ) -> Reply:
-        waiting, key = rest
-        now = self.clock.now()
-        own_fixes = [fix for message in waiting if (fix := aml_fix(message, now)) is not None]
-        fixes = (*self.locator.fixes(said.location, now), *own_fixes)
-        location = self.locator.estimate(fixes, now)
-        region = location.regions[0] if location is not None and location.regions else None
-        region = region or self._home(actor)
-        document = document_of(said, caller)
-        sealed = personal_of(document, caller, region, self.ids.salt()) if document is not None else None
-        command = command_of(said, actor, caller, fixes=fixes, location=location, sealed=sealed)
-        reply = await self.engine.submit(
-            region,
-            command,
-            answer=receipt_for(caller.call_id, 201),
-            key=key,
-            personal=(sealed,) if sealed is not None else (),
-        )
+            reply = await self.reception.receive(contact)
+        except ServiceAway:
+            reply = await self._spooled(contact, raw)
+            self._received.labels(channel, "spooled").inc()
+            return reply
         if reply.refusal is None and not reply.replayed:
-            self._received.labels(said.channel.value, "no" if location is None else "yes").inc()
+            self._received.labels(channel, "committed").inc()
         return reply
 
-    def _home(self, actor: Actor) -> RegionId:
-        """Where a call without a place waits: with its sender's own people, if they are led here."""
-        wished = (home_of(actor), DEFAULT_REGION, *self.engine.states)
-        led = (region for region in wished if region is not None and region in self.engine.states)
-        return next(led, home_of(actor) or DEFAULT_REGION)
+    def _repeated(self, contact: Contact) -> Reply | None:
+        """The answer of a call that waits in the spool under the same key."""
+        if self.spool is None or contact.key is None:
+            return None
+        waiting = self.spool.repeated(contact.actor, contact.key.key)
+        if waiting is None:
+            return None
+        mismatch = waiting.body_hash != contact.key.body_hash
+        return Reply(status=201, body=waiting.answer, region=RegionId(""), replayed=True, mismatch=mismatch)
 
-    def _forgotten(self, caller: Caller, waiting: Sequence[AmlMessage], now: datetime) -> None:
-        """The call was not kept, or was kept before under another id: what waited goes on waiting."""
-        self.matcher.forget(caller.call_id)
-        for message in waiting:
-            self.matcher.keep(message, now)
+    async def _spooled(self, contact: Contact, raw: bytes) -> Reply:
+        """The database is away: keep the call on the disk, and say so. Raises ServiceAway where not."""
+        reception, said, key = self.reception, contact.said, contact.key
+        now = reception.clock.now()
+        location = reception.locator.estimate(reception.locator.fixes(said.location, now), now)
+        region = reception.region_for(location, contact.actor)
+        if self.spool is None or region not in reception.engine.replicas.states:
+            raise ServiceAway(f"{region} cannot be written here now")
+        body = encode(spooled_receipt(said, contact.call_id, region, location))
+        call = Spooled(
+            call_id=contact.call_id,
+            at=now,
+            actor=contact.actor,
+            raw=raw,
+            answer=body,
+            key=key.key if key is not None else None,
+            body_hash=key.body_hash if key is not None else b"",
+        )
+        await self.spool.add(call)
+        return Reply(status=201, body=body, region=region)
+
+    async def _drain(self, call: Spooled) -> None:
+        """Commit one call of the spool, under the id and with the answer that its sender was given."""
+        said = decode(call.raw, NewCall)
+        said = said if said.at is not None else msgspec.structs.replace(said, at=call.at)
+        name = call.key or f"spool:{call.call_id}"
+        key = Key(actor=call.actor.actor_id, key=name, body_hash=call.body_hash)
+        contact = Contact(said=said, actor=call.actor, call_id=call.call_id, key=key, answer=call.answer)
+        try:
+            reply = await self.reception.receive(contact)
+            fault = reply.refusal.message if reply.refusal is not None else None
+        except ServiceAway:
+            raise
+        except Exception as bug:
+            # One call must not keep those behind it from being committed.
+            log.exception("a call of the spool cannot be committed", extra={"call": call.call_id})
+            fault = f"our own fault: {type(bug).__name__}"
+        if fault is not None:
+            await self.contacts.keep(call.raw, fault, call.actor, ("spool", "application/json"))
 
 
 async def json_body(request: web.Request) -> bytes:
@@ -233,14 +219,3 @@ async def json_body(request: web.Request) -> bytes:
 def own(actor: Actor, call: Call) -> bool:
     """Whether the actor may know of the call at all: a device knows those that it sent."""
     return actor.role is not Role.DEVICE or call.device == actor.actor_id
-
-
-def receipt_for(call_id: CallId, status: int) -> Answering:
-    """The answer that tells a sender what became of its call."""
-
-    def made(state: RegionState) -> CallReceipt:
-        call = state.call(call_id)
-        assert call is not None, "the command was about this call"
-        return receipt(call, state.seq)
-
-    return answering(status, made)

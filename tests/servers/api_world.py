@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -32,6 +33,7 @@ from dispatch.positions import Position, Positions
 from dispatch.reach import Reacher
 from dispatch.records import Device
 from dispatch.routes import Routes
+from dispatch.spool import Spool
 from dispatch.store import Store
 from dispatch.store_memory import MemoryStore
 from routing.gazetteer import Gazetteer
@@ -76,11 +78,12 @@ class Got(msgspec.Struct, frozen=True):
 
 
 class ApiWorld:
-    """`call` asks as one of ACTORS; `clock` is moved by hand; the store outlives `crash`."""
+    """`call` asks as one of ACTORS; `clock` is moved by hand; the store and `home` outlive a `stop`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, home: Path | None) -> None:
         self.store = store
         self.clock = ManualClock()
+        self.home = home
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -92,7 +95,11 @@ class ApiWorld:
         await self.leader.start()
         self.audit = Audit(self.store, self.clock, self.metrics)
         self.access = Access(self.store, self.clock, self.metrics)
+        self.spool = Spool(self.home) if self.home is not None else None
+        if self.spool is not None:
+            self.spool.load()
         self.interface = self._interface()
+        self._tasks.append(asyncio.create_task(self.interface.intake.run()))
         calls = [call for state in self.engine.states.values() for call in state.calls.values()]
         await reindex(self.interface.intake.matcher, calls, self.store)
         app = application(Routes(*self.interface.routes), self.access.actor_of, self.metrics)
@@ -116,6 +123,7 @@ class ApiWorld:
                 authenticate=self.access.actor_of,
                 ids=IdSource(self.clock, seed=7),
                 trust=Trust(AML_KEY),
+                spool=self.spool,
             )
         )
 
@@ -123,6 +131,15 @@ class ApiWorld:
         await self.session.close()
         await self._runner.cleanup()
         await self.leader.stop()
+        await self._ended()
+
+    async def crash(self) -> None:
+        """End without giving anything up: the regions' leases must run out, or be taken over."""
+        await self.session.close()
+        await self._runner.cleanup()
+        await self._ended()
+
+    async def _ended(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -188,8 +205,8 @@ class ApiWorld:
 
 
 @contextlib.asynccontextmanager
-async def api_world(store: Store | None = None) -> AsyncIterator[ApiWorld]:
-    """The interface, running, with a token for each of ACTORS."""
+async def api_world(store: Store | None = None, home: Path | None = None) -> AsyncIterator[ApiWorld]:
+    """The interface, running, with a token for each of ACTORS; with `home` it has a spool there."""
     kept = store or MemoryStore()
     if store is None:
         await kept.open()
@@ -203,7 +220,7 @@ async def api_world(store: Store | None = None) -> AsyncIterator[ApiWorld]:
                 regions=regions,
             )
         )
-    world = ApiWorld(kept)
+    world = ApiWorld(kept, home)
     await world.start()
     try:
         yield world

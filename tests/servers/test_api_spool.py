@@ -1,0 +1,98 @@
+"""While the database is away calls are taken all the same, say so, and are committed when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dispatch.store_memory import MemoryStore
+from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
+
+HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
+
+
+@pytest.fixture
+async def twin() -> MemoryStore:
+    store = MemoryStore()
+    await store.open()
+    return store
+
+
+@pytest.fixture
+async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
+    async with api_world(twin, tmp_path / "spool") as running:
+        # A token is believed for a while without asking; let each be known.
+        await running.get("regions")
+        yield running
+
+
+async def committed(world: ApiWorld, call_id: str) -> None:
+    for _ in range(200):
+        if call_id in world.engine.replicas.states[TK].calls and not len(world.spool or ()):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the call was not committed")
+
+
+async def test_a_call_is_taken_into_the_spool_and_committed_under_its_own_id(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    twin.faults.away = True
+    call = await world.new_call(location=HERE, caller={"number": "90 123 45 67"}, text="Yordam")
+    assert call["flags"] == ["spooled"]
+    assert (call["region"], call["status"], call["seq"]) == ("UZ-TK", "queued", 0)
+    twin.faults.away = False
+    await committed(world, call["call_id"])
+    card = (await world.get(f"calls/{call['call_id']}", token="taker")).json
+    assert (card["caller"]["number"], card["caller"]["text"]) == ("+998901234567", "Yordam")
+    assert card["caller"]["began_at"] == "2026-01-01T00:00:00Z"
+
+
+async def test_the_same_key_gives_the_spooled_call_before_and_after(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    body = {"channel": "app", "location": HERE}
+    twin.faults.away = True
+    first = await world.post("calls", body, key="k-1")
+    again = await world.post("calls", body | {"silent": True}, key="k-1")
+    assert (again.status, again.raw, again.headers["Idempotency-Mismatch"]) == (201, first.raw, "true")
+    twin.faults.away = False
+    await committed(world, first.json["call_id"])
+    after = await world.post("calls", body, key="k-1")
+    assert (after.status, after.raw) == (201, first.raw)
+    assert len(world.engine.states[TK].calls) == 1
+
+
+async def test_spooled_calls_outlive_the_process(world: ApiWorld, twin: MemoryStore) -> None:
+    twin.faults.away = True
+    calls = [(await world.new_call(location=HERE))["call_id"] for _ in range(5)]
+    await world.crash()
+    twin.faults.away = False
+    await world.start()
+    await committed(world, calls[-1])
+    kept = [call_id for call_id in world.engine.replicas.states[TK].calls if call_id in calls]
+    assert kept == calls
+
+
+async def test_an_unreadable_contact_waits_for_the_database_too(world: ApiWorld, twin: MemoryStore) -> None:
+    twin.faults.away = True
+    contact_id = (await world.post("calls", b"yordam")).json["contact_id"]
+    twin.faults.away = False
+    for _ in range(200):
+        found, _ = await twin.contacts(None, None, 10)
+        if found:
+            break
+        await asyncio.sleep(0.02)
+    assert [contact.contact_id for contact in found] == [contact_id]
+
+
+async def test_without_a_spool_the_sender_is_told_that_nothing_was_kept(twin: MemoryStore) -> None:
+    async with api_world(twin) as world:
+        await world.get("regions")
+        twin.faults.away = True
+        got = await world.post("calls", {"channel": "app", "location": HERE})
+        assert (got.status, got.code) == (503, "service_away")
+        twin.faults.away = False
