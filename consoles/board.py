@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from dispatch.core.lifecycle import FREE
-from dispatch.core.needs import live, missing, unmet
+from dispatch.core.needs import live, unmet
 from dispatch.core.state import RegionState, Touched, can_be_sent
 from dispatch.core.terms import (
     Assignment,
@@ -25,6 +24,7 @@ from dispatch.core.terms import (
     CallStatus,
     Incident,
     IncidentId,
+    Leg,
     Location,
     Priority,
     Stage,
@@ -51,12 +51,13 @@ class Board:
         self._body = Body(view.partition(":")[2]) if view != FULL else None
         self._shown: dict[str, dict[str, Row]] = {section: {} for section in SECTIONS}
         self._region: Row = {}
+        self._units: Row = {}
 
     def snapshot(self, state: RegionState) -> Row:
         """The whole board, drawn afresh from the state."""
         fresh = Board(self.view)
         fresh.changes(state, None)
-        self._shown, self._region = fresh._shown, fresh._region
+        self._shown, self._region, self._units = fresh._shown, fresh._region, fresh._units
         return {"region": state.region, **self._region} | {s: dict(self._shown[s]) for s in SECTIONS}
 
     def changes(self, state: RegionState, touched: Touched | None) -> Row:
@@ -66,19 +67,25 @@ class Board:
         incidents = self._incidents_shown(state)
         calls = self._calls_shown(state)
         looked = Touched() if touched is None else touched
-        self._draw(changed, "incidents", looked.incidents, incidents, lambda i: incident_row(state, i, self.view))
+        # An incident's row also says how far the orders of its units have come.
+        ordered = (order.incident_id for order in looked.orders.values() if order.incident_id is not None)
+        marked = {*looked.incidents, *ordered}
+        self._draw(changed, "incidents", marked, incidents, lambda i: incident_row(state, i, self.view))
         self._draw(changed, "calls", looked.calls, calls, call_row)
         units = dict(state.units) if everything else {u: state.units[u] for u in looked.units if u in state.units}
         self._draw_units(changed, units)
-        for key, value in region_part(state, self._body).items():
+        if everything or looked.units:
+            self._units = units_counted(state, self._body)
+        for key, value in region_part(state, self._body, self._units).items():
             if self._region.get(key) != value:
                 self._region[key] = changed[key] = value
         return changed
 
     def _incidents_shown(self, state: RegionState) -> dict[IncidentId, Incident]:
-        """The most urgent waiting ones and all that have units on them."""
+        """The most urgent waiting ones, for a body those that wait for it, and all that have units on them."""
         shown: dict[IncidentId, Incident] = {}
-        for _, _, name in state.waiting.first(MOST_WAITING):
+        queue = state.waiting if self._body is None else state.waiting_for[self._body]
+        for _, _, name in queue.first(MOST_WAITING):
             shown[IncidentId(name)] = state.incidents[IncidentId(name)]
         for incident_id in state.live.values():
             shown[incident_id] = state.incidents[incident_id]
@@ -146,6 +153,9 @@ def _place(location: Location | None) -> Row:
 
 def incident_row(state: RegionState, incident: Incident, view: str = FULL) -> Row:
     """An incident as a line of the queue."""
+    lacking: Counter[Body] = Counter()
+    for need in unmet(incident):
+        lacking[need.body] += need.count
     return {
         "incident_id": incident.incident_id,
         "number": incident.number,
@@ -153,20 +163,18 @@ def incident_row(state: RegionState, incident: Incident, view: str = FULL) -> Ro
         "priority": incident.priority,
         "status": incident.status,
         "opened_at": _when(incident.opened_at),
-        "waiting": bool(unmet(incident)),
+        "waiting": bool(lacking),
         "held": incident.held,
         "calls": incident.call_count,
-        "legs": [_leg_row(incident, n) for n in range(len(incident.legs))],
+        "legs": [_leg_row(incident, leg, lacking) for leg in incident.legs],
         "units": [_assignment_row(state, a) for a in live(incident)],
         "flags": _incident_flags(state, incident),
     } | _place(incident.location)
 
 
-def _leg_row(incident: Incident, place: int) -> Row:
-    leg = incident.legs[place]
+def _leg_row(incident: Incident, leg: Leg, lacking: Counter[Body]) -> Row:
     here = sum(a.body == leg.body for a in live(incident))
-    lacking = sum(missing(incident, need) for need in leg.needs)
-    return {"body": leg.body, "status": leg.status, "needed": lacking, "assigned": here}
+    return {"body": leg.body, "status": leg.status, "needed": lacking.get(leg.body, 0), "assigned": here}
 
 
 def _assignment_row(state: RegionState, assignment: Assignment) -> Row:
@@ -239,35 +247,30 @@ def unit_row(unit: Unit) -> Row:
     }
 
 
-def region_part(state: RegionState, body: Body | None = None) -> Row:
-    """What is said of the region as a whole."""
+def region_part(state: RegionState, body: Body | None = None, units: Row | None = None) -> Row:
+    """What is said of the region as a whole; `units` as `units_counted` said it last."""
     return {
         "policy": {"dispatch": state.policy.assigning, "attended": state.policy.attended},
         "phase": state.phase,
-        "counts": counts(state, body),
+        "counts": counts(state, body, units),
     }
 
 
-def counts(state: RegionState, body: Body | None = None) -> Row:
-    """Waiting by priority with the oldest of each, calls by status, units free of all."""
+def counts(state: RegionState, body: Body | None = None, units: Row | None = None) -> Row:
+    """Waiting by priority with the oldest of each, how many more than are shown, calls by status, units."""
     queue = state.waiting if body is None else state.waiting_for[body]
-    waiting = {str(priority): 0 for priority in Priority}
-    oldest: dict[str, str | None] = {str(priority): None for priority in Priority}
-    for priority, opened_at, _ in queue:
-        if not waiting[str(priority)]:
-            oldest[str(priority)] = _when(opened_at)
-        waiting[str(priority)] += 1
-    units = [u for u in state.units.values() if u.on_shift and (body is None or u.body is body)]
+    waiting = {str(priority): queue.starting(priority) for priority in Priority}
+    standing = state.standing if body is None else {}
     return {
-        "waiting": waiting,
-        "oldest": oldest,
-        "more": max(0, len(state.waiting) - MOST_WAITING) if body is None else 0,
-        "calls": {} if body is not None else _calls_by_status(state),
-        "units": {"total": len(units), "free": sum(u.status in FREE and can_be_sent(u) for u in units)},
+        "waiting": {priority: count for priority, (count, _) in waiting.items()},
+        "oldest": {priority: _when(first[1]) if first else None for priority, (_, first) in waiting.items()},
+        "more": max(0, len(queue) - MOST_WAITING),
+        "calls": {str(s): standing[s] for s in CallStatus if standing.get(s)},
+        "units": units_counted(state, body) if units is None else units,
     }
 
 
-def _calls_by_status(state: RegionState) -> dict[str, int]:
-    found = Counter(str(state.calls[CallId(name)].status) for _, _, name in state.waiting_calls)
-    found.update(str(state.calls[call_id].status) for call_id in state.in_hand)
-    return {str(s): found[s] for s in CallStatus if found[s]}
+def units_counted(state: RegionState, body: Body | None = None) -> Row:
+    """Units on shift, and how many of them may be sent."""
+    units = [u for u in state.units.values() if u.on_shift and (body is None or u.body is body)]
+    return {"total": len(units), "free": sum(map(can_be_sent, units))}

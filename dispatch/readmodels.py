@@ -12,12 +12,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def rows(state: RegionState, touched: Touched) -> Rows:
-    """The rows of what was touched, as the state has it now. What another region has taken is its to write."""
-    calls = (state.call(call_id) for call_id in touched.calls)
-    incidents = (state.incident(incident_id) for incident_id in touched.incidents)
+    """The rows of what was touched. What another region has taken is its to write."""
     return Rows(
-        calls=[_call(call) for call in calls if call is not None],
-        incidents=[_incident(incident) for incident in incidents if incident is not None],
+        calls=[_call(call) for call in touched.calls.values() if call is not None],
+        incidents=[_incident(incident) for incident in touched.incidents.values()],
         units=[_unit(state.units[unit_id]) for unit_id in touched.units],
         assignments=[_assignment(state.region, a) for a in touched.assignments.values()],
         orders=[_order(state.region, order) for order in touched.orders.values()],

@@ -10,7 +10,7 @@ import msgspec
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.lifecycle import FREE
-from dispatch.core.needs import live, unmet
+from dispatch.core.needs import Skill, live, unmet, was_there
 from dispatch.core.recommend import Inputs, Pick, Question, digest, driving_factor, gather, pick
 from dispatch.core.state import RegionState
 from dispatch.core.terms import (
@@ -18,7 +18,6 @@ from dispatch.core.terms import (
     Assigning,
     Assignment,
     AssignmentId,
-    Body,
     Incident,
     Leg,
     Need,
@@ -52,12 +51,16 @@ FRESH_S = 15.0
 
 
 class Found(Value, frozen=True, kw_only=True):
-    """A unit for a capability; `place` counts those of one decision and makes their names differ."""
+    """A unit for a capability; `place` counts those of one decision and makes their names differ.
+
+    `kind` is what its order says: sent, or diverted from the incident that it was on.
+    """
 
     unit: Unit
     capability: str
     place: int
     eta_s: float | None = None
+    kind: OrderKind = OrderKind.DISPATCH
 
 
 def question(incident: Incident) -> Question:
@@ -85,7 +88,7 @@ def assignment(state: RegionState, incident: Incident, found: Found, now: dateti
     order = Order(
         order_id=OrderId(f"{name}.go"),
         unit_id=unit.unit_id,
-        kind=OrderKind.DISPATCH,
+        kind=found.kind,
         at=now,
         expires_at=now + timedelta(seconds=ORDER_LIFE_S),
         assignment_id=AssignmentId(name),
@@ -158,7 +161,7 @@ def assign(state: RegionState, command: c.AssignUnits, now: datetime) -> Verdict
             return obstacle
         assert isinstance(unit, Unit)
         units.append(unit)
-    return facts(*_chosen(state, incident, units, command, now))
+    return facts(*_chosen(state, incident, units, command, now=now))
 
 
 def _obstacle(unit: Unit) -> Refusal | None:
@@ -172,19 +175,25 @@ def _obstacle(unit: Unit) -> Refusal | None:
 
 
 def _chosen(
-    state: RegionState, incident: Incident, units: Sequence[Unit], command: c.AssignUnits, now: datetime
+    state: RegionState,
+    incident: Incident,
+    units: Sequence[Unit],
+    command: c.AssignUnits | c.DivertUnit,
+    *,
+    now: datetime,
 ) -> list[e.Event]:
+    kind = OrderKind.DIVERT if isinstance(command, c.DivertUnit) else OrderKind.DISPATCH
     left = {(need.body, need.capability): need.count for need in unmet(incident)}
     events: list[e.Event] = []
     for place, unit in enumerate(units):
         need = _need_for(unit, left)
         if need is None:
-            need = Need(body=unit.body, capability=unit.capabilities[0])
+            need = Need(body=unit.body, capability=unit.capabilities[0] if unit.capabilities else unit.kind)
             events.append(e.LegAdded(incident_id=incident.incident_id, leg=Leg(body=unit.body, needs=(need,))))
         else:
             left[need.body, need.capability] -= 1
         eta_s = eta_of(unit.unit_id, command.reach, question(incident).factor)
-        found = Found(unit=unit, capability=need.capability, place=place, eta_s=eta_s)
+        found = Found(unit=unit, capability=need.capability, place=place, eta_s=eta_s, kind=kind)
         made, order = assignment(state, incident, found, now)
         events.append(e.UnitAssigned(assignment=made, order=order, reason=command.reason or "dispatcher"))
     met = not any(left.values())
@@ -195,7 +204,7 @@ def _chosen(
     return events
 
 
-def _need_for(unit: Unit, left: dict[tuple[Body, str], int]) -> Need | None:
+def _need_for(unit: Unit, left: dict[Skill, int]) -> Need | None:
     """The first open need that the unit can fill."""
     for (body, capability), count in left.items():
         if count and body == unit.body and capability in unit.capabilities:
@@ -270,15 +279,8 @@ def divert(state: RegionState, command: c.DivertUnit, now: datetime) -> Verdict:
         return refuse("unit_not_on_incident", f"unit {unit.call_sign} is on no other incident")
     old = state.incidents[unit.incident_id]
     found = next(a for a in live(old) if a.unit_id == unit.unit_id)
-    if found.on_scene_at is not None:
+    if was_there(found):
         return refuse("illegal_status", f"unit {unit.call_sign} is already at work at {old.incident_id}")
     gone = cleared(old, found, UnitStatus.RETURNING, command.reason)
     freed = msgspec.structs.replace(unit, assignment_id=None, incident_id=None)
-    order = c.AssignUnits(
-        actor=command.actor,
-        incident_id=incident.incident_id,
-        units=(unit.unit_id,),
-        reach=command.reach,
-        reason=command.reason,
-    )
-    return facts(gone, *_chosen(state, incident, [freed], order, now))
+    return facts(gone, *_chosen(state, incident, [freed], command, now=now))

@@ -12,6 +12,7 @@ from dispatch.core import events as e
 from dispatch.core.lifecycle import CALL, may
 from dispatch.core.needs import live
 from dispatch.core.plans import PLANS, UNSPECIFIED, Plan, needs_of
+from dispatch.core.replanning import corrected, worsened
 from dispatch.core.state import RegionState, cell_of
 from dispatch.core.terms import (
     Body,
@@ -35,6 +36,10 @@ JOIN_ACCURACY_M = 500.0
 """A call known less exactly than this joins nothing by itself."""
 
 METRES_PER_DEGREE = 111_195.0
+
+_TAKES = frozenset({CallStatus.CLAIMED, CallStatus.ANSWERED})
+_MOVES = _TAKES | {CallStatus.HELD, CallStatus.ABANDONED, CallStatus.CALLING_BACK}
+"""What a person or a line may make of a call directly; to link, transfer and close are commands of their own."""
 
 
 def new_incident(state: RegionState, what: Plan, priority: Priority, now: datetime) -> Incident:
@@ -93,14 +98,8 @@ def settle(state: RegionState, call: Call, now: datetime) -> list[e.Event]:
         incident = replace(new_incident(state, plan, call.priority, now), location=call.location)
         linked = e.CallLinked(call_id=call.call_id, incident_id=incident.incident_id)
         return [e.IncidentOpened(incident=incident), linked]
-    joined: list[e.Event] = [e.CallLinked(call_id=call.call_id, incident_id=near.incident_id, automatic=True)]
-    if call.priority < near.priority:
-        joined.append(
-            e.IncidentPrioritised(
-                incident_id=near.incident_id, priority=call.priority, reason="a further call reports more"
-            )
-        )
-    return joined
+    linked = e.CallLinked(call_id=call.call_id, incident_id=near.incident_id, automatic=True)
+    return [linked, *worsened(near, call.incident_type, call.priority)]
 
 
 def same_incident(state: RegionState, plan: Plan, where: Location | None, now: datetime) -> Incident | None:
@@ -178,13 +177,14 @@ def move(state: RegionState, command: c.MoveCall, now: datetime) -> Verdict:
     call = open_call(state, command.call_id)
     if isinstance(call, Refusal):
         return call
-    takes = command.status in (CallStatus.CLAIMED, CallStatus.ANSWERED)
+    takes = command.status in _TAKES
     mine = call.taker == command.actor
     if call.status is command.status and (mine or not takes):
         return NOTHING
-    if call.status is CallStatus.CLAIMED and takes and not mine:
+    if call.status in _TAKES and takes and not mine:
         return refuse("call_in_hand", f"call {call.call_id} is in the hands of {call.taker}")
-    if call.status is CallStatus.LINKED or not may(CALL, call.status, command.status):
+    asked = command.status in _MOVES and call.status is not CallStatus.LINKED
+    if not asked or not may(CALL, call.status, command.status):
         return refuse("illegal_status", f"a call that is {call.status} cannot become {command.status}")
     taker = command.actor if takes else call.taker
     return facts(e.CallMoved(call_id=call.call_id, status=command.status, taker=taker))
@@ -215,6 +215,8 @@ def classify(state: RegionState, command: c.ClassifyCall, now: datetime) -> Verd
         return refuse("unknown_incident_type", known)
     priority = command.priority or plan.priority
     if call.incident_id is not None:
+        if command.incident_id not in (None, call.incident_id):
+            return refuse("illegal_status", f"call {call.call_id} has joined {call.incident_id}: split it first")
         return _reclassify(call, state.incidents[call.incident_id], priority, command)
     said = e.CallClassified(call_id=call.call_id, incident_type=plan.incident_type, priority=priority)
     call = replace(call, incident_type=plan.incident_type, priority=priority)
@@ -224,24 +226,18 @@ def classify(state: RegionState, command: c.ClassifyCall, now: datetime) -> Verd
         named = open_incident(state, command.incident_id)
         if isinstance(named, Refusal):
             return named
-        linked = [e.CallLinked(call_id=call.call_id, incident_id=named.incident_id)]
+        link = e.CallLinked(call_id=call.call_id, incident_id=named.incident_id)
+        linked = [link, *worsened(named, plan.incident_type, priority)]
     incident_id = next(x.incident_id for x in linked if isinstance(x, e.CallLinked))
     return facts(said, *linked, *_note(command, incident_id))
 
 
 def _reclassify(call: Call, incident: Incident, priority: Priority, command: c.ClassifyCall) -> Verdict:
-    """A linked call: its own record is corrected, and the incident's priority; the crew under way stays."""
-    events: list[e.Event] = [
-        e.CallClassified(call_id=call.call_id, incident_type=command.incident_type, priority=priority)
-    ]
-    if priority is not incident.priority:
-        events.append(e.IncidentPrioritised(incident_id=incident.incident_id, priority=priority))
-    held = {leg.body for leg in incident.legs}
-    for need in needs_of(command.incident_type, priority):
-        if need.body not in held:
-            events.append(e.LegAdded(incident_id=incident.incident_id, leg=Leg(body=need.body, needs=(need,))))
-            held.add(need.body)
-    return facts(*events, *_note(command, incident.incident_id))
+    """A linked call is corrected, and its incident with it when no other call describes that."""
+    said = e.CallClassified(call_id=call.call_id, incident_type=command.incident_type, priority=priority)
+    change = corrected if incident.call_count <= 1 else worsened
+    noted = _note(command, incident.incident_id)
+    return facts(said, *noted, *change(incident, command.incident_type, priority))
 
 
 def _note(command: c.ClassifyCall, incident_id: IncidentId) -> list[e.Event]:
@@ -259,10 +255,17 @@ def close(state: RegionState, command: c.CloseCall, now: datetime) -> Verdict:
 
 
 def take(state: RegionState, command: c.TakeCall, now: datetime) -> Verdict:
-    """Hand-over, here: the call becomes ours in its queue, or at once an incident when it is classified."""
+    """Hand-over, here: the call becomes ours in its queue, or at once an incident when it is classified.
+
+    A call that we gave away comes back only after we have let go of it: else its release would lose it.
+    """
     given = command.call
-    if command.offer_id in state.taken_offers or given.call_id in state.calls:
+    if command.offer_id in state.taken_offers:
         return NOTHING
+    if given.call_id in state.calls:
+        moving = state.offers.get(given.call_id)
+        leaves = f"call {given.call_id} is still being handed over to {moving.to}" if moving else None
+        return refuse("call_moving", leaves) if moving else NOTHING
     waits = given.status if given.status in (CallStatus.RINGING, CallStatus.QUEUED) else CallStatus.TRANSFERRED
     call = replace(given, region=state.region, status=waits, since=now, taker=None, moving_to=None)
     accepted = e.CallAccepted(call=call, origin=command.origin, offer_id=command.offer_id)

@@ -12,9 +12,9 @@ from dispatch.core.assigning import SEND_AGAIN_S, cleared, recall_order
 from dispatch.core.evolve import with_assignment
 from dispatch.core.incidents import finished
 from dispatch.core.lifecycle import FREE, ORDER, UNIT, WORKING, may
-from dispatch.core.needs import SERVED, is_finished, live, settled
+from dispatch.core.needs import SERVED, is_finished, live, settled, was_there
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Assignment, Incident, Order, OrderKind, Refusal, Stage, Unit, UnitStatus
+from dispatch.core.terms import Assignment, Incident, Order, Refusal, Stage, Unit, UnitStatus
 from dispatch.core.verdict import NOTHING, Verdict, facts, known_unit, refuse
 
 MOST_SENDS = 3
@@ -24,10 +24,11 @@ ACCEPT_S = 60.0
 
 def register(state: RegionState, command: c.RegisterUnit, now: datetime) -> Verdict:
     """Enter a unit in the roster, or correct its particulars; what it is doing stays."""
-    old = state.units.get(command.unit.unit_id)
+    old, new = state.units.get(command.unit.unit_id), command.unit
     if old is None:
-        return facts(e.UnitRegistered(unit=replace(command.unit, region=state.region, since=now)))
-    new = command.unit
+        status = new.status if new.on_shift and new.status in FREE else UnitStatus.OUT_OF_SERVICE
+        idle = replace(new, status=status, assignment_id=None, incident_id=None, last_status_id=None)
+        return facts(e.UnitRegistered(unit=replace(idle, region=state.region, since=now)))
     unit = replace(old, call_sign=new.call_sign, kind=new.kind, capabilities=new.capabilities, station=new.station)
     return NOTHING if unit == old else facts(e.UnitRegistered(unit=unit))
 
@@ -55,35 +56,47 @@ def link(state: RegionState, command: c.ReportLink, now: datetime) -> Verdict:
 
 
 def report(state: RegionState, command: c.ReportStatus, now: datetime) -> Verdict:
-    """A status from a crew: a repeat is no news, a late word about a past assignment is refused."""
+    """A status from a crew: a repeat says only that it is there, a late word about a past assignment is refused."""
     unit = known_unit(state, command.unit_id)
     if isinstance(unit, Refusal):
         return unit
     repeated = command.status_id is not None and command.status_id == unit.last_status_id
     if repeated or command.status is unit.status:
-        return NOTHING
+        return facts(*_heard(unit))
+    obstacle = _report_obstacle(unit, command)
+    if obstacle is not None:
+        return obstacle
+    moved = e.UnitMoved(unit_id=unit.unit_id, status=command.status, status_id=command.status_id)
+    if unit.incident_id is None:
+        return facts(*_heard(unit), moved)
+    if command.status in WORKING:
+        return facts(*_heard(unit), *_accepted(state, unit), moved)
+    incident = state.incidents[unit.incident_id]
+    return facts(*_heard(unit), *_ended(incident, unit, command.status), moved)
+
+
+def _heard(unit: Unit) -> list[e.Event]:
+    """Whatever a unit says, it says that it is in contact."""
+    return [] if unit.linked else [e.UnitLinked(unit_id=unit.unit_id, linked=True)]
+
+
+def _report_obstacle(unit: Unit, command: c.ReportStatus) -> Refusal | None:
+    """Why a status that is news cannot be."""
     if command.assignment_id is not None and command.assignment_id != unit.assignment_id:
         return refuse("assignment_over", f"assignment {command.assignment_id} of {unit.call_sign} is over")
     if command.status in WORKING and unit.assignment_id is None:
         return refuse("no_assignment", f"unit {unit.call_sign} cannot be {command.status} without an assignment")
+    if not unit.on_shift:
+        return refuse("unit_unavailable", f"unit {unit.call_sign} is off shift")
     if not may(UNIT, unit.status, command.status) or command.status is UnitStatus.DISPATCHED:
         return refuse("illegal_status", f"unit {unit.call_sign} is {unit.status}, not to be {command.status}")
-    moved = e.UnitMoved(unit_id=unit.unit_id, status=command.status, status_id=command.status_id)
-    heard = [] if unit.linked else [e.UnitLinked(unit_id=unit.unit_id, linked=True)]
-    if unit.incident_id is None:
-        return facts(*heard, moved)
-    if command.status in WORKING:
-        return facts(*heard, *_accepted(state, unit, command.status), moved)
-    incident = state.incidents[unit.incident_id]
-    return facts(*heard, *_ended(incident, unit, command.status), moved)
+    return None
 
 
-def _accepted(state: RegionState, unit: Unit, status: UnitStatus) -> list[e.Event]:
+def _accepted(state: RegionState, unit: Unit) -> list[e.Event]:
     """A crew that drives has plainly got its order, whatever became of the acknowledgement."""
     order = _order_of(state, unit)
-    if order is None or status is UnitStatus.ACKNOWLEDGED:
-        return [] if order is None else [e.OrderDropped(order_id=order.order_id, reason="acknowledged")]
-    return [e.OrderStaged(order_id=order.order_id, stage=Stage.ACCEPTED)]
+    return [] if order is None else [e.OrderStaged(order_id=order.order_id, stage=Stage.ACCEPTED)]
 
 
 def _order_of(state: RegionState, unit: Unit) -> Order | None:
@@ -100,7 +113,7 @@ def _assignment(incident: Incident, unit: Unit) -> Assignment:
 def _ended(incident: Incident, unit: Unit, status: UnitStatus) -> list[e.Event]:
     """The crew is done or gives up; with the last one done the incident closes by itself."""
     found = _assignment(incident, unit)
-    reason = SERVED if found.on_scene_at is not None and status in FREE else "left_early"
+    reason = SERVED if was_there(found) and status in FREE else "left_early"
     if status is UnitStatus.OUT_OF_SERVICE:
         reason = "out_of_service"
     events: list[e.Event] = [cleared(incident, found, status, reason)]
@@ -119,18 +132,19 @@ def stage(state: RegionState, command: c.StageOrder, now: datetime) -> Verdict:
     order = state.orders.get(command.order_id)
     if order is None or order.unit_id != unit.unit_id:
         return refuse("unknown_order", f"order {command.order_id} of unit {unit.call_sign} is over or unknown")
-    if order.stage is command.stage:
-        return NOTHING
-    if not may(ORDER, order.stage, command.stage):
+    said_by_units = command.stage not in (Stage.PENDING, Stage.SENT)
+    if said_by_units and order.stage is command.stage:
+        return facts(*_heard(unit))
+    if not said_by_units or not may(ORDER, order.stage, command.stage):
         return refuse("illegal_status", f"order {order.order_id} is {order.stage}, not to be {command.stage}")
-    heard = [] if unit.linked else [e.UnitLinked(unit_id=unit.unit_id, linked=True)]
     said = e.OrderStaged(order_id=order.order_id, stage=command.stage, reason=command.reason)
-    if command.stage is not Stage.REFUSED or order.assignment_id != unit.assignment_id:
-        return facts(*heard, said)
+    if command.stage is not Stage.REFUSED or order.assignment_id is None or order.assignment_id != unit.assignment_id:
+        return facts(*_heard(unit), said)
     assert unit.incident_id is not None
     incident = state.incidents[unit.incident_id]
     gone = cleared(incident, _assignment(incident, unit), UnitStatus.AVAILABLE, command.reason or "refused")
-    return facts(*heard, gone, e.UnitMoved(unit_id=unit.unit_id, status=UnitStatus.OUT_OF_SERVICE))
+    off = e.UnitMoved(unit_id=unit.unit_id, status=UnitStatus.OUT_OF_SERVICE)
+    return facts(*_heard(unit), said, gone, off)
 
 
 def send(state: RegionState, command: c.SendOrder, now: datetime) -> Verdict:
@@ -145,7 +159,7 @@ def send(state: RegionState, command: c.SendOrder, now: datetime) -> Verdict:
     deadline = order.at + timedelta(seconds=ACCEPT_S)
     if not unheard and now < deadline:
         return facts(e.OrderSent(order_id=order.order_id, send_again_at=deadline))
-    if order.kind is not OrderKind.DISPATCH or order.assignment_id not in state.live:
+    if order.assignment_id not in state.live:
         return facts(e.OrderDropped(order_id=order.order_id, reason="not_acknowledged"))
     return _given_up(state, order, unheard, now)
 

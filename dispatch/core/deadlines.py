@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from heapq import heappop
 
@@ -13,15 +14,18 @@ AT_ONCE = 256
 """How many deadlines of a region are served in one look: the rest come with the next one."""
 
 
-def due(state: RegionState, now: datetime) -> list[SendOrder]:
-    """The orders whose time has come. An entry whose order has moved on since is dropped here."""
-    found: list[SendOrder] = []
-    while state.due and state.due[0][0] <= now and len(found) < AT_ONCE:
+def due(state: RegionState, now: datetime) -> Iterator[SendOrder]:
+    """The orders whose time has come, to be submitted one by one: each stands in the heap until it is given.
+
+    An entry whose order has moved on since is dropped here.
+    """
+    given = 0
+    while state.due and state.due[0][0] <= now and given < AT_ONCE:
         at, order_id = heappop(state.due)
         order = state.orders.get(order_id)
         if order is not None and order.send_again_at == at:
-            found.append(SendOrder(actor=SYSTEM, order_id=order_id))
-    return found
+            given += 1
+            yield SendOrder(actor=SYSTEM, order_id=order_id)
 
 
 def next_due(state: RegionState) -> datetime | None:

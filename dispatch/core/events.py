@@ -124,6 +124,14 @@ class IncidentPrioritised(Event, frozen=True, kw_only=True, tag="incident_priori
     reason: str | None = None
 
 
+class IncidentClassified(Event, frozen=True, kw_only=True, tag="incident_classified"):
+    """What it is about was corrected, or it turned out worse: `legs` are all of its legs after that."""
+
+    incident_id: IncidentId
+    incident_type: str
+    legs: tuple[Leg, ...]
+
+
 class IncidentHeld(Event, frozen=True, kw_only=True, tag="incident_held"):
     """A held incident waits for a person: it is not dispatched by itself."""
 
@@ -138,7 +146,7 @@ class IncidentNoted(Event, frozen=True, kw_only=True, tag="incident_noted"):
 
 
 class IncidentMerged(Event, frozen=True, kw_only=True, tag="incident_merged"):
-    """All calls of `incident_id` join `into`; the emptied incident closes as a duplicate."""
+    """All calls and notes of `incident_id` go to `into`; the emptied incident closes as a duplicate."""
 
     incident_id: IncidentId
     into: IncidentId
@@ -258,6 +266,7 @@ AnyEvent = (
     | IncidentOpened
     | IncidentLocated
     | IncidentPrioritised
+    | IncidentClassified
     | IncidentHeld
     | IncidentNoted
     | IncidentMerged

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from dispatch.core import events as e
 from dispatch.core.lifecycle import CALL, INCIDENT, ORDER, UNIT, WORKING, moved
-from dispatch.core.needs import SERVED, settled
+from dispatch.core.needs import SERVED, joined, settled
 from dispatch.core.state import RegionState, keep_newest
 from dispatch.core.terms import (
     Assignment,
@@ -88,13 +88,15 @@ def _call_located(state: RegionState, event: e.CallLocated, at: datetime) -> Non
 
 @_on(e.CallMoved)
 def _call_moved(state: RegionState, event: e.CallMoved, at: datetime) -> None:
-    _move_call(state, state.calls[event.call_id], event.status, at, taker=event.taker)
+    call = state.calls[event.call_id]
+    changes: dict[str, object] = {"taker": event.taker}
+    if event.status is CallStatus.ANSWERED and call.answered_at is None:
+        changes["answered_at"] = at
+    _move_call(state, call, event.status, at, **changes)
 
 
 def _move_call(state: RegionState, call: Call, status: CallStatus, at: datetime, **changes: object) -> None:
     since = at if status is not call.status else call.since
-    if status is CallStatus.ANSWERED and call.answered_at is None:
-        changes["answered_at"] = at
     state.put_call(replace(call, status=moved(CALL, call.status, status), since=since, **changes))
 
 
@@ -178,6 +180,12 @@ def _incident_prioritised(state: RegionState, event: e.IncidentPrioritised, at: 
     state.put_incident(replace(state.incidents[event.incident_id], priority=event.priority))
 
 
+@_on(e.IncidentClassified)
+def _incident_classified(state: RegionState, event: e.IncidentClassified, at: datetime) -> None:
+    incident = state.incidents[event.incident_id]
+    state.put_incident(settled(replace(incident, incident_type=event.incident_type, legs=event.legs)))
+
+
 @_on(e.IncidentHeld)
 def _incident_held(state: RegionState, event: e.IncidentHeld, at: datetime) -> None:
     state.put_incident(replace(state.incidents[event.incident_id], held=event.held))
@@ -191,11 +199,13 @@ def _incident_noted(state: RegionState, event: e.IncidentNoted, at: datetime) ->
 
 @_on(e.IncidentMerged)
 def _incident_merged(state: RegionState, event: e.IncidentMerged, at: datetime) -> None:
-    for call_id in list(state.calls_of.get(event.incident_id, ())):
+    emptied, into = state.incidents[event.incident_id], state.incidents[event.into]
+    for call_id in sorted(state.calls_of.get(event.incident_id, ())):
         state.put_call(replace(state.calls[call_id], incident_id=event.into))
+    state.put_incident(replace(into, notes=(*into.notes, *emptied.notes)[-NOTES_KEPT:]))
     _count_calls(state, event.into)
     merged = {"merged_into": event.into, "call_count": 0}
-    _end_incident(state, replace(state.incidents[event.incident_id], **merged), Disposition.DUPLICATE, at)
+    _end_incident(state, replace(emptied, **merged), Disposition.DUPLICATE, at)
 
 
 @_on(e.IncidentShort)
@@ -213,7 +223,8 @@ def _incident_controlled(state: RegionState, event: e.IncidentControlled, at: da
 @_on(e.IncidentClosed)
 def _incident_closed(state: RegionState, event: e.IncidentClosed, at: datetime) -> None:
     incident = state.incidents[event.incident_id]
-    for call_id in list(state.calls_of.get(event.incident_id, ())):
+    # In the order of their names, for the order of an index is no part of the state.
+    for call_id in sorted(state.calls_of.get(event.incident_id, ())):
         call = state.calls[call_id]
         status = moved(CALL, call.status, CallStatus.CLOSED)
         state.put_call(replace(call, status=status, since=at, closed_at=at, disposition=event.disposition))
@@ -234,7 +245,7 @@ def _leg_added(state: RegionState, event: e.LegAdded, at: datetime) -> None:
     if old is None:
         legs = (*incident.legs, event.leg)
     else:
-        needs = event.leg.needs if old.status is LegStatus.CANCELLED else old.needs + event.leg.needs
+        needs = event.leg.needs if old.status is LegStatus.CANCELLED else joined(*old.needs, *event.leg.needs)
         grown = replace(old, needs=needs, status=LegStatus.NEEDED)
         legs = tuple(grown if leg is old else leg for leg in incident.legs)
     state.put_incident(settled(replace(incident, legs=legs)))
@@ -308,7 +319,7 @@ def _order_staged(state: RegionState, event: e.OrderStaged, at: datetime) -> Non
     stage = moved(ORDER, order.stage, event.stage)
     if order.assignment_id in state.live:
         _stage_assignment(state, order.unit_id, stage, at)
-    if stage in (Stage.ACCEPTED, Stage.REFUSED) or order.assignment_id not in state.live:
+    if stage is Stage.ACCEPTED or order.assignment_id not in state.live:
         state.drop_order(order.order_id, stage)
     else:
         state.put_order(replace(order, stage=stage))

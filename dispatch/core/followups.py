@@ -46,7 +46,7 @@ def _wished(state: RegionState, event: e.Event) -> Iterator[IncidentId]:
     match event:
         case e.IncidentOpened():
             yield event.incident.incident_id
-        case e.IncidentLocated() | e.IncidentHeld() | e.LegAdded() | e.IncidentPrioritised():
+        case e.IncidentLocated() | e.IncidentHeld() | e.LegAdded() | e.IncidentClassified():
             yield event.incident_id
         case e.AssignmentCleared():
             yield event.incident_id
@@ -81,8 +81,7 @@ def sweep(state: RegionState, turn: int) -> list[IncidentId]:
     An incident may wait because no position of a unit was known yet, and a position is no fact.
     """
     keys = list(state.waiting)
-    if not keys:
-        return []
-    start = (turn * SWEPT) % len(keys)
+    stretches = -(-len(keys) // SWEPT)
+    start = turn % stretches * SWEPT if stretches else 0
     named = (IncidentId(key[2]) for key in keys[start : start + SWEPT])
     return [i for i in named if may_dispatch(state, state.incidents[i])]

@@ -10,10 +10,11 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.calls import new_incident
 from dispatch.core.lifecycle import INCIDENT, may
-from dispatch.core.needs import live
+from dispatch.core.needs import live, unmet
 from dispatch.core.plans import PLANS
+from dispatch.core.replanning import reprioritised, worsened
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Disposition, IncidentStatus, Leg, LegStatus, Need, Refusal
+from dispatch.core.terms import Disposition, IncidentStatus, Leg, Need, Refusal
 from dispatch.core.verdict import NOTHING, Verdict, facts, open_call, open_incident, refuse
 
 
@@ -65,8 +66,7 @@ def prioritise(state: RegionState, command: c.PrioritiseIncident, now: datetime)
         return incident
     if incident.priority is command.priority:
         return NOTHING
-    changed = e.IncidentPrioritised(incident_id=incident.incident_id, priority=command.priority, reason=command.reason)
-    return facts(changed)
+    return facts(*reprioritised(incident, command.priority, command.reason))
 
 
 def add_leg(state: RegionState, command: c.AddLeg, now: datetime) -> Verdict:
@@ -75,8 +75,7 @@ def add_leg(state: RegionState, command: c.AddLeg, now: datetime) -> Verdict:
     if isinstance(incident, Refusal):
         return incident
     need = Need(body=command.body, capability=command.capability, count=command.count)
-    waiting = [leg for leg in incident.legs if leg.status is LegStatus.NEEDED]
-    if any(need == old for leg in waiting for old in leg.needs):
+    if need in unmet(incident):
         return refuse("leg_exists", f"{incident.incident_id} already waits for {need.body} {need.capability}")
     return facts(e.LegAdded(incident_id=incident.incident_id, leg=Leg(body=command.body, needs=(need,))))
 
@@ -94,7 +93,7 @@ def control(state: RegionState, command: c.ControlIncident, now: datetime) -> Ve
 
 
 def merge(state: RegionState, command: c.MergeIncidents, now: datetime) -> Verdict:
-    """Two incidents turn out to be one: the calls move over and the emptied one closes."""
+    """Two incidents turn out to be one: calls, notes, place and unmet needs move over; the emptied one closes."""
     if command.incident_id == command.into:
         return refuse("same_incident")
     incident, into = open_incident(state, command.incident_id), open_incident(state, command.into)
@@ -105,10 +104,11 @@ def merge(state: RegionState, command: c.MergeIncidents, now: datetime) -> Verdi
     if live(incident):
         return refuse("incident_has_units", f"{incident.incident_id} has units on it: recall them first")
     merged = e.IncidentMerged(incident_id=incident.incident_id, into=into.incident_id)
-    if incident.priority < into.priority:
-        raised = e.IncidentPrioritised(incident_id=into.incident_id, priority=incident.priority)
-        return facts(merged, raised)
-    return facts(merged)
+    placed = []
+    if into.location is None and incident.location is not None:
+        placed = [e.IncidentLocated(incident_id=into.incident_id, location=incident.location)]
+    worse = worsened(into, incident.incident_type, incident.priority, unmet(incident))
+    return facts(merged, *placed, *worse)
 
 
 def split(state: RegionState, command: c.SplitCall, now: datetime) -> Verdict:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import msgspec
 
 from dispatch.core.lifecycle import INCIDENT, LEG, moved
 from dispatch.core.terms import (
     Assignment,
+    Body,
     Incident,
     IncidentStatus,
     Leg,
@@ -14,6 +17,9 @@ from dispatch.core.terms import (
     Need,
     UnitStatus,
 )
+
+Skill = tuple[Body, str]
+"""A body and a capability."""
 
 SERVED = "completed"
 """The reason of an assignment that ended after its work was done."""
@@ -31,31 +37,83 @@ def live(incident: Incident) -> list[Assignment]:
     return [a for a in incident.assignments if a.cleared_at is None]
 
 
-def _counts(assignment: Assignment, need: Need) -> bool:
-    """Whether an assignment fills one place of the need: it is live, or it did its work."""
-    return (
-        assignment.body == need.body
-        and assignment.capability == need.capability
-        and (assignment.cleared_at is None or assignment.cleared_reason == SERVED)
-    )
-
-
-def missing(incident: Incident, need: Need) -> int:
-    """How many units of a need are still to be found."""
-    return max(0, need.count - sum(_counts(a, need) for a in incident.assignments))
+def filled(incident: Incident) -> dict[Skill, int]:
+    """How many places are filled: by units that are on the incident, and by those that did their work."""
+    counts: dict[Skill, int] = {}
+    for a in incident.assignments:
+        if a.cleared_at is None or a.cleared_reason == SERVED:
+            skill = (a.body, a.capability)
+            counts[skill] = counts.get(skill, 0) + 1
+    return counts
 
 
 def unmet(incident: Incident) -> tuple[Need, ...]:
     """What the incident still lacks, in the order of its legs; `count` is the missing number."""
     if incident.status is IncidentStatus.CLOSED:
         return ()
-    return tuple(
-        msgspec.structs.replace(need, count=lack)
-        for leg in incident.legs
-        if leg.status is not LegStatus.CANCELLED
-        for need in leg.needs
-        if (lack := missing(incident, need))
-    )
+    have = filled(incident)
+    lacking: list[Need] = []
+    for leg in incident.legs:
+        if leg.status is not LegStatus.CANCELLED:
+            lacking.extend(_lacking(leg, have))
+    return tuple(lacking)
+
+
+def _lacking(leg: Leg, have: Mapping[Skill, int]) -> list[Need]:
+    found: list[Need] = []
+    for need in leg.needs:
+        lack = need.count - have.get((need.body, need.capability), 0)
+        if lack == need.count:
+            found.append(need)
+        elif lack > 0:
+            found.append(Need(body=need.body, capability=need.capability, count=lack))
+    return found
+
+
+def joined(*needs: Need) -> tuple[Need, ...]:
+    """The needs with one entry for each body and capability: two asked for twice are four."""
+    counts: dict[Skill, int] = {}
+    for need in needs:
+        counts[need.body, need.capability] = counts.get((need.body, need.capability), 0) + need.count
+    return tuple(Need(body=body, capability=what, count=count) for (body, what), count in counts.items())
+
+
+def replanned(incident: Incident, wanted: Iterable[Need], unwanted: Iterable[Need] = ()) -> tuple[Leg, ...]:
+    """The legs under another plan: at least what is wanted, and of what is unwanted only what is filled.
+
+    What a dispatcher asked for beyond the old plan stays. The statuses are still those of the old legs.
+    """
+    at_least, less, have = _by_skill(wanted), _by_skill(unwanted), filled(incident)
+    counts: dict[Skill, int] = {}
+    for need in (n for leg in incident.legs if leg.status is not LegStatus.CANCELLED for n in leg.needs):
+        skill = (need.body, need.capability)
+        counts[skill] = max(have.get(skill, 0), at_least.get(skill, 0), need.count - less.get(skill, 0))
+    counts = counts | {skill: n for skill, n in at_least.items() if skill not in counts}
+    old = {leg.body: leg for leg in incident.legs}
+    bodies = dict.fromkeys([*old, *(body for body, _ in counts)])
+    legs = (_leg_of(body, old.get(body), counts) for body in bodies)
+    return tuple(leg for leg in legs if leg is not None)
+
+
+def _by_skill(needs: Iterable[Need]) -> dict[Skill, int]:
+    return {(need.body, need.capability): need.count for need in joined(*needs)}
+
+
+def _leg_of(body: Body, old: Leg | None, counts: Mapping[Skill, int]) -> Leg | None:
+    """The leg of a body with the needs counted for it; a cancelled one without any stays as it is."""
+    needs = tuple(Need(body=body, capability=what, count=n) for (its, what), n in counts.items() if its is body and n)
+    if old is not None and old.status is not LegStatus.CANCELLED and needs:
+        return msgspec.structs.replace(old, needs=needs)
+    return Leg(body=body, needs=needs) if needs else _cancelled(old)
+
+
+def _cancelled(leg: Leg | None) -> Leg | None:
+    return leg if leg is not None and leg.status is LegStatus.CANCELLED else None
+
+
+def was_there(assignment: Assignment) -> bool:
+    """Whether the crew has been at work, whichever of its buttons it pressed."""
+    return not (assignment.on_scene_at is assignment.transporting_at is assignment.at_facility_at is None)
 
 
 def _leg_status(incident: Incident, leg: Leg) -> LegStatus:
@@ -66,7 +124,7 @@ def _leg_status(incident: Incident, leg: Leg) -> LegStatus:
         return LegStatus.ON_SCENE
     if here:
         return LegStatus.ASSIGNED
-    return LegStatus.NEEDED if any(missing(incident, need) for need in leg.needs) else LegStatus.DONE
+    return LegStatus.NEEDED if _lacking(leg, filled(incident)) else LegStatus.DONE
 
 
 def _incident_status(incident: Incident) -> IncidentStatus:

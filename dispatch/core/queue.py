@@ -48,6 +48,12 @@ class Ordered(Generic[Key]):
     def __len__(self) -> int:
         return len(self._keys)
 
+    def starting(self, word: str) -> tuple[int, Key | None]:
+        """How many keys begin with this word, and the first of them."""
+        low = bisect_left(self._keys, (word,))
+        high = bisect_left(self._keys, (word + "\0",), low)
+        return high - low, self._keys[low] if high > low else None
+
     def first(self, count: int) -> list[Key]:
         """The `count` most urgent keys."""
         return self._keys[:count]

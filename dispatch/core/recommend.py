@@ -159,23 +159,31 @@ def _nearest(cost: kernel.Milliseconds) -> Iterable[int]:
 def _suits(unit: Unit | None, needs: Sequence[Need]) -> int:
     if unit is None or unit.assignment_id is not None or unit.status not in FREE:
         return 0
+    if not unit.on_shift or not unit.linked:
+        return 0
     return sum(
         1 << k for k, need in enumerate(needs) if need.body == unit.body and need.capability in unit.capabilities
     )
 
 
 def pick(inputs: Inputs) -> tuple[Pick, ...]:
-    """The units to send: for each need in turn the nearest by road that can fill it and is not taken yet."""
+    """The units to send: for each need the nearest by road that can fill it and is not taken yet.
+
+    The need with the fewest units to spare chooses first, so that a unit that alone can fill one is not spent
+    on another. The answer is in the order of the needs.
+    """
     assert inputs.policy == POLICY, f"decided by {inputs.policy}, this is {POLICY}"
     cost = np.array(inputs.ms, dtype=np.int32)
     suits = np.array(inputs.suits, dtype=np.int64)
+    able = [(suits >> place) & 1 == 1 for place in range(len(inputs.needs))]
+    spare = [int(able[place].sum()) - need.count for place, need in enumerate(inputs.needs)]
     picks: list[Pick] = []
-    for place, need in enumerate(inputs.needs):
-        able = np.where((suits >> place) & 1 == 1, cost, UNREACHABLE_MS).astype(np.int32)
-        for i in kernel.lowest(able, need.count):
+    for place in sorted(range(len(spare)), key=spare.__getitem__):
+        theirs = np.where(able[place], cost, UNREACHABLE_MS).astype(np.int32)
+        for i in kernel.lowest(theirs, inputs.needs[place].count):
             picks.append(Pick(unit_id=inputs.units[i], need=place, eta_ms=int(cost[i])))
             cost[i] = UNREACHABLE_MS
-    return tuple(picks)
+    return tuple(sorted(picks, key=lambda picked: picked.need))
 
 
 def digest(inputs: Inputs, picks: Sequence[Pick]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Call, Incident, Offer, Order, Phase, Policy, RegionId, Unit, Value
+from dispatch.core.terms import Call, CallId, Incident, Offer, Order, Phase, Policy, RegionId, Unit, Value
 
 
 class Snapshot(Value, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ def restore(data: bytes) -> RegionState:
         state.put_unit(unit)
     for order in kept.orders:
         state.put_order(order)
-    state.offers.update({call.call_id: kept.offers[call.call_id] for call in kept.calls if call.moving_to})
+    state.offers.update({CallId(call_id): offer for call_id, offer in kept.offers.items()})
     state.taken_offers.update(dict.fromkeys(kept.taken_offers))
     state.closed_calls.update({call.call_id: call for call in kept.closed_calls})
     state.closed_incidents.update({incident.incident_id: incident for incident in kept.closed_incidents})

@@ -7,6 +7,7 @@ rebuilt from the values, and the invariants check that they agree.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from heapq import heappush
@@ -16,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dispatch.core.lifecycle import FREE, IN_HAND, WAITING_CALL
-from dispatch.core.needs import unmet
+from dispatch.core.needs import Skill, unmet
 from dispatch.core.queue import CallKey, IncidentKey, Ordered, call_key, incident_key
 from dispatch.core.terms import (
     Assignment,
@@ -49,14 +50,17 @@ _Id = TypeVar("_Id")
 _Kept = TypeVar("_Kept")
 
 Cell = tuple[int, int]
-Skill = tuple[Body, str]
 
 
 class Touched(msgspec.Struct):
-    """What changed since the last `taken`: identifiers in the order of first touch."""
+    """What changed since the last `taken`, as it is now, in the order of first touch.
 
-    calls: dict[CallId, None] = {}
-    incidents: dict[IncidentId, None] = {}
+    The values are here because a closed one may have left its bounded shelf again. None: the call is another
+    region's now.
+    """
+
+    calls: dict[CallId, Call | None] = {}
+    incidents: dict[IncidentId, Incident] = {}
     units: dict[UnitId, None] = {}
     orders: dict[OrderId, Order] = {}
     assignments: dict[AssignmentId, Assignment] = {}
@@ -96,6 +100,7 @@ class RegionState:
         self.touched = Touched()
         self.waiting_calls: Ordered[CallKey] = Ordered()
         self.in_hand: dict[CallId, None] = {}
+        self.standing: Counter[CallStatus] = Counter()
         self.waiting: Ordered[IncidentKey] = Ordered()
         self.waiting_for: dict[Body, Ordered[IncidentKey]] = {body: Ordered() for body in Body}
         self.free: dict[Skill, Ordered[tuple[str]]] = {}
@@ -119,7 +124,7 @@ class RegionState:
         old = self.calls.get(call.call_id)
         if old is not None:
             self._forget_call(old)
-        self.touched.calls[call.call_id] = None
+        self.touched.calls[call.call_id] = call
         if call.status is CallStatus.CLOSED:
             self.calls.pop(call.call_id, None)
             keep_newest(self.closed_calls, call.call_id, call, CLOSED_KEPT)
@@ -127,8 +132,10 @@ class RegionState:
         self.calls[call.call_id] = call
         if call.status in WAITING_CALL:
             self.waiting_calls.add(call_key(call))
+            self.standing[call.status] += 1
         elif call.status in IN_HAND:
             self.in_hand[call.call_id] = None
+            self.standing[call.status] += 1
         if call.incident_id is not None:
             self.calls_of.setdefault(call.incident_id, {})[call.call_id] = None
 
@@ -136,6 +143,8 @@ class RegionState:
         self.in_hand.pop(old.call_id, None)
         if old.status in WAITING_CALL:
             self.waiting_calls.discard(call_key(old))
+        if old.status is not CallStatus.LINKED:
+            self.standing[old.status] -= 1
         if old.incident_id is not None:
             joined = self.calls_of.get(old.incident_id, {})
             joined.pop(old.call_id, None)
@@ -152,7 +161,7 @@ class RegionState:
         old = self.incidents.get(incident.incident_id)
         if old is not None:
             self._forget_incident(old)
-        self.touched.incidents[incident.incident_id] = None
+        self.touched.incidents[incident.incident_id] = incident
         self._touch_assignments(old, incident)
         if incident.status is IncidentStatus.CLOSED:
             self.incidents.pop(incident.incident_id, None)

@@ -32,7 +32,13 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A frozen value with named fields; defaults stay out of the journal."""
 
 
-class Channel(StrEnum):
+class Word(StrEnum):
+    """A value of the contract. It hashes as the text that it equals, and without Enum's detour through Python."""
+
+    __hash__ = str.__hash__
+
+
+class Channel(Word):
     VOICE = "voice"
     APP = "app"
     SMS = "sms"
@@ -42,7 +48,7 @@ class Channel(StrEnum):
     TRANSFER = "transfer"
 
 
-class Source(StrEnum):
+class Source(Word):
     """Where a location comes from; `OPERATOR` means that a person confirmed it."""
 
     AML = "aml"
@@ -55,7 +61,7 @@ class Source(StrEnum):
     OPERATOR = "operator"
 
 
-class Service(StrEnum):
+class Service(Word):
     """What a caller asks for."""
 
     POLICE = "police"
@@ -66,7 +72,7 @@ class Service(StrEnum):
     SOCIAL = "social"
 
 
-class Body(StrEnum):
+class Body(Word):
     """The five bodies: internal affairs, emergency situations, health, social protection, gas."""
 
     MIA = "mia"
@@ -76,7 +82,7 @@ class Body(StrEnum):
     GAS = "gas"
 
 
-class Priority(StrEnum):
+class Priority(Word):
     """P1 is a life at risk now; P4 can be planned."""
 
     P1 = "P1"
@@ -85,13 +91,13 @@ class Priority(StrEnum):
     P4 = "P4"
 
 
-class Phase(StrEnum):
+class Phase(Word):
     LEGACY = "legacy"
     PARALLEL = "parallel"
     LIVE = "live"
 
 
-class CallStatus(StrEnum):
+class CallStatus(Word):
     RINGING = "ringing"
     QUEUED = "queued"
     CLAIMED = "claimed"
@@ -104,7 +110,7 @@ class CallStatus(StrEnum):
     CLOSED = "closed"
 
 
-class IncidentStatus(StrEnum):
+class IncidentStatus(Word):
     OPEN = "open"
     PENDING_UNITS = "pending_units"
     DISPATCHED = "dispatched"
@@ -113,7 +119,7 @@ class IncidentStatus(StrEnum):
     CLOSED = "closed"
 
 
-class LegStatus(StrEnum):
+class LegStatus(Word):
     NEEDED = "needed"
     ASSIGNED = "assigned"
     ON_SCENE = "on_scene"
@@ -121,7 +127,7 @@ class LegStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class UnitStatus(StrEnum):
+class UnitStatus(Word):
     AVAILABLE = "available"
     DISPATCHED = "dispatched"
     ACKNOWLEDGED = "acknowledged"
@@ -133,7 +139,7 @@ class UnitStatus(StrEnum):
     OUT_OF_SERVICE = "out_of_service"
 
 
-class Disposition(StrEnum):
+class Disposition(Word):
     RESOLVED = "resolved"
     TRANSPORTED = "transported"
     ADVICE_ONLY = "advice_only"
@@ -145,7 +151,7 @@ class Disposition(StrEnum):
     REFERRED = "referred"
 
 
-class OrderKind(StrEnum):
+class OrderKind(Word):
     DISPATCH = "dispatch"
     RECALL = "recall"
     DIVERT = "divert"
@@ -153,7 +159,7 @@ class OrderKind(StrEnum):
     MESSAGE = "message"
 
 
-class Stage(StrEnum):
+class Stage(Word):
     """How far an order has come: kept by us, handed to the broker, then what the unit says of it."""
 
     PENDING = "pending"
@@ -164,7 +170,7 @@ class Stage(StrEnum):
     REFUSED = "refused"
 
 
-class Assigning(StrEnum):
+class Assigning(Word):
     """Whether the system assigns by itself or a dispatcher confirms each recommendation."""
 
     AUTOMATIC = "automatic"

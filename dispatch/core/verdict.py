@@ -29,8 +29,6 @@ REFUSALS: Mapping[str, str] = {
     "incident_has_units": "units are still on the incident: recall them first",
     "same_incident": "an incident cannot be merged into itself",
     "leg_exists": "the incident already waits for such a unit",
-    "not_moving": "no hand-over of this call is under way",
-    "same_region": "the call is already in this region",
 }
 """Every refusal of the core, with its general sentence; the answer itself says what stood in the way."""
 

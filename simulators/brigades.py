@@ -1,0 +1,302 @@
+"""Crews of a simulated world: they acknowledge, refuse, fall silent, skip buttons, drive, work and report late.
+
+A crew knows only what reached it over the line. Its reports are repeated until their receipt is here, one
+after the other, as real devices do; whatever it says may come late, twice or never.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from dispatch.core import commands as c
+from dispatch.core.lifecycle import FREE
+from dispatch.core.terms import (
+    ActorId,
+    AssignmentId,
+    Body,
+    Order,
+    OrderKind,
+    Refusal,
+    RegionId,
+    Stage,
+    Unit,
+    UnitId,
+    UnitStatus,
+)
+from simulators.plane import Point, metres_between, point_in
+
+if TYPE_CHECKING:
+    from simulators.world import World
+
+SPEED_MPS = 15.0
+REPEAT_S = 6.0
+LOST_AFTER_S = 30.0
+ORDERS_KNOWN = 16
+_OVER = frozenset({"assignment_over", "no_assignment", "unit_unavailable"})
+
+KINDS: tuple[tuple[Body, str, tuple[str, ...]], ...] = (
+    (Body.MOH, "ambulance", ("bls",)),
+    (Body.MOH, "ambulance", ("als", "bls")),
+    (Body.MES, "engine", ("pump",)),
+    (Body.MIA, "car", ("patrol", "traffic")),
+    (Body.MES, "truck", ("rescue", "pump")),
+    (Body.MOH, "ambulance", ("bls", "als")),
+    (Body.MIA, "car", ("patrol",)),
+    (Body.GAS, "van", ("gas_emergency",)),
+    (Body.MES, "engine", ("pump",)),
+    (Body.MIA, "car", ("traffic",)),
+    (Body.NASP, "van", ("social",)),
+    (Body.MOH, "ambulance", ("bls",)),
+)
+
+
+class Fix(NamedTuple):
+    """The last that is known of where a crew is."""
+
+    lat: float
+    lon: float
+    age_s: float
+    cut_off: bool
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a crew believes that it has to do."""
+
+    assignment_id: AssignmentId
+    target: Point
+
+
+class Crew:
+    """One crew and its device."""
+
+    def __init__(self, world: World, unit: Unit, home: Point) -> None:
+        self.world = world
+        self.unit_id, self.region, self.body = unit.unit_id, unit.region, unit.body
+        self.online = True
+        self.silent = False
+        self.cut_off = False
+        self.job: Job | None = None
+        self._at = home
+        self._heard_s = 0.0
+        self._known: deque[str] = deque(maxlen=ORDERS_KNOWN)
+        self._outbox: deque[c.ReportStatus] = deque()
+        self._reports = 0
+        self._pushing = False
+
+    @property
+    def actor(self) -> ActorId:
+        return ActorId(f"unit:{self.unit_id}")
+
+    def fix(self) -> Fix:
+        """Where the crew is, as old as its last word when it is offline."""
+        age_s = 5.0 if self.online else self.world.now_s - self._heard_s
+        return Fix(*self._at, age_s, self.cut_off)
+
+    # Orders
+
+    def hear(self, order: Order) -> None:
+        """An order arrives; one that comes again is acknowledged again and not obeyed again."""
+        if not self.online:
+            return
+        self._say_of(order, Stage.DELIVERED)
+        if order.order_id in self._known or self.silent:
+            return
+        self._known.append(order.order_id)
+        faults, chance = self.world.faults, self.world.chance
+        if self.world.happens(faults.falls_silent):
+            self.silent = True
+            self.world.later(chance.uniform(60, 400), self._wake)
+            return
+        self.world.later(chance.uniform(1, 20), lambda: self._answer(order))
+
+    def _wake(self) -> None:
+        self.silent = False
+
+    def _answer(self, order: Order) -> None:
+        if order.kind not in (OrderKind.DISPATCH, OrderKind.DIVERT):
+            self._say_of(order, Stage.ACCEPTED)
+            if self.job is not None and self.job.assignment_id == order.assignment_id:
+                self.job = None
+                self.report(UnitStatus.AVAILABLE)
+            return
+        if self.world.happens(self.world.faults.refuses):
+            self._say_of(order, Stage.REFUSED)
+            self.world.later(self.world.chance.uniform(60, 300), lambda: self.report(UnitStatus.AVAILABLE))
+            return
+        if self.world.happens(0.5):
+            self._say_of(order, Stage.SEEN)
+        self._say_of(order, Stage.ACCEPTED)
+        self.take(order.assignment_id)
+
+    def take(self, assignment_id: AssignmentId | None) -> None:
+        """Set out for an assignment, whatever the crew was at before."""
+        target = self._target()
+        assert assignment_id is not None
+        self.job = job = Job(assignment_id, target)
+        self._step(UnitStatus.EN_ROUTE, job)
+        drive_s = metres_between(self._at, target) / SPEED_MPS + 5.0
+        self.world.later(drive_s, lambda: self._arrive(job))
+
+    def _target(self) -> Point:
+        """Where the incident is as the state has it; the order's own copy would be as good."""
+        state = self.world.writers[self.region].state
+        unit = state.units[self.unit_id]
+        incident = state.incidents.get(unit.incident_id) if unit.incident_id else None
+        if incident is None or incident.location is None:
+            return self._at
+        return incident.location.lat, incident.location.lon
+
+    # Work
+
+    def _arrive(self, job: Job) -> None:
+        if self.job is not job:
+            return
+        if self.world.happens(self.world.faults.leaves_early):
+            self._end(job, UnitStatus.AVAILABLE)
+            return
+        self._at = job.target
+        self._step(UnitStatus.ON_SCENE, job)
+        self.world.later(self.world.chance.uniform(60, 300), lambda: self._leave(job))
+
+    def _leave(self, job: Job) -> None:
+        if self.job is not job:
+            return
+        if self.world.happens(self.world.faults.breaks_down):
+            self._end(job, UnitStatus.OUT_OF_SERVICE)
+            self.world.later(self.world.chance.uniform(100, 400), lambda: self.report(UnitStatus.AVAILABLE))
+        elif self.body is Body.MOH and self.world.happens(0.5):
+            self._step(UnitStatus.TRANSPORTING, job)
+            self.world.later(self.world.chance.uniform(60, 200), lambda: self._hand_in(job))
+        else:
+            self._end(job, self.world.chance.choice((UnitStatus.AVAILABLE, UnitStatus.RETURNING)))
+
+    def _hand_in(self, job: Job) -> None:
+        if self.job is job:
+            self._step(UnitStatus.AT_FACILITY, job)
+            self.world.later(60.0, lambda: self._end(job, UnitStatus.AVAILABLE))
+
+    def _end(self, job: Job, status: UnitStatus) -> None:
+        if self.job is not job:
+            return
+        self.report(status, job.assignment_id)
+        self.job = None
+        if status is UnitStatus.RETURNING:
+            self.world.later(60.0, self._home)
+
+    def _home(self) -> None:
+        if self.job is None:
+            self.report(UnitStatus.AVAILABLE)
+
+    def _step(self, status: UnitStatus, job: Job) -> None:
+        if not self.world.happens(self.world.faults.skips_step):
+            self.report(status, job.assignment_id if self.world.happens(0.8) else None)
+
+    # The device
+
+    def report(self, status: UnitStatus, assignment_id: AssignmentId | None = None) -> None:
+        """Say a status, again and again until the receipt is here; the next one waits behind it."""
+        self._reports += 1
+        self._outbox.append(
+            c.ReportStatus(
+                actor=self.actor,
+                unit_id=self.unit_id,
+                status=status,
+                status_id=f"s{self._reports}",
+                assignment_id=assignment_id,
+            )
+        )
+        if not self._pushing:
+            self._pushing = True
+            self._push()
+
+    def _push(self) -> None:
+        if not self._outbox:
+            self._pushing = False
+            return
+        said = self._outbox[0]
+        if self.online:
+            self.world.line.send(self.world.faults, lambda: self._arrived(said))
+        self.world.later(REPEAT_S, self._push)
+
+    def _arrived(self, said: c.ReportStatus) -> None:
+        refusal = self.world.submit(self.region, said)
+        self.world.line.send(self.world.faults, lambda: self._receipt(said, refusal))
+
+    def _receipt(self, said: c.ReportStatus, refusal: Refusal | None) -> None:
+        if not self.online or not self._outbox or self._outbox[0] is not said:
+            return
+        self._outbox.popleft()
+        over = refusal is not None and refusal.code in _OVER
+        if over and self.job is not None and said.assignment_id == self.job.assignment_id:
+            self.job = None
+
+    def _say_of(self, order: Order, stage: Stage) -> None:
+        command = c.StageOrder(actor=self.actor, unit_id=self.unit_id, order_id=order.order_id, stage=stage)
+        if self.online:
+            self.world.line.send(self.world.faults, lambda: self._put(command))
+
+    def _put(self, command: c.Command) -> None:
+        self.world.submit(self.region, command)
+
+    def drop_link(self) -> None:
+        """The device is off the net for a while; the broker says so after LOST_AFTER_S."""
+        if not self.online:
+            return
+        self.online, self._heard_s = False, self.world.now_s
+        self.world.later(LOST_AFTER_S, self._missed)
+        self.world.later(self.world.chance.uniform(10, 500), self.raise_link)
+
+    def _missed(self) -> None:
+        if not self.online:
+            self._put(c.ReportLink(actor=self.actor, unit_id=self.unit_id, linked=False))
+
+    def raise_link(self) -> None:
+        """The device is back, and says so."""
+        self.online = True
+        command = c.ReportLink(actor=self.actor, unit_id=self.unit_id, linked=True)
+        self.world.line.send(self.world.faults, lambda: self._put(command))
+
+    def called_by_radio(self) -> None:
+        """In the calm a dispatcher asks each crew what it is at, and both sides agree again."""
+        unit = self.world.writers[self.region].state.units[self.unit_id]
+        self.silent = self.cut_off = False
+        if not self.online:
+            self.raise_link()
+        if unit.assignment_id is not None and (self.job is None or self.job.assignment_id != unit.assignment_id):
+            self.take(unit.assignment_id)
+        elif unit.assignment_id is None and self.job is None and unit.status not in FREE:
+            if not unit.on_shift:
+                self._put(c.ShiftUnit(actor=self.actor, unit_id=self.unit_id, on_shift=True))
+            self.report(UnitStatus.AVAILABLE)
+        elif not unit.linked:
+            self._put(c.ReportLink(actor=self.actor, unit_id=self.unit_id, linked=True))
+
+
+def muster(world: World) -> None:
+    """Register every unit of every region, most of them on shift."""
+    for place, region in enumerate(world.writers):
+        for number in range(world.plan.units_each):
+            crew = _crew(world, region, place, number)
+            world.crews[crew.unit_id] = crew
+
+
+def _crew(world: World, region: RegionId, place: int, number: int) -> Crew:
+    body, kind, capabilities = KINDS[number % len(KINDS)]
+    name = f"{region[-2:]}{number:02}"
+    unit = Unit(
+        unit_id=UnitId(name),
+        call_sign=name,
+        region=region,
+        body=body,
+        kind=kind,
+        capabilities=capabilities,
+        station=f"{region}-{number % 3}",
+        since=world.now,
+        status=UnitStatus.AVAILABLE,
+        on_shift=world.happens(0.9),
+    )
+    world.submit(region, c.RegisterUnit(actor=ActorId("user:admin"), unit=unit))
+    return Crew(world, unit, point_in(place, world.chance))

@@ -1,0 +1,394 @@
+"""Callers and operators of a simulated world: what people do, sensible and otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from dispatch.core import commands as c
+from dispatch.core.plans import PLANS
+from dispatch.core.terms import (
+    SYSTEM,
+    ActorId,
+    Assigning,
+    Body,
+    CallId,
+    CallStatus,
+    Channel,
+    Disposition,
+    IncidentId,
+    Location,
+    LocationFix,
+    Phase,
+    Policy,
+    Priority,
+    RegionId,
+    Service,
+    Source,
+    Stage,
+    UnitId,
+    UnitStatus,
+)
+from simulators.plane import Point, location, near, point_in
+
+if TYPE_CHECKING:
+    from simulators.world import World
+
+TYPES = tuple(PLANS)
+DEVICE = ActorId("device:line")
+TAKERS = tuple(ActorId(f"user:t{n}") for n in range(4))
+HAND_STATUSES = (CallStatus.CLAIMED, CallStatus.ANSWERED, CallStatus.HELD, CallStatus.CALLING_BACK)
+
+Pick = TypeVar("Pick")
+
+
+class Callers:
+    """People who call, call again about the same thing, say nothing, hang up, or are somewhere else."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._regions = tuple(world.writers)
+        self._known: list[tuple[RegionId, Point, str]] = []
+
+    def begin(self) -> None:
+        """Spread the calls over the storm."""
+        for region in self._regions:
+            for _ in range(self.world.plan.calls_each):
+                self.world.later(self.world.chance.uniform(1, self.world.plan.storm_s * 0.9), self._caller(region))
+
+    def _caller(self, region: RegionId) -> Callable[[], None]:
+        return lambda: self._call(region)
+
+    def _call(self, region: RegionId) -> None:
+        world, chance, faults = self.world, self.world.chance, self.world.faults
+        point, kind = point_in(self._regions.index(region), chance), chance.choice(TYPES)
+        if self._known and world.happens(faults.calls_again):
+            region, old, kind = chance.choice(self._known)
+            point = near(old, 250.0, chance)
+        self._known.append((region, point, kind))
+        call_id = CallId(f"c{len(world.received):04}")
+        world.received.append(call_id)
+        located = None if world.happens(faults.unlocated) else location(point, (region,), world.now, chance)
+        known = chance.random()
+        world.submit(
+            region,
+            c.ReceiveCall(
+                actor=DEVICE,
+                call_id=call_id,
+                channel=chance.choice(tuple(Channel)),
+                service=chance.choice(tuple(Service)) if known < 0.3 else None,
+                incident_type=kind if known > 0.6 else None,
+                priority=chance.choice((None, *Priority)),
+                location=located,
+                has_number=chance.random() < 0.7,
+                silent=world.happens(faults.says_nothing),
+            ),
+        )
+        if located is None or chance.random() < 0.4:
+            world.later(chance.expovariate(1 / 30), lambda: self._located(call_id, region, point))
+        if world.happens(faults.hangs_up):
+            hangs_up = c.MoveCall(actor=SYSTEM, call_id=call_id, status=CallStatus.ABANDONED)
+            world.later(chance.expovariate(1 / 20), lambda: self._where_it_is(call_id, hangs_up))
+
+    def _located(self, call_id: CallId, region: RegionId, point: Point) -> None:
+        """Evidence that comes later, sometimes from another region or from the border."""
+        world, chance = self.world, self.world.chance
+        regions = [region]
+        if world.happens(world.faults.wrong_region):
+            other = chance.choice(self._regions)
+            regions = [other] if chance.random() < 0.8 else [other, region]
+            point = point_in(self._regions.index(other), chance)
+        fix = LocationFix(source=Source.AML, at=world.now, lat=point[0], lon=point[1], accuracy_m=30.0)
+        found = location(point, regions, world.now, chance) if chance.random() < 0.9 else None
+        self._where_it_is(call_id, c.LocateCall(actor=DEVICE, call_id=call_id, fix=fix, location=found))
+
+    def _where_it_is(self, call_id: CallId, command: c.Command) -> None:
+        """The service looks up which region has the call; on the way between two it may ask the wrong one."""
+        having = [r for r, w in self.world.writers.items() if call_id in w.state.calls]
+        if having:
+            self.world.submit(self.world.chance.choice(having), command)
+
+
+class Operators:
+    """Call takers and dispatchers: in the storm they do whatever comes to mind, in the calm they tidy up."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._acts: tuple[Callable[[RegionId], c.Command | None], ...] = (
+            *(self._move, self._move, self._move, self._classify, self._classify, self._classify),
+            *(self._close_call, self._transfer, self._assign, self._assign, self._recall, self._divert),
+            *(self._merge, self._split, self._hold, self._prioritise, self._locate, self._leg, self._note),
+            *(self._control, self._close_incident, self._open, self._shift, self._report),
+        )
+
+    def begin(self) -> None:
+        """Work in every region; in the calm come back to it regularly."""
+        for region in self.world.writers:
+            self.world.later(self.world.chance.uniform(1, 20), self._shift_of(region))
+
+    def _shift_of(self, region: RegionId) -> Callable[[], None]:
+        return lambda: self._work(region)
+
+    def _work(self, region: RegionId) -> None:
+        world = self.world
+        if world.calm:
+            self._tidy(region)
+            world.later(60.0, self._shift_of(region))
+            return
+        for command in (world.chance.choice(self._acts)(region), self._absurd(region), self._policy(region)):
+            if command is not None:
+                world.submit(region, command)
+        self._weather(region)
+        world.later(world.chance.expovariate(1 / world.plan.acts_every_s), self._shift_of(region))
+
+    def _weather(self, region: RegionId) -> None:
+        """Crews lose their link, are cut off by a flood, or say something that nobody asked for."""
+        world = self.world
+        crew = world.chance.choice([crew for crew in world.crews.values() if crew.region == region])
+        if world.happens(world.faults.goes_offline):
+            crew.drop_link()
+        if world.happens(world.faults.unasked_report):
+            crew.report(world.chance.choice(tuple(UnitStatus)))
+        crew.cut_off = world.happens(world.faults.goes_offline)
+
+    # What they choose from
+
+    def _call(self, region: RegionId) -> CallId | None:
+        return self._one(tuple(self.world.writers[region].state.calls))
+
+    def _incident(self, region: RegionId) -> IncidentId | None:
+        return self._one(tuple(self.world.writers[region].state.incidents))
+
+    def _unit(self, region: RegionId) -> UnitId:
+        return self.world.chance.choice(tuple(self.world.writers[region].state.units))
+
+    def _one(self, names: Sequence[Pick]) -> Pick | None:
+        return self.world.chance.choice(names) if names else None
+
+    def _taker(self) -> ActorId:
+        return self.world.chance.choice(TAKERS)
+
+    def _somewhere(self, region: RegionId) -> Location:
+        world = self.world
+        place = tuple(world.writers).index(region)
+        return location(point_in(place, world.chance), (region,), world.now, world.chance)
+
+    # What they do
+
+    def _move(self, region: RegionId) -> c.Command | None:
+        call_id = self._call(region)
+        status = self.world.chance.choice(HAND_STATUSES)
+        return c.MoveCall(actor=self._taker(), call_id=call_id, status=status) if call_id else None
+
+    def _classify(self, region: RegionId) -> c.Command | None:
+        chance, call_id = self.world.chance, self._call(region)
+        return (
+            None
+            if call_id is None
+            else c.ClassifyCall(
+                actor=self._taker(),
+                call_id=call_id,
+                incident_type=chance.choice(TYPES),
+                priority=chance.choice((None, *Priority)),
+                incident_id=self._incident(region) if chance.random() < 0.15 else None,
+                note_id="n-1",
+                commitment="00",
+            )
+        )
+
+    def _close_call(self, region: RegionId) -> c.Command | None:
+        call_id = self._call(region)
+        return (
+            None
+            if call_id is None
+            else c.CloseCall(
+                actor=self._taker(), call_id=call_id, disposition=self.world.chance.choice(tuple(Disposition))
+            )
+        )
+
+    def _transfer(self, region: RegionId) -> c.Command | None:
+        call_id, to = self._call(region), self.world.chance.choice(tuple(self.world.writers))
+        return None if call_id is None else c.TransferCall(actor=self._taker(), call_id=call_id, to=to)
+
+    def _assign(self, region: RegionId) -> c.Command | None:
+        chance, incident_id = self.world.chance, self._incident(region)
+        return (
+            None
+            if incident_id is None
+            else c.AssignUnits(
+                actor=self._taker(),
+                incident_id=incident_id,
+                units=tuple(self._unit(region) for _ in range(chance.choice((1, 1, 2, 3)))),
+                reach=self.world.reach(self.world.writers[region].state, incident_id),
+                recommended=() if chance.random() < 0.5 else None,
+                age_s=chance.uniform(0, 18),
+            )
+        )
+
+    def _recall(self, region: RegionId) -> c.Command | None:
+        incident_id = self._incident(region)
+        units = () if self.world.happens(0.5) else (self._unit(region),)
+        return None if incident_id is None else c.RecallUnits(actor=self._taker(), incident_id=incident_id, units=units)
+
+    def _divert(self, region: RegionId) -> c.Command | None:
+        incident_id = self._incident(region)
+        busy = [u.unit_id for u in self.world.writers[region].state.units.values() if u.assignment_id]
+        unit_id = self._one(busy)
+        return (
+            c.DivertUnit(actor=self._taker(), incident_id=incident_id, unit_id=unit_id)
+            if incident_id and unit_id
+            else None
+        )
+
+    def _merge(self, region: RegionId) -> c.Command | None:
+        a, b = self._incident(region), self._incident(region)
+        return c.MergeIncidents(actor=self._taker(), incident_id=a, into=b) if a and b else None
+
+    def _split(self, region: RegionId) -> c.Command | None:
+        call_id, incident_id = self._call(region), self._incident(region)
+        if call_id and not self.world.happens(self.world.faults.absurd):
+            incident_id = self.world.writers[region].state.calls[call_id].incident_id
+        return (
+            c.SplitCall(actor=self._taker(), incident_id=incident_id, call_id=call_id)
+            if incident_id and call_id
+            else None
+        )
+
+    def _hold(self, region: RegionId) -> c.Command | None:
+        incident_id = self._incident(region)
+        held = self.world.happens(0.4)
+        return None if incident_id is None else c.HoldIncident(actor=self._taker(), incident_id=incident_id, held=held)
+
+    def _prioritise(self, region: RegionId) -> c.Command | None:
+        incident_id, priority = self._incident(region), self.world.chance.choice(tuple(Priority))
+        return (
+            None
+            if incident_id is None
+            else c.PrioritiseIncident(actor=self._taker(), incident_id=incident_id, priority=priority)
+        )
+
+    def _locate(self, region: RegionId) -> c.Command | None:
+        incident_id = self._incident(region)
+        return (
+            None
+            if incident_id is None
+            else c.LocateIncident(actor=self._taker(), incident_id=incident_id, location=self._somewhere(region))
+        )
+
+    def _leg(self, region: RegionId) -> c.Command | None:
+        incident_id, chance = self._incident(region), self.world.chance
+        return (
+            None
+            if incident_id is None
+            else c.AddLeg(
+                actor=self._taker(),
+                incident_id=incident_id,
+                body=chance.choice(tuple(Body)),
+                capability=chance.choice(("bls", "als", "pump", "patrol", "social", "airship")),
+                count=chance.choice((1, 1, 2)),
+            )
+        )
+
+    def _note(self, region: RegionId) -> c.Command | None:
+        incident_id = self._incident(region)
+        return (
+            None
+            if incident_id is None
+            else c.NoteIncident(actor=self._taker(), incident_id=incident_id, note_id="n-2", commitment="11")
+        )
+
+    def _control(self, region: RegionId) -> c.Command | None:
+        incident_id = self._incident(region)
+        return None if incident_id is None else c.ControlIncident(actor=self._taker(), incident_id=incident_id)
+
+    def _close_incident(self, region: RegionId) -> c.Command | None:
+        incident_id = self._incident(region)
+        return (
+            None
+            if incident_id is None
+            else c.CloseIncident(actor=self._taker(), incident_id=incident_id, disposition=Disposition.RESOLVED)
+        )
+
+    def _open(self, region: RegionId) -> c.Command | None:
+        chance = self.world.chance
+        if chance.random() < 0.6:
+            return None
+        where = self._somewhere(region) if chance.random() < 0.7 else None
+        return c.OpenIncident(actor=self._taker(), incident_type=chance.choice(TYPES), location=where)
+
+    def _shift(self, region: RegionId) -> c.Command | None:
+        return c.ShiftUnit(actor=self._taker(), unit_id=self._unit(region), on_shift=self.world.happens(0.7))
+
+    def _report(self, region: RegionId) -> c.Command | None:
+        """A dispatcher hears a status over the radio and enters it for the crew."""
+        status = self.world.chance.choice((UnitStatus.AVAILABLE, UnitStatus.EN_ROUTE, UnitStatus.ON_SCENE))
+        return c.ReportStatus(actor=self._taker(), unit_id=self._unit(region), status=status)
+
+    def _policy(self, region: RegionId) -> c.Command | None:
+        world = self.world
+        if not world.happens(world.faults.changes_policy):
+            return None
+        if world.happens(0.2):
+            return c.SetPhase(actor=SYSTEM, phase=world.chance.choice(tuple(Phase)))
+        assigning = world.chance.choice((Assigning.AUTOMATIC, Assigning.AUTOMATIC, Assigning.CONFIRM))
+        return c.SetPolicy(actor=SYSTEM, policy=Policy(assigning=assigning, attended=world.happens(0.5)))
+
+    def _absurd(self, region: RegionId) -> c.Command | None:
+        """Something that no sensible person would ask for: it must be refused or do no harm."""
+        world, chance = self.world, self.world.chance
+        if not world.happens(world.faults.absurd):
+            return None
+        state = world.writers[region].state
+        nobody, nothing, who = CallId("c-none"), IncidentId("XX-1"), self._taker()
+        call_id = self._call(region) or nobody
+        orders = tuple(state.orders.values())
+        order = self._one(orders)
+        return chance.choice(
+            (
+                c.MoveCall(actor=who, call_id=call_id, status=chance.choice(tuple(CallStatus))),
+                c.ClassifyCall(actor=who, call_id=call_id, incident_type="dragon"),
+                c.ClassifyCall(actor=who, call_id=nobody, incident_type="theft", incident_id=nothing),
+                c.MergeIncidents(actor=who, incident_id=nothing, into=nothing),
+                c.AssignUnits(actor=who, incident_id=nothing, units=(UnitId("none"),)),
+                c.ReportStatus(actor=who, unit_id=UnitId("none"), status=UnitStatus.AVAILABLE),
+                c.ReportStatus(actor=who, unit_id=self._unit(region), status=chance.choice(tuple(UnitStatus))),
+                c.ReleaseCall(actor=SYSTEM, call_id=call_id, offer_id="UZ-XX:1"),
+                c.ReceiveCall(actor=who, call_id=call_id, channel=Channel.VOICE)
+                if call_id in state.calls
+                else c.CloseCall(actor=who, call_id=nobody, disposition=Disposition.TEST),
+                c.StageOrder(
+                    actor=who,
+                    unit_id=self._unit(region),
+                    order_id=order.order_id,
+                    stage=chance.choice(tuple(Stage)),
+                )
+                if order
+                else c.HoldIncident(actor=who, incident_id=nothing),
+            )
+        )
+
+    # The calm
+
+    def _tidy(self, region: RegionId) -> None:
+        """Answer what waits, place what has no place, let go what is held, ask each crew what it is at."""
+        world = self.world
+        state = world.writers[region].state
+        world.submit(region, c.SetPhase(actor=SYSTEM, phase=Phase.LIVE))
+        world.submit(region, c.SetPolicy(actor=SYSTEM, policy=Policy()))
+        for call in list(state.calls.values()):
+            if call.incident_id is None and call.moving_to is None:
+                kind = call.incident_type or "illness"
+                world.submit(region, c.ClassifyCall(actor=TAKERS[0], call_id=call.call_id, incident_type=kind))
+        for incident in list(state.incidents.values()):
+            if incident.location is None:
+                found = self._somewhere(region)
+                world.submit(
+                    region,
+                    c.LocateIncident(actor=TAKERS[0], incident_id=incident.incident_id, location=found),
+                )
+            if incident.held:
+                release = c.HoldIncident(actor=TAKERS[0], incident_id=incident.incident_id, held=False)
+                world.submit(region, release)
+        for crew in world.crews.values():
+            if crew.region == region:
+                crew.called_by_radio()

@@ -1,0 +1,80 @@
+"""What must be true of a simulated world: at every hand-over, and when the calm is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from consoles.board import VIEWS
+from dispatch.core import snapshot
+from dispatch.core.invariants import broken
+from dispatch.core.needs import unmet
+from dispatch.core.state import can_be_sent
+from dispatch.core.terms import UNREACHABLE_MS, CallId, Incident
+from simulators.writer import Broken, Writer
+
+if TYPE_CHECKING:
+    from simulators.world import World
+
+
+def in_one_place(world: World, call_id: CallId) -> None:
+    """A call is worked on in one region: any other that still has it is only waiting to let it go."""
+    having = [
+        region
+        for region, writer in world.writers.items()
+        if call_id in writer.state.calls and writer.state.calls[call_id].moving_to is None
+    ]
+    if len(having) > 1:
+        raise Broken(f"{call_id} is worked on in {having}")
+
+
+def at_the_end(world: World) -> None:
+    """Nothing is lost, nothing is left hanging, everything can be told from the journal."""
+    for writer in world.writers.values():
+        faults = broken(writer.state)
+        if faults:
+            raise Broken(f"{writer.region}: {faults[0]}")
+        _journal_tells_all(writer)
+        _nothing_hangs(world, writer)
+    _no_call_is_lost(world)
+    for region, screens in world.screens.items():
+        if len(screens) != len(VIEWS) or any(c.shown_seq != world.writers[region].state.seq for c in screens):
+            raise Broken(f"{region}: a console is not up to date in the calm")
+
+
+def _journal_tells_all(writer: Writer) -> None:
+    if snapshot.take(writer.replayed()) != snapshot.take(writer.state):
+        raise Broken(f"{writer.region}: the journal leads to another state")
+    if snapshot.take(snapshot.restore(snapshot.take(writer.state))) != snapshot.take(writer.state):
+        raise Broken(f"{writer.region}: a snapshot restores another state")
+
+
+def _no_call_is_lost(world: World) -> None:
+    """Every call that was received is open or closed in exactly one region."""
+    for call_id in world.received:
+        having = [r for r, w in world.writers.items() if w.state.call(call_id) is not None]
+        if len(having) != 1:
+            raise Broken(f"call {call_id} is in {having or 'no region'}")
+
+
+def _nothing_hangs(world: World, writer: Writer) -> None:
+    """Once nothing goes wrong any more, every order is answered, every hand-over done, every call taken."""
+    state = writer.state
+    if state.orders:
+        raise Broken(f"{writer.region}: orders hang: {list(state.orders.values())}")
+    if state.offers:
+        raise Broken(f"{writer.region}: hand-overs hang: {state.offers}")
+    if len(state.waiting_calls) or state.in_hand:
+        raise Broken(f"{writer.region}: calls hang: {list(state.waiting_calls)} {list(state.in_hand)}")
+    for incident in state.incidents.values():
+        if unmet(incident) and not incident.held:
+            _waits_for_good_reason(world, writer, incident)
+
+
+def _waits_for_good_reason(world: World, writer: Writer, incident: Incident) -> None:
+    """Whoever still waits says so, and no unit that could go stands idle."""
+    if not incident.short:
+        raise Broken(f"{writer.region}: {incident.incident_id} waits and is not marked short")
+    reach = world.reach(writer.state, incident.incident_id)
+    idle = [u for u, ms in zip(reach.units, reach.ms, strict=True) if ms < UNREACHABLE_MS] if reach else []
+    if any(can_be_sent(writer.state.units[unit_id]) for unit_id in idle):
+        raise Broken(f"{writer.region}: {incident.incident_id} waits while {idle} stand idle")

@@ -1,0 +1,249 @@
+"""A seeded world on a virtual clock that drives the core by itself, to find what breaks it.
+
+Regions on a plane with straight roads, callers, operators, crews and the lines between them, all led by one
+random generator. First a storm, in which everything of `Faults` happens; then calm, in which nothing goes
+wrong any more and everything that was begun must come to an end. Nothing here waits, sleeps or opens a socket.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import msgspec
+import numpy as np
+
+from dispatch.core import commands as c
+from dispatch.core import events as e
+from dispatch.core.assigning import candidates
+from dispatch.core.deadlines import due
+from dispatch.core.followups import sweep
+from dispatch.core.state import RegionState
+from dispatch.core.terms import (
+    SYSTEM,
+    UNREACHABLE_MS,
+    CallId,
+    IncidentId,
+    Order,
+    Reach,
+    Refusal,
+    RegionId,
+    UnitId,
+)
+from simulators.brigades import Crew, muster
+from simulators.faults import CALM, STORM, Faults, Line
+from simulators.plane import metres_between
+from simulators.scripts import Callers, Operators
+from simulators.verdicts import at_the_end, in_one_place
+from simulators.watch import Console, consoles
+from simulators.writer import Broken, Fact, Writer
+
+START = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+REGIONS = (RegionId("UZ-TK"), RegionId("UZ-TO"), RegionId("UZ-AN"))
+SPEED_MPS = 14.0
+TICK_S = 2.0
+SWEEP_TICKS = 15
+OFFER_TICKS = 3
+DRAW_TICKS = 2
+CHECK_TICKS = 40
+RECENT_KEPT = 30
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a world is and how long it lasts, in seconds of its own time."""
+
+    regions: int = 2
+    units_each: int = 12
+    storm_s: float = 900.0
+    calm_s: float = 2700.0
+    calls_each: int = 9
+    acts_every_s: float = 12.0
+
+
+class World:
+    """One run. `run` returns when all is well and raises Broken when it is not."""
+
+    def __init__(self, seed: int, plan: Plan | None = None, faults: Faults = STORM) -> None:
+        self.seed = seed
+        self.chance = Random(seed)
+        self.plan = plan or Plan(regions=self.chance.choice((2, 2, 3)))
+        self.faults = faults.varied(self.chance)
+        self.now_s = 0.0
+        self.now = START
+        self.recent: deque[Fact] = deque(maxlen=RECENT_KEPT)
+        self.received: list[CallId] = []
+        self.line = Line(self.chance, self.later)
+        self.writers = {r: Writer(r, self.reach, self.recent) for r in REGIONS[: self.plan.regions]}
+        self.crews: dict[UnitId, Crew] = {}
+        self.screens: dict[RegionId, list[Console]] = {r: consoles(w.state) for r, w in self.writers.items()}
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._entries = 0
+        self._ticks = 0
+
+    @property
+    def events(self) -> int:
+        """How many events all regions have written."""
+        return sum(len(writer.journal) for writer in self.writers.values())
+
+    @property
+    def calm(self) -> bool:
+        """Whether the faults have stopped."""
+        return self.now_s >= self.plan.storm_s
+
+    def run(self) -> None:
+        """The storm, the calm, and the final account."""
+        muster(self)
+        callers, operators = Callers(self), Operators(self)
+        callers.begin()
+        operators.begin()
+        self.later(TICK_S, self._tick)
+        while self._agenda and self._agenda[0][0] <= self.plan.storm_s + self.plan.calm_s:
+            self.now_s, _, action = heapq.heappop(self._agenda)
+            self.now = START + timedelta(seconds=self.now_s)
+            if self.calm:
+                self.faults = CALM
+            action()
+        for region, writer in self.writers.items():
+            self._draw(region, writer, look=True)
+        at_the_end(self)
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something after a while; what is due at one moment happens in the order it was asked for."""
+        self._entries += 1
+        heapq.heappush(self._agenda, (self.now_s + seconds, self._entries, action))
+
+    def happens(self, probability: float) -> bool:
+        """One throw of the dice."""
+        return self.chance.random() < probability
+
+    def submit(self, region: RegionId, command: c.Command) -> Refusal | None:
+        """Put a command to a region's writer, and set going what its events ask for."""
+        refusal, events = self.writers[region].submit(command, self.now)
+        self._follow(region, events)
+        return refusal
+
+    def reach(self, state: RegionState, incident_id: IncidentId) -> Reach | None:
+        """Straight roads at one speed; a unit that is cut off cannot come at all."""
+        incident = state.incidents.get(incident_id)
+        if incident is None or incident.location is None:
+            return None
+        units = candidates(state, incident)
+        fixes = [self.crews[unit_id].fix() for unit_id in units]
+        to = (incident.location.lat, incident.location.lon)
+        ms = [
+            UNREACHABLE_MS if fix.cut_off else int(metres_between((fix.lat, fix.lon), to) / SPEED_MPS * 1000)
+            for fix in fixes
+        ]
+        return Reach(
+            units=units,
+            ms=np.array(ms, dtype=np.int32),
+            edges=np.arange(len(units), dtype=np.int32),
+            offsets=np.full(len(units), 0.5, dtype=np.float32),
+            age_s=np.array([fix.age_s for fix in fixes], dtype=np.float32),
+            map_version="plane",
+        )
+
+    def _follow(self, region: RegionId, events: list[e.Event]) -> None:
+        state = self.writers[region].state
+        for event in events:
+            match event:
+                case e.UnitAssigned(order=order) | e.AssignmentCleared(order=Order() as order):
+                    self._send(order)
+                case e.OrderSent(order_id=order_id):
+                    if order_id in state.orders:
+                        self._send(state.orders[order_id])
+                case e.CallOffered(call_id=call_id):
+                    self._give(region, call_id)
+                case e.CallReceived(call=call) | e.CallAccepted(call=call):
+                    in_one_place(self, call.call_id)
+
+    def _send(self, order: Order) -> None:
+        crew = self.crews[order.unit_id]
+        self.line.send(self.faults, lambda: crew.hear(order))
+
+    def _give(self, region: RegionId, call_id: CallId) -> None:
+        """One try to carry a hand-over: the call goes over the line, and the word that it arrived comes back."""
+        state = self.writers[region].state
+        offer, call = state.offers.get(call_id), state.calls.get(call_id)
+        if offer is None or call is None or offer.to not in self.writers:
+            return
+        take = c.TakeCall(actor=SYSTEM, call=call, origin=region, offer_id=offer.offer_id)
+        release = c.ReleaseCall(actor=SYSTEM, call_id=call_id, offer_id=offer.offer_id)
+
+        def arrive() -> None:
+            if self.submit(offer.to, take) is None:
+                self.line.send(self.faults, lambda: self._release(region, release))
+
+        self.line.send(self.faults, arrive)
+
+    def _release(self, region: RegionId, release: c.ReleaseCall) -> None:
+        self.submit(region, release)
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        for region, writer in self.writers.items():
+            for command in due(writer.state, self.now):
+                self.submit(region, command)
+            if self._ticks % SWEEP_TICKS == 0:
+                self._follow(region, writer.look_at(sweep(writer.state, self._ticks // SWEEP_TICKS), self.now))
+            if self._ticks % OFFER_TICKS == 0:
+                for call_id in list(writer.state.offers):
+                    self._give(region, call_id)
+            self._trouble(region, writer)
+            if self._ticks % DRAW_TICKS == 0:
+                self._draw(region, writer, look=self._ticks % CHECK_TICKS == 0)
+        self.later(TICK_S, self._tick)
+
+    def _trouble(self, region: RegionId, writer: Writer) -> None:
+        """Crashes, snapshots, and consoles that lose their link, a few times in each storm."""
+        share = TICK_S / 60.0
+        if self.happens(self.faults.crashes * share):
+            writer.crash()
+            for console in self.screens[region]:
+                console.reload(writer.state)
+        if self.happens(0.3 * share):
+            writer.keep()
+        for console in self.screens[region]:
+            if not console.linked and self.happens(0.2 if self.faults.link_lost else 1.0):
+                console.linked = True
+                console.resume()
+            elif self.happens(self.faults.link_lost * share):
+                console.linked = False
+
+    def _draw(self, region: RegionId, writer: Writer, *, look: bool) -> None:
+        touched, writer.undrawn = writer.undrawn, type(writer.undrawn)()
+        for console in self.screens[region]:
+            console.draw(writer.state, touched)
+            if look:
+                console.check(writer.state)
+
+
+class Failed(Broken):
+    """A world that broke, with everything that is needed to see it again."""
+
+
+def run_seed(seed: int, plan: Plan | None = None, faults: Faults = STORM) -> World:
+    """Run one world. Raises Failed with the seed, the last events and the line that runs it again."""
+    world = World(seed, plan, faults)
+    try:
+        world.run()
+    except Exception as fault:
+        raise Failed(_report(world, fault)) from fault
+    return world
+
+
+def _report(world: World, fault: Exception) -> str:
+    last = [f"  {fact.at:%H:%M:%S.%f} {fact.region} {fact.seq:>5} {fact.payload.decode()}" for fact in world.recent]
+    what = str(fault) if isinstance(fault, Broken) else f"a fault in our own code: {fault!r}"
+    return "\n".join(
+        [
+            f"seed {world.seed}, {world.now_s:.1f} s into the world, after {world.events} events",
+            f"broken: {what}",
+            f"the last {len(last)} events:",
+            *last,
+            f"again: dispatch112 sim --seeds 1 --first {world.seed}",
+        ]
+    )
