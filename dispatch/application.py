@@ -47,14 +47,18 @@ POLICY = "; ".join(
 )
 """Everything from our own origin; blob workers because MapLibre makes its worker so."""
 
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
+PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": POLICY,
 }
+
+PAGE_TYPES = ("text/", "application/javascript", "image/svg")
+"""What a browser may take for a page or a script; the rest is data, and `nosniff` says so."""
+
+JSON = {"Content-Type": "application/json"}
 
 _STATUS_CODES = {
     400: "malformed_request",
@@ -87,7 +91,7 @@ def application(
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A value as JSON. `bytes` are taken as JSON that is encoded already."""
     raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    return web.Response(body=raw, status=status, headers=headers, content_type="application/json")
+    return web.Response(body=raw, status=status, headers={**JSON, **(headers or {})})
 
 
 def nothing(status: int = 204) -> web.Response:
@@ -192,6 +196,7 @@ def _of_framework(request: web.Request, error: web.HTTPException) -> Problem:
 
 async def _secured(request: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
-    headers.update(HEADERS)
-    if "Cache-Control" not in headers:
-        headers["Cache-Control"] = "no-store"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "no-store")
+    if headers.get("Content-Type", "").startswith(PAGE_TYPES):
+        headers.update(PAGE_HEADERS)

@@ -41,11 +41,15 @@ async def read(request: web.Request, limit: int = BODY_MAX) -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         # Unpacking would give a small body any size.
         raise Unreadable("unsupported_media_type", "Send the body without Content-Encoding.", b"")
+    content = request.content
+    if content.is_eof() and content.exception() is None and content.total_bytes <= limit:
+        # All of it came with the head, as small bodies do: nothing to wait for.
+        return content.read_nowait()
     chunks: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(ARRIVAL_TIMEOUT_S):
-            async for chunk in request.content.iter_any():
+            async for chunk in content.iter_any():
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > limit:

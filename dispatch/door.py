@@ -18,6 +18,7 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
+from dispatch.descriptors import allow_connections
 from dispatch.metrics import Metrics
 from dispatch.problems import MEDIA_TYPE, document, status_of
 from dispatch.websocket import GOING_AWAY, Socket
@@ -78,6 +79,7 @@ async def open_door(
 ) -> Door:
     """Listen at (host, port); port 0 lets the system choose. Raises OSError when the port is taken."""
     limits = limits or Limits()
+    allow_connections(limits.http + limits.consoles)
     runner = web.AppRunner(app, shutdown_timeout=3.0)
     await runner.setup()
     sockets = SocketSide(websocket_handler, limits, metrics)
@@ -144,7 +146,8 @@ class HttpConnection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """A kept connection may be used again for a WebSocket: then it goes back to the entrance."""
         waiter = self._waiter
-        if data.startswith(UPGRADE[: len(data)]) and waiter is not None and not waiter.done():
+        begins = data[:1] == UPGRADE[:1] and data.startswith(UPGRADE[: len(data)])
+        if begins and waiter is not None and not waiter.done():
             transport, self.transport = self.transport, None
             assert transport is not None, "data without a connection"
             self.connection_lost(None)

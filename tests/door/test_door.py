@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from dispatch.application import answer, application
 from dispatch.bodies import body
+from dispatch.descriptors import allow_connections
 from dispatch.door import Door, Limits, open_door
 from dispatch.metrics import Metrics
 from dispatch.problems import Problem
@@ -245,6 +246,19 @@ async def test_a_kept_connection_may_become_a_websocket(world: World, client: ai
     async with asyncio.timeout(2):
         while b"dispatch112_connections 0.0" not in world.metrics.exposition():
             await asyncio.sleep(0.01)
+
+
+async def test_the_system_lets_as_many_in_as_the_door_does(world: World) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+        assert allow_connections(100) == 100
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 100
+        assert allow_connections(10**9) < 10**9
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 256), hard))
 
 
 async def test_a_refused_handshake_says_why(world: World) -> None:
