@@ -4,6 +4,8 @@ process.
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from consoles import calling, crews
@@ -51,10 +53,15 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
     """The addresses, and the parts that others look into: `intake.matcher` is to be indexed at start."""
 
     intake: Intake
+    aml: AmlDoor
     contacts: Contacts
     advice: Advice
     following: Following
     routes: tuple[Route, ...]
+
+    async def run(self) -> None:
+        """What the addresses need done beside them, until cancelled."""
+        await asyncio.gather(self.intake.run(), self.aml.run())
 
 
 def interface(parts: Parts) -> Interface:
@@ -86,4 +93,6 @@ def interface(parts: Parts) -> Interface:
         Figures(desk).routes(),
     )
     routes = tuple(route for group in groups for route in group)
-    return Interface(intake=intake, contacts=contacts, advice=advice, following=following, routes=routes)
+    return Interface(
+        intake=intake, aml=aml, contacts=contacts, advice=advice, following=following, routes=routes
+    )

@@ -96,6 +96,8 @@ class Reading:
         """GET /units."""
         actor = request[ACTOR]
         asked = query(request, UnitsQuery)
+        if actor.role is Role.UNIT:
+            raise Problem("out_of_scope", "A crew has only its own unit.")
         if asked.body is not None and actor.body not in (None, asked.body):
             raise Problem("out_of_scope", f"{actor.role} of {actor.body} does not see units of {asked.body}.")
         body = asked.body or actor.body

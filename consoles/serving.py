@@ -241,7 +241,7 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     await health.ask()
     door: Door = await open_door(app, gateway.handle, ("127.0.0.1", running.settings.port), running.metrics)
     running.port = door.port
-    works = (health.run(), broadcast.run(), gateway.run(), audit.run(), api.intake.run())
+    works = (health.run(), broadcast.run(), gateway.run(), audit.run(), api.run())
     beside = [asyncio.create_task(work) for work in works]
     try:
         yield

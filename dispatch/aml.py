@@ -9,8 +9,9 @@ belongs to is matching.py's question.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Protocol
@@ -37,7 +38,7 @@ from dispatch.records import Personal
 from dispatch.routes import Route
 
 FORM, TEXT = "application/x-www-form-urlencoded", "text/plain"
-SWEEP = timedelta(seconds=30)
+TIDY_S = 1.0
 REINDEX_STEP = 500
 
 GATEWAY = Actor(actor_id=ActorId("device:aml"), role=Role.DEVICE, username="aml")
@@ -99,7 +100,6 @@ class AmlDoor:
         self._reception = intake.reception
         self._trust = trust
         self._authenticate = authenticate
-        self._swept_at: datetime | None = None
         self.matcher: Matcher = intake.matcher
         self.contacts: Contacts = intake.contacts
         said = "AML messages: " + "; ".join(f"{name}: {what}" for name, what in OUTCOMES.items())
@@ -147,7 +147,6 @@ class AmlDoor:
     async def deliver(self, message: AmlMessage) -> str:
         """Hand an authenticated message to its call, or keep it until the call comes. The outcome."""
         now = self._reception.clock.now()
-        self._swept(now)
         fix = aml_fix(message, now)
         if fix is None:
             return "no_position"
@@ -176,13 +175,15 @@ class AmlDoor:
         self._count("dropped", self.matcher.keep(message, now))
         return outcome
 
-    def _swept(self, now: datetime) -> None:
-        """Forget what is past its window, now and then: each message pays for a little."""
-        if self._swept_at is not None and now - self._swept_at < SWEEP:
-            return
-        self._swept_at = now
-        self.matcher.sweep(now)
-        self._count("expired", self.matcher.expire(now))
+    async def run(self) -> None:
+        """Forget what is past its window, until cancelled. Without it the index would only grow."""
+        while True:
+            await asyncio.sleep(TIDY_S)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """One turn of it."""
+        self._count("expired", self._reception.tidy())
 
     async def _sender_of(self, request: web.Request) -> Actor | None:
         """Who vouches for a message without a right hmac: an allowed address, or somebody logged in."""

@@ -9,7 +9,7 @@ minutes for its call; of two open calls with one number the newer is meant.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from itertools import takewhile
 
@@ -88,10 +88,12 @@ class Matcher:
             self.forget(next(iter(self._callers)))
         return self.claim(caller)
 
-    def sweep(self, now: datetime) -> None:
-        """Note which calls are over; each stays matchable for the window's tail."""
-        for caller in list(self._callers.values()):
-            self._current(caller, now)
+    def look_at(self, calls: Iterable[CallId], now: datetime) -> None:
+        """Note which of these calls are over; each stays matchable for the window's tail."""
+        for call_id in calls:
+            caller = self._callers.get(call_id)
+            if caller is not None:
+                self._current(caller, now)
 
     def forget(self, call_id: CallId) -> None:
         """Take a call out of the index."""

@@ -53,6 +53,7 @@ class Reception:
         self.clock = clock
         self.matcher = Matcher(self._is_going_on)
         self._arriving: set[CallId] = set()
+        self._touched = engine.replicas.follow()
 
     async def receive(self, contact: Contact) -> Reply:
         """Commit the call. Raises ServiceAway when it was not."""
@@ -85,6 +86,13 @@ class Reception:
         region = self.engine.region_of_call(call_id)
         call = self.engine.states[region].calls.get(call_id) if region is not None else None
         return None if region is None or call is None else (region, call)
+
+    def tidy(self) -> int:
+        """Forget callers and messages past their window; returns how many messages no call came for."""
+        now = self.clock.now()
+        for region in list(self._touched):
+            self.matcher.look_at(self._touched.pop(region).calls, now)
+        return self.matcher.expire(now)
 
     def is_arriving(self, call_id: CallId) -> bool:
         """Whether the call is on its way to its commit: nothing can be added to it yet."""

@@ -55,7 +55,7 @@ def test_a_call_is_meant_until_two_minutes_after_its_end(after_end_s: float, mea
     exchange = Exchange()
     exchange.rings("c", number=NUMBER)
     exchange.going_on.clear()
-    exchange.matcher.sweep(at(300))
+    exchange.matcher.look_at([CallId("c")], at(300))
     assert exchange.meant(message(NUMBER), 300 + after_end_s) == meant
 
 
@@ -126,7 +126,7 @@ def test_after_an_hour_of_calls_that_end_nothing_is_left() -> None:
         exchange.rings(f"c{n}", n, number=f"+99890{n:07}", imei=f"3534721{n:08}")
         exchange.matcher.keep(message(f"+99893{n:07}"), at(n))
         exchange.going_on.clear()
-    exchange.matcher.sweep(at(500))
+    exchange.matcher.look_at([CallId(f"c{n}") for n in range(600)], at(500))
     exchange.matcher.expire(at(500 + 601))
     assert (len(exchange.matcher), exchange.matcher.waiting) == (0, 0)
     assert not any((exchange.matcher._marked, exchange.matcher._waiting_by, exchange.matcher._ended))

@@ -57,6 +57,8 @@ ACTORS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
     "admin": ("admin", None, ()),
     "mia": ("body", "mia", ()),
     "moh": ("body", "moh", ()),
+    "TK-A1": ("unit", None, ()),
+    "TK-A2": ("unit", None, ()),
 }
 """Token -> role, body, regions (none: every one)."""
 
@@ -99,7 +101,7 @@ class ApiWorld:
         if self.spool is not None:
             self.spool.load()
         self.interface = self._interface()
-        self._tasks.append(asyncio.create_task(self.interface.intake.run()))
+        self._tasks.append(asyncio.create_task(self.interface.run()))
         calls = [call for state in self.engine.states.values() for call in state.calls.values()]
         await reindex(self.interface.intake.matcher, calls, self.store)
         app = application(Routes(*self.interface.routes), self.access.actor_of, self.metrics)
@@ -214,7 +216,7 @@ async def api_world(store: Store | None = None, home: Path | None = None) -> Asy
         await kept.put_device(
             Device(
                 token=hashlib.sha256(secret(token).encode()).digest(),
-                actor=f"device:{token}" if role == "device" else f"user:{token}",
+                actor=f"{role if role in ('device', 'unit') else 'user'}:{token}",
                 role=role,
                 body=body,
                 regions=regions,

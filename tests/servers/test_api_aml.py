@@ -112,6 +112,7 @@ async def test_an_unmatched_location_is_forgotten_after_ten_minutes(world: ApiWo
     await send(world, form(device_number=NUMBER))
     world.clock.advance(601)
     await send(world, form(device_number="+998935554433"))
+    world.interface.aml.tidy()
     assert world.interface.intake.matcher.waiting == 1
     assert await outcome(world, "expired") == 1
 
@@ -192,3 +193,14 @@ async def test_nonsense_gets_204_and_is_kept_when_a_gateway_sent_it(world: ApiWo
     total = sum([await outcome(world, name) for name in ("unreadable", "forged", "no_position")])
     assert total == 2
     assert await world.counted("dispatch112_faults_total", where="http") == 0
+
+
+async def test_calls_that_are_over_leave_the_index_though_nobody_sends_anything(world: ApiWorld) -> None:
+    for number in range(20):
+        call = await world.new_call(channel="voice", caller={"number": f"+9989012345{number:02}"})
+        await world.post(f"calls/{call['call_id']}/close", {"disposition": "test"}, token="taker")
+    world.interface.aml.tidy()
+    assert len(world.interface.intake.matcher) == 20
+    world.clock.advance(121)
+    world.interface.aml.tidy()
+    assert len(world.interface.intake.matcher) == 0

@@ -223,7 +223,19 @@ async def test_a_crew_s_report_over_the_radio_moves_its_unit(world: ApiWorld) ->
     assert controlled.json["incident"]["status"] == "under_control"
 
 
+async def test_a_crew_reports_its_own_unit_and_sees_no_other(world: ApiWorld) -> None:
+    await world.unit("TK-A1", Body.MOH, "als", CHORSU)
+    got = await act(world, "units/TK-A1/status", {"status": "out_of_service"}, "TK-A1")
+    assert (got.status, got.json["unit"]["status"]) == (200, "out_of_service")
+    assert (await world.get("units/TK-A1", token="TK-A1")).status == 200
+
+
 RIGHTS = [
+    ("TK-A2", "POST", "units/TK-A1/status", {"status": "out_of_service"}),
+    ("TK-A2", "GET", "units/TK-A1", None),
+    ("TK-A1", "GET", "units", None),
+    ("TK-A1", "GET", "incidents/TK-1", None),
+    ("TK-A1", "GET", "calls", None),
     ("planner", "POST", "calls", {"channel": "app"}),
     ("mia", "POST", "calls", {"channel": "app"}),
     ("planner", "GET", "calls", None),
