@@ -18,6 +18,7 @@ CREATE TABLE leaders (
     region     text        PRIMARY KEY,
     epoch      bigint      NOT NULL CHECK (epoch > 0),  -- grows by one with each claim, never falls
     holder     text        NOT NULL,                    -- the process that may write this region
+    address    text        NOT NULL DEFAULT '',         -- where it answers by HTTP, for gateways; '' before its door opens
     expires_at timestamptz NOT NULL                     -- on this server's clock, the only one that all agree on
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE leaders IS 'Who may write a region now. An append holds its row, and with another epoch is refused.';

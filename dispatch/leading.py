@@ -14,15 +14,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from dispatch.core import snapshot
 from dispatch.core.commands import ReleaseCall, TakeCall
 from dispatch.core.deadlines import due
-from dispatch.core.events import CallOffered, Event, decode
-from dispatch.core.evolve import evolve
+from dispatch.core.events import CallOffered, Event
 from dispatch.core.followups import sweep
 from dispatch.core.invariants import broken
-from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, CallId, RegionId
 from dispatch.engine import Engine, Led
 from dispatch.errors import ServiceAway
 from dispatch.records import Recorded
+from dispatch.recovery import recovered
 from dispatch.store import Store
 
 log = logging.getLogger(__name__)
@@ -45,6 +44,7 @@ class Leader:
         self._store = store
         self.regions = tuple(regions)
         self._holder = holder
+        self._address = ""
         self._snapped: dict[RegionId, int] = {}
         self._claiming: set[RegionId] = set()
         self._giving: set[CallId] = set()
@@ -63,6 +63,11 @@ class Leader:
         """Claim and load every region; returns when all are led."""
         for region in self.regions:
             await self.lead(region)
+
+    async def announce(self, address: str) -> None:
+        """Say in the leases where this process answers by HTTP, for the gateways to send commands to."""
+        self._address = address
+        await self._renew()
 
     async def run(self) -> None:
         """Keep the leases and turn the wheel until cancelled."""
@@ -87,7 +92,7 @@ class Leader:
         try:
             while True:
                 try:
-                    epoch = await self._store.claim(region, self._holder, LEASE_S)
+                    epoch = await self._store.claim(region, self._holder, LEASE_S, self._address)
                     if epoch is not None:
                         await self._load(region, epoch)
                         break
@@ -101,12 +106,7 @@ class Leader:
 
     async def _load(self, region: RegionId, epoch: int) -> None:
         loaded = await self._store.load(region)
-        state = snapshot.restore(loaded.snapshot) if loaded.snapshot else RegionState(region)
-        assert state.seq == loaded.snapshot_seq, "the snapshot is not of the event that it is kept under"
-        async for record in loaded.tail:
-            evolve(state, decode(record.payload), record.at)
-        state.taken()
-        assert state.seq == loaded.head_seq, f"{region} was read to {state.seq}, its journal ends elsewhere"
+        state = await recovered(region, loaded)
         faults = broken(state)
         for fault in faults:
             log.error("invariant broken after loading: %s", fault, extra={"region": region})
@@ -126,14 +126,17 @@ class Leader:
         """Prolong the leases; a region whose lease another has taken is dropped at once."""
         while True:
             await asyncio.sleep(RENEW_S)
-            led = list(self._engine.led)
-            try:
-                ours = await self._store.renew(led, self._holder, LEASE_S)
-            except ServiceAway:
-                continue
-            for region in led:
-                if region not in ours:
-                    self._engine.fail(region, "another process leads the region")
+            await self._renew()
+
+    async def _renew(self) -> None:
+        led = list(self._engine.led)
+        try:
+            ours = await self._store.renew(led, self._holder, LEASE_S, self._address)
+        except ServiceAway:
+            return
+        for region in led:
+            if region not in ours:
+                self._engine.fail(region, "another process leads the region")
 
     async def _turn(self) -> None:
         sweep_every, offer_every = round(SWEEP_S / TURN_S), round(OFFER_AGAIN_S / TURN_S)

@@ -130,14 +130,20 @@ class Store(Protocol):
 
     # Leadership, on the database's clock
 
-    async def claim(self, region: str, holder: str, lease_s: float) -> int | None:
-        """Lead a region: the new epoch, or None while another holds a live lease."""
+    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
+        """Lead a region: the new epoch, or None while another holds a live lease.
 
-    async def renew(self, regions: Sequence[str], holder: str, lease_s: float) -> set[str]:
-        """Prolong the leases; returns the regions that are still ours."""
+        `address` is where the holder answers by HTTP; empty while it does not yet.
+        """
+
+    async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
+        """Prolong the leases and say the address anew; returns the regions that are still ours."""
 
     async def release(self, regions: Sequence[str], holder: str) -> None:
         """Give the regions up, so that a standby need not wait for the lease to run out."""
+
+    async def led_at(self) -> dict[str, str]:
+        """Region -> the address of the process that leads it now; without those that have none."""
 
     # Answers and personal data
 

@@ -70,6 +70,7 @@ class Leader(msgspec.Struct):
     epoch: int
     holder: str
     expires_at: datetime
+    address: str
 
 
 class Region(msgspec.Struct):
@@ -253,27 +254,36 @@ class MemoryStore(MemoryRows, MemoryAccess):
 
     # Leadership
 
-    async def claim(self, region: str, holder: str, lease_s: float) -> int | None:
+    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
         self._reach()
         journal = self._regions.setdefault(region, Region())
         leader, now = journal.leader, self._now()
         if leader is not None and leader.holder != holder and leader.expires_at > now:
             return None
         epoch = leader.epoch + 1 if leader else 1
-        journal.leader = Leader(epoch, holder, now + timedelta(seconds=lease_s))
+        journal.leader = Leader(epoch, holder, now + timedelta(seconds=lease_s), address)
         return epoch
 
-    async def renew(self, regions: Sequence[str], holder: str, lease_s: float) -> set[str]:
+    async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
         self._reach()
         ours = {region: leader for region, leader in self._led(regions, holder) if leader.expires_at > self._now()}
         for leader in ours.values():
-            leader.expires_at = self._now() + timedelta(seconds=lease_s)
+            leader.expires_at, leader.address = self._now() + timedelta(seconds=lease_s), address
         return set(ours)
 
     async def release(self, regions: Sequence[str], holder: str) -> None:
         self._reach()
         for _, leader in self._led(regions, holder):
             leader.expires_at = self._now()
+
+    async def led_at(self) -> dict[str, str]:
+        self._reach()
+        led = {region: journal.leader for region, journal in sorted(self._regions.items()) if journal.leader}
+        return {
+            region: leader.address
+            for region, leader in led.items()
+            if leader.address and leader.expires_at > self._now()
+        }
 
     def _led(self, regions: Sequence[str], holder: str) -> list[tuple[str, Leader]]:
         leaders = [(name, self._regions[name].leader) for name in regions if name in self._regions]

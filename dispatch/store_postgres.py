@@ -134,16 +134,20 @@ class PostgresStore(PostgresAccess):
 
     # Leadership
 
-    async def claim(self, region: str, holder: str, lease_s: float) -> int | None:
+    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
         await self._writer.run("begin_journal", region, GENESIS)
-        rows = await self._writer.run("claim", region, holder, lease_s)
+        rows = await self._writer.run("claim", region, holder, lease_s, address)
         return rows[0]["epoch"] if rows else None
 
-    async def renew(self, regions: Sequence[str], holder: str, lease_s: float) -> set[str]:
-        return {row["region"] for row in await self._writer.run("renew", list(regions), holder, lease_s)}
+    async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
+        rows = await self._writer.run("renew", list(regions), holder, lease_s, address)
+        return {row["region"] for row in rows}
 
     async def release(self, regions: Sequence[str], holder: str) -> None:
         await self._writer.run("release", list(regions), holder)
+
+    async def led_at(self) -> dict[str, str]:
+        return {row["region"]: row["address"] for row in await self._readers.run("journal.led_at")}
 
     # Answers and personal data
 

@@ -64,10 +64,10 @@ LIMIT $3;
 -- name: claim
 -- clock_timestamp and not now(): the statement may have waited for an append to finish.
 -- The same holder may claim again, after a restart under its old name; the epoch grows all the same.
-INSERT INTO leaders AS l (region, epoch, holder, expires_at)
-VALUES ($1, 1, $2, clock_timestamp() + $3::float8 * interval '1 second')
+INSERT INTO leaders AS l (region, epoch, holder, address, expires_at)
+VALUES ($1, 1, $2, $4, clock_timestamp() + $3::float8 * interval '1 second')
 ON CONFLICT (region) DO UPDATE
-    SET epoch = l.epoch + 1, holder = excluded.holder,
+    SET epoch = l.epoch + 1, holder = excluded.holder, address = excluded.address,
         expires_at = clock_timestamp() + $3::float8 * interval '1 second'
     WHERE l.holder = excluded.holder OR l.expires_at <= clock_timestamp()
 RETURNING epoch;
@@ -78,12 +78,16 @@ INSERT INTO heads (region, seq, hash) VALUES ($1, 0, $2) ON CONFLICT (region) DO
 
 -- name: renew
 -- A lease that has run out is not prolonged, even if nobody took it: whoever slept must load again.
-UPDATE leaders SET expires_at = clock_timestamp() + $3::float8 * interval '1 second'
+UPDATE leaders SET expires_at = clock_timestamp() + $3::float8 * interval '1 second', address = $4
 WHERE region = ANY ($1) AND holder = $2 AND expires_at > clock_timestamp()
 RETURNING region;
 
 -- name: release
 UPDATE leaders SET expires_at = clock_timestamp() WHERE region = ANY ($1) AND holder = $2;
+
+-- name: led_at
+-- Where to send a command of a region: a lease that has run out leads nobody anywhere.
+SELECT region, address FROM leaders WHERE expires_at > clock_timestamp() AND address <> '' ORDER BY region;
 
 -- name: recall
 SELECT a.actor, a.key, a.region, a.body_hash, a.status, a.body, a.at
