@@ -145,6 +145,11 @@ def refused(refusal: Refusal) -> tuple[int, bytes]:
     return status_of(refusal.code), document(refusal.code, refusal.message, errors)
 
 
+def listing() -> list[str]:
+    """The rows of the table in docs/refusals.md, which a test holds to this."""
+    return [f"| `{code}` | {kind.status} | {kind.title} |" for code, kind in sorted(KINDS.items())]
+
+
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")

@@ -26,6 +26,9 @@ from websockets.server import ServerProtocol
 from dispatch.problems import MEDIA_TYPE, Problem, document
 
 log = logging.getLogger(__name__)
+# Two lines a console are noise; what the protocol finds wrong is not.
+_protocol_log = log.getChild("protocol")
+_protocol_log.setLevel(logging.WARNING)
 
 MESSAGE_MAX = 64 * 1024
 """Bytes of one message from a client."""
@@ -72,7 +75,7 @@ class Socket(asyncio.Protocol):
         self.on_drained: Callable[[], None] | None = None
         self._on_request = on_request
         self._on_lost = on_lost
-        self._protocol = ServerProtocol(max_size=MESSAGE_MAX)
+        self._protocol = ServerProtocol(max_size=MESSAGE_MAX, logger=_protocol_log)
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._messages: deque[bytes] = deque()

@@ -16,7 +16,7 @@ from consoles.openapi import documents, openapi_document, operation_id
 from consoles.pages import Pages
 from dispatch.health import Health
 from dispatch.metrics import Metrics
-from dispatch.problems import KINDS
+from dispatch.problems import KINDS, listing
 from dispatch.routes import Routes
 from tests.consoles.board_world import BoardWorld
 from tests.servers.api_world import api_world
@@ -126,4 +126,4 @@ async def test_real_frames_are_what_the_asyncapi_document_says() -> None:
 def test_the_list_of_refusals_in_the_docs_is_the_one_in_the_code() -> None:
     listed = (ROOT / "docs/refusals.md").read_text("utf-8")
     rows = [line for line in listed.splitlines() if line.startswith("| `")]
-    assert rows == [f"| `{code}` | {kind.status} | {kind.title} |" for code, kind in sorted(KINDS.items())]
+    assert rows == listing(), "put the rows of dispatch.problems.listing() into docs/refusals.md"
