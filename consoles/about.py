@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -97,12 +98,17 @@ class AboutPage:
 
 
 def on_this_machine(request: web.Request) -> bool:
-    """Whether the request comes over loopback, and not by a proxy on behalf of somebody else."""
+    """Whether the request comes over loopback, by this machine's own name, and not by a proxy for somebody else.
+
+    The name matters: a foreign page may have its own name lead to this machine and read what we answer there.
+    """
     try:
         near = ipaddress.ip_address(request.remote or "").is_loopback
+        name = urlsplit(f"//{request.host}").hostname
     except ValueError:
         return False
-    return near and not {"Forwarded", "X-Forwarded-For"} & request.headers.keys()
+    own = name in ("localhost", "127.0.0.1", "::1")
+    return near and own and not {"Forwarded", "X-Forwarded-For"} & request.headers.keys()
 
 
 def _region(region: str) -> RegionAbout:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import msgspec
@@ -14,10 +14,12 @@ from aiohttp import web
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from dispatch import bodies, websocket
 from dispatch.application import answer, application
 from dispatch.bodies import body
 from dispatch.descriptors import allow_connections
 from dispatch.door import Door, Limits, open_door
+from dispatch.errors import ServiceAway
 from dispatch.metrics import Metrics
 from dispatch.problems import Problem
 from dispatch.routes import Route, Routes
@@ -65,6 +67,15 @@ async def fail(request: web.Request) -> web.Response:
     raise ZeroDivisionError("a planted fault")
 
 
+async def away(request: web.Request) -> web.Response:
+    raise ServiceAway("planted")
+
+
+async def dawdle(request: web.Request) -> web.Response:
+    await asyncio.sleep(5)
+    raise AssertionError("nobody waits for so long")
+
+
 async def nobody(request: web.Request) -> None:
     return None
 
@@ -72,6 +83,8 @@ async def nobody(request: web.Request) -> None:
 ROUTES = Routes(
     Route(method="POST", path="/say", handler=say, summary="", tag="", request=Said, responses={200: None}),
     Route(method="GET", path="/fail", handler=fail, summary="", tag="", responses={200: None}),
+    Route(method="GET", path="/away", handler=away, summary="", tag="", responses={200: None}),
+    Route(method="GET", path="/dawdle", handler=dawdle, summary="", tag="", responses={200: None}, timeout_s=0.1),
     Route(
         method="GET",
         path="/mine",
@@ -135,6 +148,8 @@ async def test_a_request_in_single_bytes_is_understood(world: World) -> None:
         ("GET", "/nowhere", 404, "not_found"),
         ("DELETE", "/say", 405, "method_not_allowed"),
         ("GET", "/fail", 500, "fault"),
+        ("GET", "/away", 503, "service_away"),
+        ("GET", "/dawdle", 503, "timed_out"),
         ("GET", "/mine", 401, "unauthenticated"),
         ("GET", "/ws/echo", 426, "upgrade_required"),
     ],
@@ -300,11 +315,7 @@ async def test_closing_is_a_handshake_from_either_side(world: World) -> None:
 
 async def test_a_console_that_does_not_read_is_slow_and_costs_nobody_else(world: World) -> None:
     assert world.door is not None
-    raw = socket.create_connection(("127.0.0.1", world.door.port))
-    raw.sendall(
-        b"GET /ws/echo HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
+    raw = handshake(world)
     async with asyncio.timeout(5):
         while not world.sockets:
             await asyncio.sleep(0.01)
@@ -321,6 +332,54 @@ async def test_a_console_that_does_not_read_is_slow_and_costs_nobody_else(world:
             await asyncio.sleep(0)
         assert not world.sockets[0].slow
     raw.close()
+
+
+def handshake(world: World) -> socket.socket:
+    """A WebSocket that knows no more than to open: it answers no ping."""
+    assert world.door is not None
+    raw = socket.create_connection(("127.0.0.1", world.door.port))
+    raw.sendall(
+        b"GET /ws/echo HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    return raw
+
+
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not claim():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_line_that_went_dead_is_noticed_and_a_quiet_one_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "PING_INTERVAL_S", 0.1)
+    async with connect(f"ws://{world.url}/ws/echo", ping_interval=None) as quiet:
+        await until(lambda: len(world.sockets) == 1)
+        with handshake(world):
+            await until(lambda: len(world.sockets) == 2)
+            await until(lambda: not world.sockets[1].open)
+        await quiet.send("still here")
+        assert await quiet.recv() == "still here"
+
+
+async def test_a_console_that_takes_nothing_for_long_is_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "SLOW_TIMEOUT_S", 0.2)
+    with handshake(world):
+        await until(lambda: bool(world.sockets))
+        lazy = world.sockets[0]
+        while not lazy.slow:
+            lazy.send(frame(b"x" * 65_000))
+            await asyncio.sleep(0)
+        await until(lambda: not lazy.open)
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "ARRIVAL_TIMEOUT_S", 0.2)
+    head = b"POST /say HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    got = await talk(world, head + b'{"text"')
+    assert got.startswith(b"HTTP/1.1 408 ")
 
 
 async def test_a_door_that_closes_says_good_bye(world: World) -> None:
