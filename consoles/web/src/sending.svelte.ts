@@ -3,6 +3,7 @@
 import { advice, why } from './advice.svelte';
 import { api, newKey } from './api';
 import type { Answer } from './api';
+import { detail } from './detail.svelte';
 import { LOCK_MS, RECALL_WITHIN_MS } from './keys';
 import { t } from './lang.svelte';
 import { live } from './live.svelte';
@@ -80,7 +81,9 @@ class Sending {
   async explain(reason: string | null): Promise<void> {
     const incident = this.askWhy;
     this.askWhy = null;
-    if (incident && reason) await api.note(incident, reason, newKey());
+    if (!incident || !reason) return;
+    await api.note(incident, reason, newKey());
+    detail.renew();
   }
 
   private mayAct(): boolean {
