@@ -1,0 +1,124 @@
+"""`dispatch112 load`: the demo country's callers, staff and crews against a service that runs already."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from consoles.demo_accounts import FILE
+from consoles.serve import run_loop
+from dispatch.errors import ServiceAway, UserMistake
+from dispatch.services import running_addresses
+from dispatch.settings import Settings, settings_from
+from simulators.country import SHARE
+from simulators.load import LoadOptions
+from simulators.load import run as load
+from simulators.report import LoadReport
+
+UNCLEAN = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `load`."""
+    parser.add_argument("--url", default="http://127.0.0.1:8112", help="where the service answers")
+    parser.add_argument("--mqtt-url", metavar="URL", help="its broker; absent: that of --data-dir")
+    parser.add_argument("--data-dir", metavar="DIR", help="where credentials.json lies (.data)")
+    parser.add_argument(
+        "--credentials", metavar="FILE", help="the log-ins; absent: DATA_DIR/credentials.json"
+    )
+    parser.add_argument(
+        "--calls-per-second", type=float, metavar="N", help="in service time (the hour's own rate)"
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long; absent: until stopped")
+    parser.add_argument("--units", type=int, metavar="N", help="simulate so many crews (all of the roster)")
+    parser.add_argument(
+        "--consoles", type=int, default=0, metavar="N", help="so many further consoles watch (0)"
+    )
+    parser.add_argument("--seed", type=int, default=112, metavar="N", help="the country and its calls (112)")
+    parser.add_argument("--share", type=float, default=SHARE, help=argparse.SUPPRESS)
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
+    parser.add_argument("--stop-with-input", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, report, and say by the exit status whether all that was promised is there."""
+    settings = settings_from(args)
+    credentials = _credentials(Path(args.credentials) if args.credentials else settings.data_dir / FILE)
+    options = LoadOptions(
+        seed=args.seed,
+        calls_per_minute=args.calls_per_second * 60 if args.calls_per_second else None,
+        seconds=args.seconds,
+        share=args.share,
+        units=args.units,
+        consoles=args.consoles,
+        cache_dir=settings.cache_dir,
+        say=_say,
+    )
+    report = run_loop(_loaded(args, _broker(settings), credentials, options))
+    if args.report is not None:
+        report.write(args.report)
+    _say(summary(report))
+    return 0 if report.clean else UNCLEAN
+
+
+async def _loaded(
+    args: argparse.Namespace, mqtt_url: str, credentials: dict[str, Any], options: LoadOptions
+) -> LoadReport:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    if args.stop_with_input:
+        await loop.connect_read_pipe(lambda: _Held(stop), sys.stdin)
+    return await load(args.url, mqtt_url, credentials, options, stop.wait())
+
+
+class _Held(asyncio.Protocol):
+    """Whoever started us holds the other end of our input: when it closes, they are gone or want us to stop."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    def connection_lost(self, fault: Exception | None) -> None:
+        self._stop.set()
+
+
+def summary(report: LoadReport) -> str:
+    """The report in one sentence."""
+    return (
+        f"{report.calls_accepted:,} calls accepted, {report.calls_lost} lost; {report.incidents_opened:,} incidents, "
+        f"{report.incidents_assigned:,} assigned, {report.incidents_cleared:,} cleared, "
+        f"{report.double_assignments} double assignments"
+    )
+
+
+def _broker(settings: Settings) -> str:
+    if settings.mqtt_url is not None:
+        return settings.mqtt_url
+    running = running_addresses(settings.data_dir)
+    if running is None:
+        raise UserMistake(f"no service runs in {settings.data_dir}: name it by --data-dir, or its --mqtt-url")
+    return running.mqtt_url
+
+
+def _credentials(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as fault:
+        raise UserMistake(f"cannot read the log-ins from {path}: {fault}") from None
+    missing = {"device", "call_taker", "dispatcher", "supervisor"} - found.keys()
+    if missing:
+        raise UserMistake(f"{path} has no log-in for {', '.join(sorted(missing))}")
+    return found
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise ServiceAway("nobody listens to us any more") from None
