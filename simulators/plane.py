@@ -9,8 +9,8 @@ from random import Random
 
 from dispatch.core.terms import Location, RegionId, Source
 
-SOUTH, NORTH = 41.0, 41.2
-WEST, WIDTH, STEP = 69.0, 0.25, 0.3
+SOUTH, NORTH = 41.0, 41.08
+WEST, WIDTH, STEP = 69.0, 0.1, 0.12
 METRES_PER_DEGREE = 111_195.0
 
 Point = tuple[float, float]

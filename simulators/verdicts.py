@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from consoles.board import VIEWS
 from dispatch.core import snapshot
+from dispatch.core.crews import ACCEPT_S
 from dispatch.core.invariants import broken
 from dispatch.core.needs import unmet
 from dispatch.core.state import can_be_sent
@@ -14,6 +15,9 @@ from simulators.writer import Broken, Writer
 
 if TYPE_CHECKING:
     from simulators.world import World
+
+ORDER_SLACK_S = 20.0
+"""An order that is heard just before its last repetition is looked at once more, SEND_AGAIN_S later."""
 
 
 def in_one_place(world: World, call_id: CallId) -> None:
@@ -25,6 +29,13 @@ def in_one_place(world: World, call_id: CallId) -> None:
     ]
     if len(having) > 1:
         raise Broken(f"{call_id} is worked on in {having}")
+
+
+def orders_are_answered(world: World, writer: Writer) -> None:
+    """No order waits for its unit longer than the deadlines say: somebody else must go."""
+    for order in writer.state.orders.values():
+        if (world.now - order.at).total_seconds() > ACCEPT_S + ORDER_SLACK_S:
+            raise Broken(f"{writer.region}: {order.order_id} has waited since {order.at}")
 
 
 def at_the_end(world: World) -> None:
@@ -61,6 +72,8 @@ def _nothing_hangs(world: World, writer: Writer) -> None:
     state = writer.state
     if state.orders:
         raise Broken(f"{writer.region}: orders hang: {list(state.orders.values())}")
+    if state.live:
+        raise Broken(f"{writer.region}: assignments hang: {state.live}")
     if state.offers:
         raise Broken(f"{writer.region}: hand-overs hang: {state.offers}")
     if len(state.waiting_calls) or state.in_hand:

@@ -14,7 +14,7 @@ from consoles.feed import merge
 from dispatch.core.state import RegionState, Touched
 from simulators.writer import Broken
 
-RECENT = 12
+RECENT = 5
 """Deltas kept for who comes back: few, so that coming back too late happens as well."""
 
 Row = dict[str, Any]

@@ -37,7 +37,7 @@ from simulators.brigades import Crew, muster
 from simulators.faults import CALM, STORM, Faults, Line
 from simulators.plane import metres_between
 from simulators.scripts import Callers, Operators
-from simulators.verdicts import at_the_end, in_one_place
+from simulators.verdicts import at_the_end, in_one_place, orders_are_answered
 from simulators.watch import Console, consoles
 from simulators.writer import Broken, Fact, Writer
 
@@ -47,18 +47,19 @@ SPEED_MPS = 14.0
 TICK_S = 2.0
 SWEEP_TICKS = 15
 OFFER_TICKS = 3
-DRAW_TICKS = 2
-CHECK_TICKS = 40
+DRAW_TICKS = 4
+CHECK_TICKS = 60
 RECENT_KEPT = 30
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How large a world is and how long it lasts, in seconds of its own time."""
+    """How large a world is and how long it lasts, in seconds of its own time; the calm ends when all is quiet."""
 
     regions: int = 2
     units_each: int = 12
     storm_s: float = 900.0
-    calm_s: float = 2700.0
+    calm_s: float = 14_400.0
+    quiet_s: float = 150.0
     calls_each: int = 9
     acts_every_s: float = 12.0
 
@@ -100,7 +101,7 @@ class World:
         callers.begin()
         operators.begin()
         self.later(TICK_S, self._tick)
-        while self._agenda and self._agenda[0][0] <= self.plan.storm_s + self.plan.calm_s:
+        while self._agenda[0][0] <= self.plan.storm_s + self.plan.calm_s and not self._quiet():
             self.now_s, _, action = heapq.heappop(self._agenda)
             self.now = START + timedelta(seconds=self.now_s)
             if self.calm:
@@ -109,6 +110,12 @@ class World:
         for region, writer in self.writers.items():
             self._draw(region, writer, look=True)
         at_the_end(self)
+
+    def _quiet(self) -> bool:
+        """Whether nothing has happened in the calm for a while, and nobody is on the way."""
+        calm = START + timedelta(seconds=self.plan.storm_s)
+        since_s = (self.now - max(calm, self.recent[-1].at)).total_seconds()
+        return since_s > self.plan.quiet_s and not any(w.state.live for w in self.writers.values())
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something after a while; what is due at one moment happens in the order it was asked for."""
@@ -156,6 +163,8 @@ class World:
                     if order_id in state.orders:
                         self._send(state.orders[order_id])
                 case e.CallOffered(call_id=call_id):
+                    if self.happens(self.faults.crashes):
+                        self._crash(region, keep=True)
                     self._give(region, call_id)
                 case e.CallReceived(call=call) | e.CallAccepted(call=call):
                     in_one_place(self, call.call_id)
@@ -193,6 +202,7 @@ class World:
                 for call_id in list(writer.state.offers):
                     self._give(region, call_id)
             self._trouble(region, writer)
+            orders_are_answered(self, writer)
             if self._ticks % DRAW_TICKS == 0:
                 self._draw(region, writer, look=self._ticks % CHECK_TICKS == 0)
         self.later(TICK_S, self._tick)
@@ -201,17 +211,24 @@ class World:
         """Crashes, snapshots, and consoles that lose their link, a few times in each storm."""
         share = TICK_S / 60.0
         if self.happens(self.faults.crashes * share):
-            writer.crash()
-            for console in self.screens[region]:
-                console.reload(writer.state)
+            self._crash(region)
         if self.happens(0.3 * share):
             writer.keep()
         for console in self.screens[region]:
-            if not console.linked and self.happens(0.2 if self.faults.link_lost else 1.0):
+            if not console.linked and self.happens(0.05 if self.faults.link_lost else 1.0):
                 console.linked = True
                 console.resume()
             elif self.happens(self.faults.link_lost * share):
                 console.linked = False
+
+    def _crash(self, region: RegionId, *, keep: bool = False) -> None:
+        """The writer of a region dies, with `keep` just after a snapshot, and another takes over."""
+        writer = self.writers[region]
+        if keep:
+            writer.keep()
+        writer.crash()
+        for console in self.screens[region]:
+            console.reload(writer.state)
 
     def _draw(self, region: RegionId, writer: Writer, *, look: bool) -> None:
         touched, writer.undrawn = writer.undrawn, type(writer.undrawn)()

@@ -29,6 +29,9 @@ from dispatch.core.verdict import Decision, Inquest
 ALL_EVERY = 64
 """Decisions between two looks at everything."""
 
+PURITY_EVERY = 32
+"""Decisions between two looks at whether deciding alone changed anything."""
+
 Reaching = Callable[[RegionState, IncidentId], Reach | None]
 
 _inputs = msgspec.msgpack.Decoder(Inputs)
@@ -63,7 +66,11 @@ class Writer:
 
     def submit(self, command: c.Command, now: datetime) -> tuple[Refusal | None, list[e.Event]]:
         """Decide and evolve; the refusal, or every event that the command led to."""
+        looks = self.decisions % PURITY_EVERY == 0
+        before = snapshot.take(self.state) if looks else b""
         verdict = decide(self.state, command, now)
+        if looks and snapshot.take(self.state) != before:
+            raise Broken(f"{self.region}: deciding {type(command).__name__} changed the state")
         if isinstance(verdict, Refusal):
             self.refusals += 1
             return verdict, []
