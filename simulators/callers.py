@@ -226,9 +226,7 @@ class Callers:
         if rng.random() >= AML_SHARE:
             return None
         accuracy_m = round(8.0 * math.exp(rng.gauss(0.5, 0.7)), 1)
-        return Aml(
-            after_s=rng.uniform(*AML_S), point=_near(point, accuracy_m / 2, rng), accuracy_m=accuracy_m
-        )
+        return Aml(after_s=rng.uniform(*AML_S), point=_near(point, accuracy_m / 2, rng), accuracy_m=accuracy_m)
 
     def _language(self, region: str) -> str:
         return _drawn(LANGUAGES_OF.get(region, LANGUAGES), self._rng)

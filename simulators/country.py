@@ -102,9 +102,7 @@ def numbers(region: RegionFacts, share: float = SHARE) -> dict[str, int]:
     calls = region.calls_103_in_2025 / sum(fact.calls_103_in_2025 for fact in facts)
     people = region.population / sum(fact.population for fact in facts)
     return {
-        fleet.letter: max(
-            fleet.least, round(fleet.national * share * (calls if fleet.letter == "A" else people))
-        )
+        fleet.letter: max(fleet.least, round(fleet.national * share * (calls if fleet.letter == "A" else people)))
         for fleet in FLEETS
     }
 
@@ -121,14 +119,9 @@ async def enrol(engine: Engine, units: Sequence[UnitSpec]) -> int:
         await _submitted(engine, RegionId(region), SetPolicy(actor=SYSTEM, policy=policy))
     for start in range(0, len(fresh), AT_ONCE):
         step = fresh[start : start + AT_ONCE]
+        await asyncio.gather(*(_submitted(engine, s.region, RegisterUnit(actor=SYSTEM, unit=_unit(s))) for s in step))
         await asyncio.gather(
-            *(_submitted(engine, s.region, RegisterUnit(actor=SYSTEM, unit=_unit(s))) for s in step)
-        )
-        await asyncio.gather(
-            *(
-                _submitted(engine, s.region, ShiftUnit(actor=SYSTEM, unit_id=s.unit_id, on_shift=True))
-                for s in step
-            )
+            *(_submitted(engine, s.region, ShiftUnit(actor=SYSTEM, unit_id=s.unit_id, on_shift=True)) for s in step)
         )
     return len(fresh)
 
@@ -163,9 +156,7 @@ def _of_region(region: RegionFacts, seed: int, share: float, snap: Snap | None) 
     found: list[UnitSpec] = []
     for fleet in FLEETS:
         places = [
-            place
-            for site, count in _spread(region.id, many[fleet.letter])
-            for place in _stations(site, count, rng)
+            place for site, count in _spread(region.id, many[fleet.letter]) for place in _stations(site, count, rng)
         ]
         for number, (station, at) in enumerate(places, start=1):
             call_sign = f"{fleet.letter}{number}"

@@ -36,18 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="in service time, the whole country (the hour's own rate)",
     )
-    parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="X", help="service time runs X times as fast (1)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=112, metavar="N", help="the country, its calls and crews (112)"
-    )
-    parser.add_argument(
-        "--no-load", action="store_true", help="nobody calls, no crew moves, nobody is at the desks"
-    )
-    parser.add_argument(
-        "--for", dest="seconds", type=float, metavar="SECONDS", help="wall time; absent: until Ctrl-C"
-    )
+    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="service time runs X times as fast (1)")
+    parser.add_argument("--seed", type=int, default=112, metavar="N", help="the country, its calls and crews (112)")
+    parser.add_argument("--share", type=float, default=SHARE, help=argparse.SUPPRESS)
+    parser.add_argument("--no-load", action="store_true", help="nobody calls, no crew moves, nobody is at the desks")
+    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="wall time; absent: until Ctrl-C")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
 
 
@@ -57,14 +50,12 @@ def run(args: argparse.Namespace) -> int:
         raise UserMistake(f"--speed is from {SPEEDS[0]:g} to {SPEEDS[1]:g}, not {args.speed:g}")
     for flag in ("calls_per_minute", "seconds"):
         if getattr(args, flag) is not None and not getattr(args, flag) > 0:
-            raise UserMistake(
-                f"--{'for' if flag == 'seconds' else flag.replace('_', '-')} must be more than 0"
-            )
+            raise UserMistake(f"--{'for' if flag == 'seconds' else flag.replace('_', '-')} must be more than 0")
     return run_loop(_demo(args, settings_from(args)))
 
 
 async def _demo(args: argparse.Namespace, settings: Settings) -> int:
-    units = roster(args.seed)
+    units = roster(args.seed, args.share)
 
     async def enrolled(running: Running) -> None:
         await enrol(running.engine, units)
@@ -90,7 +81,7 @@ async def _load(running: Running, args: argparse.Namespace) -> AsyncIterator[asy
     """The load as a process of its own; it ends with its input, so never outlives us."""
     words = [
         "load", "--url", running.url, "--credentials", str(running.settings.data_dir / "credentials.json"),
-        "--data-dir", str(running.settings.data_dir), "--seed", str(args.seed), "--share", str(SHARE),
+        "--data-dir", str(running.settings.data_dir), "--seed", str(args.seed), "--share", str(args.share),
         "--stop-with-input",
     ]  # fmt: skip
     if args.calls_per_minute is not None:
@@ -145,16 +136,10 @@ async def _until_stopped(seconds: float | None) -> None:
 
 def _welcome(running: Running, args: argparse.Namespace) -> None:
     units = sum(len(state.units) for state in running.engine.replicas.states.values())
-    rate = (
-        f"{args.calls_per_minute:g} calls a minute"
-        if args.calls_per_minute
-        else "as many calls as at this hour"
-    )
+    rate = f"{args.calls_per_minute:g} calls a minute" if args.calls_per_minute else "as many calls as at this hour"
     who = "nobody calls (--no-load)" if args.no_load else rate
     width = max(len(role) for role in PEOPLE)
-    _say(
-        f"\n112, a simulation: {units:,} units in 14 regions, {who}, time runs {args.speed:g} times as fast\n"
-    )
+    _say(f"\n112, a simulation: {units:,} units in 14 regions, {who}, time runs {args.speed:g} times as fast\n")
     _say(f"  console   {running.url}")
     for role in PEOPLE:
         kept = running.credentials[str(role)]

@@ -77,9 +77,7 @@ def _regions() -> Regions:
 
 def _divided(town: Settlement, wards: Sequence[Settlement]) -> bool:
     """Whether the city is there by its districts already."""
-    people = sum(
-        ward.population for ward in wards if distance_m(ward.at, town.at) < 2 * radius_m(town.population)
-    )
+    people = sum(ward.population for ward in wards if distance_m(ward.at, town.at) < 2 * radius_m(town.population))
     return people > town.population / 2
 
 

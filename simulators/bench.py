@@ -1,0 +1,45 @@
+"""`dispatch112 bench [NAME]`: measure what the documents claim, on this machine, and print it as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dispatch.errors import UserMistake
+
+BENCHES = {
+    "intake": ("simulators.bench_intake", "calls kept and shown, with units reporting and consoles watching"),
+    "travel": ("simulators.bench_travel", "the road engine: building, customising, many-to-one"),
+}
+DEFAULT = "intake"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `bench`; those of one benchmark count only there."""
+    named = "; ".join(f"{name}: {what}" for name, (_, what) in BENCHES.items())
+    parser.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"{named} ({DEFAULT})")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures there as well")
+    intake = parser.add_argument_group("intake")
+    intake.add_argument("--calls-per-second", type=float, default=200.0, metavar="N", help="open loop (200)")
+    intake.add_argument("--seconds", type=float, default=60.0, metavar="S", help="how long it is measured (60)")
+    intake.add_argument("--units", type=int, default=2_000, metavar="N", help="each reports every 5 s (2000)")
+    intake.add_argument("--consoles", type=int, default=50, metavar="N", help="boards of all regions (50)")
+    intake.add_argument("--seed", type=int, default=112, metavar="N", help="places and gaps of the calls (112)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one benchmark; 1 when something that was promised is missing."""
+    if args.name not in BENCHES:
+        raise UserMistake(f"no benchmark {args.name!r}: there are {', '.join(BENCHES)}")
+    measure: Callable[[argparse.Namespace], dict[str, Any]] = importlib.import_module(BENCHES[args.name][0]).measure
+    figures = measure(args)
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if args.report is not None:
+        args.report.parent.mkdir(parents=True, exist_ok=True)
+        args.report.write_text(text + "\n")
+    return 1 if figures.get("calls_lost") else 0
