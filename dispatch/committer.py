@@ -27,11 +27,15 @@ log = logging.getLogger(__name__)
 ASK_AGAIN_S = 0.2
 """Pause between two tries to learn what became of a commit whose answer was lost."""
 
+DOUBT_S = 1.0
+"""After so long without that answer nobody waits behind it any more: calls are better off in the spool."""
+
 
 class Entry(msgspec.Struct, kw_only=True):
     """What one command led to, on its way into the journal. Without events it only waits for those before it.
 
-    `at` is the command's time, read once: everything that it leads to happened then.
+    `at` is the command's time, read once: everything that it leads to happened then. `answer` is, after the
+    commit, the one that stands under its key: another process may have been first.
     """
 
     region: RegionId
@@ -61,6 +65,7 @@ class Committer:
         self._stages = stages
         self._pending: list[Entry] = []
         self._busy = False
+        self.in_doubt = False
         self._woken = asyncio.Event()
         self._emptied = asyncio.Event()
 
@@ -101,50 +106,71 @@ class Committer:
                 self._busy = True
                 try:
                     await self._commit(entries)
+                except Exception:
+                    log.exception("fault while committing", extra={"action": "commit"})
+                    for region in {entry.region for entry in entries}:
+                        self._fail(region, "a fault in our own code", entries)
                 finally:
-                    self._busy = False
+                    self._busy = self.in_doubt = False
                 self._emptied.set()
 
     async def _commit(self, entries: Sequence[Entry]) -> None:
         batch = self._batch(entries)
-        refused: dict[str, str] = {}
+        appended = Appended()
         if batch.events:
             began = perf_counter()
-            refused = await self._append(batch)
+            appended = await self._append(batch)
             self._stages.add("commit (wall)", perf_counter() - began)
-        for region in refused:
-            self._fail(RegionId(region), refused[region], entries)
+        for region, why in appended.refused.items():
+            self._fail(RegionId(region), why, entries)
         began = perf_counter()
         for entry in entries:
-            if entry.region not in refused:
+            if entry.region not in appended.refused:
                 self._committed(entry)
+                if entry.answer is not None:
+                    entry.answer = appended.repeated.get((entry.answer.actor, entry.answer.key), entry.answer)
                 _settle(entry, None)
         self._stages.add("publish", perf_counter() - began)
 
-    async def _append(self, batch: Batch) -> dict[str, str]:
-        """Region → why nothing of it was kept."""
+    async def _append(self, batch: Batch) -> Appended:
+        """What was kept; `refused` says of which regions nothing was, and why."""
         try:
-            appended: Appended = await self._store.append(batch)
+            return await self._store.append(batch)
         except CommitUnknown:
-            return await self._find_out(batch)
+            return Appended(refused=await self._find_out(batch))
         except StoreAway as away:
-            return dict.fromkeys(batch.regions(), str(away) or "the database is away")
-        return dict(appended.refused)
+            return Appended(refused=dict.fromkeys(batch.regions(), str(away) or "the database is away"))
 
     async def _find_out(self, batch: Batch) -> dict[str, str]:
-        """The answer to COMMIT was lost: read back where each journal ends before anybody is answered."""
+        """The answer to COMMIT was lost: read each journal back before anybody is answered."""
         last = {event.region: event for event in batch.events}
+        since = perf_counter()
         unkept: dict[str, str] = {}
         for region, event in last.items():
-            while True:
-                try:
-                    head = await self._store.head(region)
-                    break
-                except StoreAway:
-                    await asyncio.sleep(ASK_AGAIN_S)
-            if head != (event.seq, event.hash):
+            while (kept := await self._is_kept(event)) is None:
+                if perf_counter() - since > DOUBT_S:
+                    self._let_go()
+                await asyncio.sleep(ASK_AGAIN_S)
+            if not kept:
                 unkept[region] = "the commit did not happen"
         return unkept
+
+    async def _is_kept(self, event: Recorded) -> bool | None:
+        """Whether the journal has this very event; None while nobody can say."""
+        try:
+            seq, digest = await self._store.head(event.region)
+            if seq > event.seq:  # Another leader has gone on since, perhaps from our event.
+                digest = (await self._store.events(event.region, event.seq - 1, 1))[0].hash
+        except StoreAway:
+            return None
+        return seq >= event.seq and digest == event.hash
+
+    def _let_go(self) -> None:
+        """What waits behind a commit in doubt was not sent, so it is surely not kept: say so."""
+        self.in_doubt = True
+        for region in {entry.region for entry in self._pending}:
+            self._fail(region, "the database is away", ())
+        self._emptied.set()
 
     def _batch(self, entries: Iterable[Entry]) -> Batch:
         """Everything that waits, as one transaction. Each touched row is written once, as it is now."""

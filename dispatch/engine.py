@@ -11,6 +11,7 @@ until then the region answers ServiceAway. What the engine does not do: transpor
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -136,6 +137,18 @@ class Engine(Directory):
         """
         if key is None:
             return await self._accept(region, command, answer, None, personal)
+        # An asker who goes away must not let the key go: its repetition would be decided beside the commit.
+        return await asyncio.shield(self._once(region, command, answer, key, personal))
+
+    async def _once(
+        self,
+        region: RegionId,
+        command: c.Command,
+        answer: Answering | None,
+        key: Key,
+        personal: tuple[Personal, ...],
+    ) -> Reply:
+        """The first answer to the key, made now if there is none."""
         async with self._recollection.of(key.actor, key.key) as first:
             if first is not None:
                 return _replayed(first, key)
@@ -151,7 +164,7 @@ class Engine(Directory):
     ) -> Reply:
         if self._committer.waiting >= MOST_PENDING:
             await self._committer.room(MOST_PENDING)
-        led = self.led.get(region)
+        led = self._writable(region)
         if led is None:
             raise ServiceAway(f"no writer of {region} is ready in this process")
         entry = self._decide(led, command)
@@ -163,8 +176,17 @@ class Engine(Directory):
         if entry.recorded:
             entry.personal = personal
             entry.answer = _answer(key, reply, entry.recorded[0]) if key else None
+        ours = entry.answer
         await self._committer.add(entry)
+        if key is not None and entry.answer is not None:
+            self._recollection.keep(entry.answer)
+            if entry.answer is not ours:
+                return _replayed(entry.answer, key)
         return reply
+
+    def _writable(self, region: RegionId) -> Led | None:
+        """The region's writer; None while none is here or nobody can say what the last commit kept."""
+        return None if self._committer.in_doubt else self.led.get(region)
 
     def _decide(self, led: Led, command: c.Command) -> Entry | Refusal:
         """Everything between looking and having chosen, without a pause. Our own bug stops this region only."""
@@ -241,7 +263,7 @@ class Engine(Directory):
 
     def look_at(self, region: RegionId, incidents: Sequence[IncidentId]) -> None:
         """Look at waiting incidents again, without anybody waiting for the answer: the sweep."""
-        led = self.led.get(region)
+        led = self._writable(region)
         if led is None or not incidents:
             return
         entry = Entry(region=region, state=led.state, at=self.clock.now())
@@ -252,7 +274,7 @@ class Engine(Directory):
 
     def post(self, region: RegionId, command: c.Command) -> None:
         """Submit a command of the service's own, without waiting for its commit."""
-        led = self.led.get(region)
+        led = self._writable(region)
         if led is None:
             return
         entry = self._decide(led, command)
@@ -267,7 +289,15 @@ class Engine(Directory):
         """After the commit: the replica follows, then everybody who wants to know."""
         if not entry.recorded:
             return
-        self.replicas.apply(entry.region, entry.recorded, entry.events)
+        if self.replicas.states[entry.region].seq >= entry.recorded[-1].seq:
+            # Read again from the journal while this commit was in doubt: who follows has begun anew since.
+            return
+        try:
+            self.replicas.apply(entry.region, entry.recorded, entry.events)
+        except Exception:
+            log.exception("the replica cannot follow", extra={"region": entry.region, "action": "apply"})
+            self.fail(entry.region, "its replica cannot follow")
+            return
         for listener in self.on_commit:
             try:
                 listener(entry.region, entry.recorded, entry.events)

@@ -34,6 +34,8 @@ OFFER_AGAIN_S = 5.0
 SNAPSHOT_EVERY = 2000
 PRUNE_S = 3600.0
 TRY_AGAIN_S = 0.5
+FAULT_PAUSE_S = 5.0
+"""Before a region is tried again that a fault of our own keeps from being led: the others go on meanwhile."""
 
 
 class Leader:
@@ -80,9 +82,13 @@ class Leader:
         """Write snapshots and give the regions up, so that the next start is quick."""
         for task in list(self._tasks):
             task.cancel()
-        for region in self.regions:
-            await self._snap(region)
-        await self._store.release(self.regions, self._holder)
+        try:
+            for region in self.regions:
+                await self._snap(region)
+            await self._store.release(self.regions, self._holder)
+        except ServiceAway as away:
+            # The journal has everything; the next leader only reads more of it.
+            log.warning("stopped without snapshots: %s", away, extra={"action": "stop"})
 
     async def lead(self, region: RegionId) -> None:
         """Claim a region, as often as it takes, load it, and begin to write it."""
@@ -96,9 +102,14 @@ class Leader:
                     if epoch is not None:
                         await self._load(region, epoch)
                         break
+                    pause_s = TRY_AGAIN_S
                 except ServiceAway as away:
                     log.warning("cannot lead yet: %s", away, extra={"region": region, "action": "lead"})
-                await asyncio.sleep(TRY_AGAIN_S)
+                    pause_s = TRY_AGAIN_S
+                except Exception:
+                    log.exception("fault while taking the lead", extra={"region": region, "action": "lead"})
+                    pause_s = FAULT_PAUSE_S
+                await asyncio.sleep(pause_s)
         finally:
             self._claiming.discard(region)
         for listener in self.on_led:
@@ -148,11 +159,13 @@ class Leader:
                 if self.turns % offer_every == 0:
                     self._offer_again(region)
                 if self._engine.replicas.states[region].seq - self._snapped[region] >= SNAPSHOT_EVERY:
-                    await self._snap(region)
+                    await self._try_snap(region)
 
     def _look(self, region: RegionId, sweeps: bool, turn: int) -> None:
         """What time asks for in one region. A fault in one region does not stop the wheel of the others."""
-        state = self._engine.states[region]
+        state = self._engine.states.get(region)
+        if state is None:  # Dropped while the wheel waited for a snapshot.
+            return
         try:
             for command in due(state, self._engine.clock.now()):
                 self._engine.post(region, command)
@@ -166,11 +179,16 @@ class Leader:
         if state is None or state.seq == self._snapped.get(region):
             return
         seq, data = state.seq, snapshot.take(state)
+        await self._store.snapshot(region, seq, data)
+        self._snapped[region] = seq
+
+    async def _try_snap(self, region: RegionId) -> None:
+        """A snapshot only saves time: without one the wheel goes on, and tries again after as many events."""
         try:
-            await self._store.snapshot(region, seq, data)
+            await self._snap(region)
         except ServiceAway as away:
             log.warning("no snapshot: %s", away, extra={"region": region, "action": "snapshot"})
-        self._snapped[region] = seq
+            self._snapped[region] = self._engine.replicas.states[region].seq
 
     async def _prune(self) -> None:
         while True:

@@ -1,11 +1,14 @@
 """First answers to repeated keys: one look into the store for all who ask at the same time.
 
 Two requests with one key never run side by side: the second waits for the first, then finds its answer.
+The newest answers are kept in memory too, so that whoever repeats itself while the database is away hears the
+same as before.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +16,9 @@ from dispatch.records import Answer
 from dispatch.store import Store
 
 Pair = tuple[str, str]
+
+KEPT = 10_000
+"""Answers in memory, some 5 MB: what was answered in the last minutes of the country's worst hour."""
 
 
 class _Turn:
@@ -31,6 +37,7 @@ class Recollection:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._turns: dict[Pair, _Turn] = {}
+        self._kept: OrderedDict[Pair, Answer] = OrderedDict()
         self._waiting: dict[Pair, asyncio.Future[Answer | None]] = {}
         self._asking: asyncio.Task[None] | None = None
 
@@ -42,11 +49,17 @@ class Recollection:
         turn.asked += 1
         try:
             async with turn.lock:
-                yield await self._recall(pair)
+                yield self._kept.get(pair) or await self._recall(pair)
         finally:
             turn.asked -= 1
             if not turn.asked:
                 del self._turns[pair]
+
+    def keep(self, answer: Answer) -> None:
+        """Remember an answer that is committed."""
+        self._kept[answer.actor, answer.key] = answer
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
 
     async def _recall(self, pair: Pair) -> Answer | None:
         future = self._waiting.get(pair)

@@ -1,0 +1,190 @@
+"""What the engine's askers are told when the database or a loop of ours fails under them. On the store's twin,
+which fails on request."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dispatch.clock import SystemClock
+from dispatch.core.commands import OpenIncident
+from dispatch.core.terms import SYSTEM, ActorId
+from dispatch.engine import Engine, Key, Reply
+from dispatch.errors import ServiceAway
+from dispatch.holder import holder_of
+from dispatch.leading import Leader
+from dispatch.metrics import Metrics
+from dispatch.positions import Positions
+from dispatch.reach import Reacher
+from dispatch.store import StoreAway
+from dispatch.store_memory import MemoryStore
+from dispatch.upkeep import kept_up
+from tests.servers.crew_desk import TASHKENT, a_place
+
+
+class Desk:
+    """An engine that leads one region on the twin."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.engine = Engine(self.store, SystemClock(), Reacher(Positions(), None), Positions())
+        self.leader = Leader(self.engine, self.store, [TASHKENT], "desk")
+
+    async def open_incident(self, key: str | None = None) -> Reply:
+        """The answer names the number that the incident got."""
+        return await self.engine.submit(
+            TASHKENT,
+            OpenIncident(actor=SYSTEM, incident_type="cardiac_arrest", location=a_place()),
+            answer=lambda state, events: (201, str(state.number).encode()),
+            key=Key(actor=ActorId("device:1"), key=key, body_hash=b"") if key else None,
+        )
+
+    @property
+    def committed(self) -> int:
+        """How many incidents everybody can see."""
+        return len(self.engine.replicas.states[TASHKENT].incidents)
+
+
+@asynccontextmanager
+async def _desk() -> AsyncIterator[Desk]:
+    desk = Desk()
+    tasks = [asyncio.create_task(desk.engine.run())]
+    await desk.leader.start()
+    tasks.append(asyncio.create_task(desk.leader.run()))
+    yield desk
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not so():
+            await asyncio.sleep(0.01)
+
+
+async def _soon(reply: Awaitable[Reply]) -> Reply:
+    async with asyncio.timeout(5):
+        return await reply
+
+
+def _silent_head(store: MemoryStore) -> asyncio.Event:
+    """Until the event is set nobody learns where a journal ends: a commit stays in doubt."""
+    head, known = store.head, asyncio.Event()
+
+    async def silent(region: str) -> tuple[int, bytes]:
+        if not known.is_set():
+            raise StoreAway("silent")
+        return await head(region)
+
+    store.head = silent  # type: ignore[method-assign]
+    return known
+
+
+async def test_who_hangs_up_before_the_commit_and_asks_again_gets_the_same_incident() -> None:
+    async with _desk() as desk:
+        desk.store.faults.latency_s = 0.2
+        first = asyncio.create_task(desk.open_incident("k"))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        again = await _soon(desk.open_incident("k"))
+        assert (again.body, again.replayed) == (b"1", True)
+        assert desk.committed == 1
+
+
+async def test_who_repeats_itself_while_the_database_is_away_hears_the_same() -> None:
+    async with _desk() as desk:
+        assert (await desk.open_incident("k")).body == b"1"
+        desk.store.faults.away = True
+        assert (await desk.open_incident("k")).body == b"1"
+        with pytest.raises(ServiceAway):
+            await desk.open_incident("another")
+
+
+async def test_nobody_waits_behind_a_commit_that_is_in_doubt_and_its_asker_hears_the_truth() -> None:
+    async with _desk() as desk:
+        desk.store.faults.latency_s = 0.1
+        desk.store.faults.fail_after_commit = 1
+        known = _silent_head(desk.store)
+        kept = asyncio.create_task(desk.open_incident("kept"))
+        await asyncio.sleep(0.05)
+        with pytest.raises(ServiceAway):
+            await _soon(desk.open_incident("behind"))
+        with pytest.raises(ServiceAway):
+            await _soon(desk.open_incident("later"))
+        assert not kept.done()
+        known.set()
+        assert (await _soon(kept)).body == b"1"
+        await _until(lambda: desk.leader.ready)
+        assert (await _soon(desk.open_incident("behind"))).body == b"2"
+        assert desk.committed == 2
+
+
+async def test_a_region_that_was_read_again_during_the_doubt_goes_on() -> None:
+    async with _desk() as desk:
+        desk.store.faults.fail_after_commit = 1
+        known = _silent_head(desk.store)
+        kept = asyncio.create_task(desk.open_incident())
+        await asyncio.sleep(0.05)
+        desk.engine.fail(TASHKENT, "its lease ran out")
+        await _until(lambda: desk.leader.ready and desk.committed == 1)
+        known.set()
+        assert (await _soon(kept)).body == b"1"
+        assert (await _soon(desk.open_incident())).body == b"2"
+        assert desk.committed == 2
+
+
+async def test_another_leaders_events_behind_ours_do_not_make_ours_lost() -> None:
+    async with _desk() as desk:
+        desk.store.faults.fail_after_commit = 1
+        head = desk.store.head
+
+        async def gone_on(region: str) -> tuple[int, bytes]:
+            seq, _ = await head(region)
+            return seq + 3, bytes(32)
+
+        desk.store.head = gone_on  # type: ignore[method-assign]
+        assert (await _soon(desk.open_incident())).body == b"1"
+
+
+async def test_a_region_that_cannot_be_read_is_tried_again_and_keeps_nobody_from_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dispatch.leading.FAULT_PAUSE_S", 0.05)
+    async with _desk() as desk:
+        load, broken = desk.store.load, [True]
+
+        async def broken_load(region: str) -> object:
+            if broken:
+                raise ValueError("a snapshot of another version")
+            return await load(region)
+
+        desk.store.load = broken_load  # type: ignore[method-assign, assignment]
+        desk.engine.fail(TASHKENT, "for the test")
+        await asyncio.sleep(0.2)
+        assert not desk.leader.ready
+        broken.clear()
+        await _until(lambda: desk.leader.ready)
+        assert (await _soon(desk.open_incident())).status == 201
+
+
+async def test_a_loop_that_a_fault_ends_begins_again_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.upkeep.AGAIN_S", 0.01)
+    begun: list[int] = []
+
+    async def work() -> None:
+        begun.append(1)
+        if len(begun) < 3:
+            raise KeyError("our own bug")
+
+    metrics = Metrics()
+    await kept_up("work", work, metrics)
+    assert len(begun) == 3
+    assert metrics.registry.get_sample_value("dispatch112_faults_total", {"where": "work"}) == 2.0
+
+
+def test_a_restart_on_the_same_directory_leads_under_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    assert holder_of(tmp_path) == holder_of(tmp_path) != holder_of(tmp_path / "other")
