@@ -8,6 +8,7 @@ and begins again from a fresh snapshot. Positions are only the latest, and may b
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Protocol
@@ -24,6 +25,8 @@ CATCH_UP_LIMIT = 5_000
 PAGE = 500
 RETRY_S = 0.2
 POSITIONS_EVERY_S = 0.5
+WHOLE_EVERY = 30
+"""Each so many turns every position is published again, for followers that came since, or lost some."""
 QUIET_S = 5.0
 """So long after the last event a follower looks into the journal: what was committed just before a writer
 failed is told to nobody."""
@@ -69,9 +72,10 @@ class Fanout(Protocol):
 async def carry_positions(positions: Positions, fanout: Fanout, regions: Iterable[RegionId]) -> None:
     """Publish who moved in these regions each POSITIONS_EVERY_S; ends only by cancellation."""
     ticks = dict.fromkeys(regions, 0)
-    while True:
+    for turn in itertools.count():
+        whole = turn % WHOLE_EVERY == 0
         for region, tick in ticks.items():
-            ticks[region], moved = positions.moved_since(region, tick)
+            ticks[region], moved = positions.moved_since(region, 0 if whole else tick)
             if moved:
                 fanout.publish_positions(region, moved)
         await asyncio.sleep(POSITIONS_EVERY_S)

