@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from consoles.access import hashed
+from consoles.gateway_process import following
 from consoles.serving import Credentials, Options, serving
 from dispatch.actors import Role
 from dispatch.records import Operator
@@ -30,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `serve`."""
     add_settings_arguments(parser)
     parser.add_argument("--port", metavar="N", help="the one port for HTTP and WebSocket (8112)")
-    parser.add_argument("--roles", metavar="LIST", help="core,gateway,intake: what this process does (all)")
+    parser.add_argument("--host", metavar="HOST", help="where that port listens (127.0.0.1)")
+    parser.add_argument("--address", metavar="URL", help="where gateways on other machines reach it, http://…")
+    parser.add_argument("--roles", metavar="LIST", help="core,gateway,intake: without core it follows one (all)")
     parser.add_argument("--regions", metavar="LIST", help="the regions it leads, such as UZ-TK,UZ-TO (all)")
 
 
@@ -49,7 +52,8 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
 
 async def _serve(settings: Settings) -> None:
     options = Options(logins=lambda store: first_login(store, settings.data_dir))
-    async with serving(settings, options, _say) as running:
+    process = serving if "core" in settings.roles else following
+    async with process(settings, options, _say) as running:
         _say(f"ready at {running.url}")
         await stopped()
 

@@ -7,36 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
-from consoles.about import AboutPage
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
-from consoles.broadcast import Broadcast, Scene
-from consoles.gateway import Gateway
-from consoles.openapi import documents
-from consoles.pages import Pages
-from consoles.sessions import Sessions
+from consoles.front import Front, cancelled, opened
 from dispatch.aml import reindex, trusted
-from dispatch.application import application
 from dispatch.audit import Audit
 from dispatch.clock import Clock, ScaledClock, SystemClock
 from dispatch.core.terms import RegionId
-from dispatch.door import Door, open_door
 from dispatch.engine import Engine
-from dispatch.fanout import Fanout, LocalFanout
+from dispatch.fanout import Fanout, LocalFanout, carry_positions
 from dispatch.fanout_redis import RedisFanout
 from dispatch.field import Field, FieldPlan
 from dispatch.field_measures import FieldMeasures
-from dispatch.health import Health
+from dispatch.holder import holder_of
 from dispatch.ids import IdSource
 from dispatch.leading import Leader
 from dispatch.locating import Locator
@@ -44,14 +36,13 @@ from dispatch.metrics import Metrics
 from dispatch.migrate import migrate
 from dispatch.positions import Positions
 from dispatch.reach import Reacher
-from dispatch.routes import Routes
-from dispatch.services import Services, embedded
+from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
 from dispatch.spool import Spool
 from dispatch.stages import StageMeasures
 from dispatch.store_postgres import PostgresStore
 from dispatch.tracks import Tracks
-from routing.basemap import Basemap, outlines_geojson
+from dispatch.upkeep import beside, last_work
 from routing.gazetteer import Gazetteer
 from routing.regions import Regions, region_facts
 from routing.roads import Roads
@@ -101,9 +92,12 @@ class Running(msgspec.Struct, kw_only=True):
 @asynccontextmanager
 async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterator[Running]:
     """Start everything, yield while it serves, stop everything. Raises UserMistake or ServiceAway."""
-    step = _Steps(say)
+    step = Steps(say)
     async with contextlib.AsyncExitStack() as stack:
         services = await stack.enter_async_context(embedded(settings))
+        if settings.database_url and settings.mqtt_url:
+            # Ours alone also without servers in it: the spool and the holder's name lie there.
+            stack.enter_context(sole_use(settings.data_dir))
         step.done("servers")
         await migrate(services.database_url)
         store = PostgresStore(services.database_url)
@@ -111,7 +105,7 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
         stack.push_async_callback(store.close)
         step.done("database")
         roads = await asyncio.to_thread(options.roads) if options.roads else None
-        running = _assembled(settings, services, store, roads, _clock(options.speed, await store.latest()))
+        running = _assembled(settings, services, store, roads, clock_from(options.speed, await store.latest()))
         step.done("roads")
         if options.logins is not None:
             running.credentials = await options.logins(store)
@@ -124,7 +118,7 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
         yield running
 
 
-class _Steps:
+class Steps:
     """Says each step with its seconds."""
 
     def __init__(self, say: Say) -> None:
@@ -137,7 +131,7 @@ class _Steps:
         self._since = now
 
 
-def _clock(speed: float, latest: datetime | None) -> Clock:
+def clock_from(speed: float, latest: datetime | None) -> Clock:
     """Service time never runs backward over a restart, also when it was multiplied before."""
     wall = SystemClock()
     behind = latest is not None and latest > wall.now()
@@ -154,7 +148,7 @@ def _assembled(
         positions.on_move = travel.move
     engine = Engine(store, clock, Reacher(positions, travel), positions)
     positions.region_of = engine.region_of_unit
-    leader = Leader(engine, store, [RegionId(r) for r in _regions(settings)], _holder())
+    leader = Leader(engine, store, regions_of(settings), holder_of(settings.data_dir))
     plan = FieldPlan(url=services.mqtt_url)
     field = Field(engine, positions, plan, states=engine.replicas.states, clock=clock)
     leader.on_led.append(lambda region: field.outbox.resume())
@@ -179,13 +173,9 @@ def _assembled(
     )
 
 
-def _regions(settings: Settings) -> tuple[str, ...]:
-    return settings.regions or tuple(region_facts())
-
-
-def _holder() -> str:
-    """The name under which this process leads regions."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+def regions_of(settings: Settings) -> tuple[RegionId, ...]:
+    """The regions that a process has to do with: those named, or all."""
+    return tuple(map(RegionId, settings.regions or region_facts()))
 
 
 @asynccontextmanager
@@ -193,62 +183,39 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
     """Regions led, what is decided committed, units heard. Stops in an order in which nothing is cut off."""
     committing = asyncio.create_task(running.engine.run())
     await running.leader.start()
-    beside = [
-        asyncio.create_task(work)
-        for work in (running.leader.run(), running.field.run(), running.tracks.run(), running.fanout.run())
-    ]
+    parts = {
+        "leader": running.leader.run,
+        "field": running.field.run,
+        "tracks": running.tracks.run,
+        "fanout": running.fanout.run,
+    }
+    if running.services.redis_url:
+        parts["positions"] = partial(carry_positions, running.positions, running.fanout, running.leader.regions)
+    loops = beside(parts, running.metrics)
     try:
         yield
     finally:
-        await _cancelled(*beside)
-        await running.engine.drained()
-        await _cancelled(committing)
-        await running.leader.stop()
+        await cancelled(*loops)
+        await last_work(running.engine.drained())
+        await cancelled(committing)
+        await last_work(running.leader.stop())
 
 
 @asynccontextmanager
 async def _open(running: Running, options: Options) -> AsyncIterator[None]:
-    """Let HTTP and consoles in."""
+    """Let HTTP and consoles in, and tell the gateways where we are."""
     access = Access(running.store, running.clock, running.metrics)
     audit = Audit(running.store, running.clock, running.metrics)
-    words = {
-        "mqtt": running.field.health,
-        "redis": running.fanout.health,
-        "travel": lambda: "ok" if running.roads is not None else "degraded",
-    }
-    health = Health(running.metrics, running.store.ping, lambda: running.leader.ready, words)
-    broadcast = Broadcast(
-        running.engine.replicas,
-        running.positions,
-        clock=running.clock,
-        metrics=running.metrics,
-        scene=Scene(mode=options.mode, speed=options.speed, health=health.words),
-    )
-    running.engine.on_commit.append(broadcast.committed)
-    gateway = Gateway(broadcast, access)
     api = _interface(running, access, audit)
-    for region, state in running.engine.replicas.states.items():
-        del region
+    for state in running.engine.replicas.states.values():
         await reindex(api.intake.matcher, state.calls.values(), running.store)
-    about = AboutPage(_regions(running.settings), options.mode, options.speed)
-    if options.mode != "LIVE":
-        about.offer(running.credentials)
-    routes = Routes(*health.routes(), *about.routes(), *Sessions(access, audit).routes(), *api.routes)
-    pages = Pages(outlines_geojson, Basemap(running.roads) if running.roads is not None else None)
-    routes.add(*pages.routes())
-    routes.add(*documents(routes))
-    app = application(routes, access.actor_of, running.metrics, pages.files())
-    await health.ask()
-    door: Door = await open_door(app, gateway.handle, ("127.0.0.1", running.settings.port), running.metrics)
-    running.port = door.port
-    works = (health.run(), broadcast.run(), gateway.run(), audit.run(), api.run())
-    beside = [asyncio.create_task(work) for work in works]
-    try:
-        yield
-    finally:
-        await door.close()
-        await _cancelled(*beside)
-        await audit.flush()
+    async with opened(_front(running, options, api, (access, audit))) as running.port:
+        await running.leader.announce(running.settings.address or running.url)
+        loops = beside({"interface": api.run}, running.metrics)
+        try:
+            yield
+        finally:
+            await cancelled(*loops)
 
 
 def _interface(running: Running, access: Access, audit: Audit) -> Interface:
@@ -269,7 +236,28 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
     return interface(parts)
 
 
-async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+def _front(running: Running, options: Options, api: Interface, who: tuple[Access, Audit]) -> Front:
+    access, audit = who
+    return Front(
+        listen=(running.settings.host, running.settings.port),
+        store=running.store,
+        clock=running.clock,
+        metrics=running.metrics,
+        access=access,
+        audit=audit,
+        replicas=running.engine.replicas,
+        positions=running.positions,
+        on_commit=running.engine.on_commit,
+        regions=running.leader.regions,
+        routes=api.routes,
+        roads=running.roads,
+        mode=options.mode,
+        speed=options.speed,
+        logins=running.credentials,
+        ready=lambda: running.leader.ready,
+        words={
+            "mqtt": running.field.health,
+            "redis": running.fanout.health,
+            "travel": lambda: "ok" if running.roads is not None else "degraded",
+        },
+    )

@@ -23,6 +23,8 @@ VARIABLES = {
     "mqtt_url": "DISPATCH112_MQTT_URL",
     "data_dir": "DISPATCH112_DATA_DIR",
     "port": "DISPATCH112_PORT",
+    "host": "DISPATCH112_HOST",
+    "address": "DISPATCH112_ADDRESS",
 }
 SCHEMES = {
     "database_url": ("postgresql", "postgres"),
@@ -44,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Embedded servers, credentials, spool and caches. Holds secrets: never shared, never committed."""
     port: int = 8112
     """The one port for HTTP and WebSocket; 0: chosen by the operating system."""
+    host: str = "127.0.0.1"
+    """Where that port listens; another machine's proxy or gateways need more than this one's loopback."""
+    address: str = ""
+    """`http://10.0.0.5:8112`: where gateways on other machines reach this process; empty: on this one."""
     mqtt_port: int = 0
     """Port of the embedded broker; 0: chosen by the operating system and kept for this data directory."""
     roles: tuple[str, ...] = ROLES
@@ -109,6 +115,10 @@ def masked(name: str, value: object) -> str:
 def _understood(name: str, given: Any, source: str) -> Any:
     if name in SCHEMES:
         return _url(given, SCHEMES[name], source)
+    if name == "address":
+        return _url(given, ("http", "https"), source).rstrip("/")
+    if name == "host":
+        return given
     if name == "data_dir":
         return Path(given).expanduser()
     if name in ("port", "mqtt_port"):

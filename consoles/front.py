@@ -1,0 +1,114 @@
+"""What a process shows on its one port: boards, addresses, the console's files, its health.
+
+The same for a process that writes and for one that only follows: both hand over committed replicas, and the
+addresses that they answer. Nothing here knows which of the two it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from consoles.about import AboutPage
+from consoles.access import Access
+from consoles.broadcast import Broadcast, Scene
+from consoles.gateway import Gateway
+from consoles.openapi import documents
+from consoles.pages import Pages
+from consoles.sessions import Sessions
+from dispatch.application import application
+from dispatch.audit import Audit
+from dispatch.clock import Clock
+from dispatch.core.terms import RegionId
+from dispatch.door import open_door
+from dispatch.engine import Listener
+from dispatch.health import Health
+from dispatch.metrics import Metrics
+from dispatch.positions import Positions
+from dispatch.replica import Replicas
+from dispatch.routes import Route, Routes
+from dispatch.store import Store
+from routing.basemap import Basemap, outlines_geojson
+from routing.roads import Roads
+
+Logins = Mapping[str, dict[str, Any]]
+
+
+class Front(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shown, and where."""
+
+    listen: tuple[str, int]
+    """Host and port; port 0 lets the system choose."""
+    store: Store
+    clock: Clock
+    metrics: Metrics
+    access: Access
+    audit: Audit
+    replicas: Replicas
+    positions: Positions
+    on_commit: list[Listener]
+    """Where the boards ask to be told of commits."""
+    regions: Sequence[RegionId]
+    routes: Sequence[Route]
+    roads: Roads | None = None
+    mode: str = "LIVE"
+    speed: float = 1.0
+    logins: Logins = {}
+    """Offered on the log-in page, unless the mode is LIVE."""
+    ready: Callable[[], bool]
+    words: Mapping[str, Callable[[], str]]
+    """Server -> a word for the heartbeat; see health.py."""
+
+
+@asynccontextmanager
+async def opened(front: Front) -> AsyncIterator[int]:
+    """Let HTTP and consoles in; the port is the one that they are let in at."""
+    health = Health(front.metrics, front.store.ping, front.ready, front.words)
+    broadcast = _broadcast(front, health)
+    gateway = Gateway(broadcast, front.access)
+    pages = Pages(outlines_geojson, Basemap(front.roads) if front.roads is not None else None)
+    app = application(_routes(front, health, pages), front.access.actor_of, front.metrics, pages.files())
+    await health.ask()
+    door = await open_door(app, gateway.handle, front.listen, front.metrics)
+    works = (health.run(), broadcast.run(), gateway.run(), front.audit.run())
+    beside = [asyncio.create_task(work) for work in works]
+    try:
+        yield door.port
+    finally:
+        await door.close()
+        await cancelled(*beside)
+        await front.audit.flush()
+
+
+async def cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """End tasks, whatever they end with."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _broadcast(front: Front, health: Health) -> Broadcast:
+    made = Broadcast(
+        front.replicas,
+        front.positions,
+        clock=front.clock,
+        metrics=front.metrics,
+        scene=Scene(mode=front.mode, speed=front.speed, health=health.words),
+    )
+    front.on_commit.append(made.committed)
+    return made
+
+
+def _routes(front: Front, health: Health, pages: Pages) -> Routes:
+    about = AboutPage(tuple(front.regions), front.mode, front.speed)
+    if front.mode != "LIVE":
+        about.offer(dict(front.logins))
+    sessions = Sessions(front.access, front.audit)
+    routes = Routes(*health.routes(), *about.routes(), *sessions.routes(), *front.routes)
+    routes.add(*pages.routes())
+    routes.add(*documents(routes))
+    return routes

@@ -1,0 +1,185 @@
+"""A process without the role `core`, put together: it leads no region, and shows what those that do commit.
+
+It needs the core's database and, for positions and speed, its Redis. Boards, lists, log-in and the console's
+files are its own work; commands go on to whoever leads (`dispatch/forwarding.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from consoles.access import Access
+from consoles.api import Parts, interface
+from consoles.front import Front, cancelled, opened
+from consoles.serving import Options, Say, Steps, clock_from, regions_of
+from dispatch.audit import Audit
+from dispatch.clock import Clock
+from dispatch.engine import Engine
+from dispatch.errors import UserMistake
+from dispatch.fanout import Fanout
+from dispatch.fanout_polled import PolledFanout
+from dispatch.fanout_redis import RedisFanout
+from dispatch.follower import Follower
+from dispatch.forwarding import Forwarder
+from dispatch.ids import IdSource
+from dispatch.locating import Locator
+from dispatch.metrics import Metrics
+from dispatch.positions import Positions
+from dispatch.reach import Reacher
+from dispatch.routes import Route
+from dispatch.services import running_addresses
+from dispatch.settings import Settings
+from dispatch.store_postgres import PostgresStore
+from routing.gazetteer import Gazetteer
+from routing.regions import Regions
+from routing.roads import Roads
+
+ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation"}
+"""Shown by GET, but made by whoever leads: it is confirmed there by its id."""
+KNOWN_BETTER = {"/api/v1/calls/{call_id}"}
+"""Whoever takes the calls knows which of them share a number."""
+
+
+class GatewayProcess(msgspec.Struct, kw_only=True):
+    """The parts of a process that only follows."""
+
+    settings: Settings
+    store: PostgresStore
+    engine: Engine
+    """Leads nothing: it holds the replicas that the addresses read."""
+    follower: Follower
+    forwarder: Forwarder
+    positions: Positions
+    fanout: Fanout
+    clock: Clock
+    metrics: Metrics
+    roads: Roads | None
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds the console."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@asynccontextmanager
+async def following(settings: Settings, options: Options, say: Say) -> AsyncIterator[GatewayProcess]:
+    """Start everything, yield while it serves, stop everything. Raises UserMistake or ServiceAway."""
+    step = Steps(say)
+    async with contextlib.AsyncExitStack() as stack:
+        store = PostgresStore(_database_url(settings))
+        await store.open()
+        stack.push_async_callback(store.close)
+        step.done("database")
+        roads = await asyncio.to_thread(options.roads) if options.roads else None
+        process = _assembled(settings, store, roads, clock_from(options.speed, await store.latest()))
+        if not settings.redis_url:
+            say("no Redis: the database is asked instead, and boards show no positions")
+        await stack.enter_async_context(_at_work(process))
+        step.done("regions")
+        process.port = await stack.enter_async_context(opened(_front(process, options)))
+        step.done("door")
+        yield process
+
+
+def _database_url(settings: Settings) -> str:
+    """The core's database: by URL, or that of a core which runs its own from the same data directory."""
+    if settings.database_url:
+        return settings.database_url
+    known = running_addresses(settings.data_dir)
+    if known is None:
+        raise UserMistake(
+            "without the role core a process follows one: give --database-url, or the --data-dir of a running core"
+        )
+    return known.database_url
+
+
+def _assembled(settings: Settings, store: PostgresStore, roads: Roads | None, clock: Clock) -> GatewayProcess:
+    positions = Positions()
+    engine = Engine(store, clock, Reacher(positions, None), positions)
+    positions.region_of = engine.replicas.region_of_unit
+    fanout = RedisFanout(settings.redis_url, store) if settings.redis_url else PolledFanout(store)
+    follower = Follower(store, fanout, engine.replicas, positions)
+    follower.on_commit = engine.on_commit
+    metrics = Metrics()
+    return GatewayProcess(
+        settings=settings,
+        store=store,
+        engine=engine,
+        follower=follower,
+        forwarder=Forwarder(store, engine.replicas, metrics, follower.reached),
+        positions=positions,
+        fanout=fanout,
+        clock=clock,
+        metrics=metrics,
+        roads=roads,
+    )
+
+
+@asynccontextmanager
+async def _at_work(process: GatewayProcess) -> AsyncIterator[None]:
+    """Every region loaded and followed, and whoever leads it known."""
+    await process.follower.start(regions_of(process.settings))
+    await process.forwarder.look()
+    works = (process.fanout.run(), process.follower.run(), process.forwarder.run())
+    beside = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        await cancelled(*beside)
+        await process.forwarder.close()
+
+
+def _front(process: GatewayProcess, options: Options) -> Front:
+    access = Access(process.store, process.clock, process.metrics)
+    audit = Audit(process.store, process.clock, process.metrics)
+    forwarder, settings = process.forwarder, process.settings
+    return Front(
+        listen=(settings.host, settings.port),
+        store=process.store,
+        clock=process.clock,
+        metrics=process.metrics,
+        access=access,
+        audit=audit,
+        replicas=process.engine.replicas,
+        positions=process.positions,
+        on_commit=process.follower.on_commit,
+        regions=regions_of(settings),
+        routes=[_answered(forwarder, route) for route in _routes(process, access, audit)],
+        roads=process.roads,
+        mode=options.mode,
+        speed=options.speed,
+        ready=lambda: process.follower.ready,
+        words={
+            "core": forwarder.health,
+            "mqtt": lambda: forwarder.word("mqtt"),
+            "redis": process.fanout.health,
+            "travel": lambda: forwarder.word("travel"),
+        },
+    )
+
+
+def _routes(process: GatewayProcess, access: Access, audit: Audit) -> tuple[Route, ...]:
+    parts = Parts(
+        engine=process.engine,
+        store=process.store,
+        locator=Locator(Regions(), Gazetteer()),
+        clock=process.clock,
+        metrics=process.metrics,
+        audit=audit,
+        authenticate=access.actor_of,
+        ids=IdSource(process.clock),
+    )
+    return interface(parts).routes
+
+
+def _answered(forwarder: Forwarder, route: Route) -> Route:
+    """By whom an address is answered here: commands by whoever leads, the rest by ourselves."""
+    if route.method != "GET" or route.path in ASKS_THE_ENGINE:
+        return forwarder.forwarded(route)
+    return forwarder.preferred(route) if route.path in KNOWN_BETTER else route
