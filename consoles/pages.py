@@ -77,7 +77,7 @@ class Pages:
             ),
             Route(
                 method="GET", path="/map/tiles/{z}/{x}/{y}.mvt", handler=self.tile, tag="map",
-                action="region.read", summary="Roads and places of one tile, zoom 5 to 14",
+                action="region.read", summary="Roads and places of one tile, zoom 4 to 14",
                 responses={200: None, 204: None}, errors=("not_found", "invalid_query"),
                 media="application/vnd.mapbox-vector-tile",
             ),

@@ -1,7 +1,7 @@
 """The console's map without any download: vector tiles of our own roads, places and region outlines.
 
 Tiles are made when asked for and remembered. Layers, each with attributes: `roads` (class, urban), `places`
-(kind, population, and the name in each language tag), `regions` (lines; no attributes), from zoom 5 to 14. A map
+(kind, population, and the name in each language tag), `regions` (lines; no attributes), from zoom 4 to 14. A map
 client over-zooms beyond that.
 """
 
@@ -21,13 +21,13 @@ from routing.places import Settlement, settlements
 from routing.regions import read_outlines
 from routing.roads import ROAD_CLASSES, Roads
 
-MIN_ZOOM: Final = 5
+MIN_ZOOM: Final = 4  # a window of 700 pixels shows the whole country between zoom 4 and 5
 MAX_ZOOM: Final = 14
 CACHED_TILES: Final = 2_048  # about 60 MB of city tiles at most
 MARGIN: Final = 64  # tile units drawn beyond the tile's edge, so that lines do not show where tiles meet
 
 # From which zoom each road class is drawn: in the country, and in towns, whose streets are denser.
-_RURAL_FROM: Final = np.array([5, 7, 9, 10, 12])
+_RURAL_FROM: Final = np.array([4, 7, 9, 10, 12])
 _URBAN_FROM: Final = np.array([8, 10, 11, 12, 13])
 # From which zoom a place is named, by its population.
 _NAMED_FROM: Final = ((400_000, 5), (150_000, 6), (60_000, 8), (20_000, 9), (0, 10))
@@ -54,7 +54,7 @@ class Basemap:
         self._cached = lru_cache(maxsize=CACHED_TILES)(self._tile)
 
     def tile(self, z: int, x: int, y: int) -> bytes:
-        """The tile as Mapbox Vector Tile bytes, empty where there is nothing; ValueError outside z 5 to 14."""
+        """The tile as Mapbox Vector Tile bytes, empty where there is nothing; ValueError outside z 4 to 14."""
         if not (MIN_ZOOM <= z <= MAX_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
             raise ValueError(f"there is no tile {z}/{x}/{y}: zooms are {MIN_ZOOM} to {MAX_ZOOM}")
         return self._cached(z, x, y)

@@ -11,6 +11,11 @@ export function total(leg: Leg): number {
   return leg.needed + leg.assigned;
 }
 
+/** Parts that ask for somebody or have somebody; one that is done and empty again is history. */
+export function livingLegs(row: IncidentRow): Leg[] {
+  return row.legs.filter((leg) => total(leg) > 0);
+}
+
 export function lacksUnits(row: IncidentRow): boolean {
   return row.legs.some((leg) => missing(leg) > 0);
 }

@@ -19,7 +19,7 @@ export function basemap(origin: string, paint: Paint, lang: Language, regions: R
       tiles: {
         type: 'vector',
         tiles: [`${origin}/map/tiles/{z}/{x}/{y}.mvt`],
-        minzoom: 5,
+        minzoom: 4,
         maxzoom: 14,
         bounds: COUNTRY,
       },
@@ -85,11 +85,12 @@ function labels(paint: Paint, lang: Language, regions: RegionAbout[]): StyleSpec
       layout: {
         'text-field': named,
         'text-font': FONT,
-        'text-size': ['interpolate', ['linear'], ['zoom'], 5, 11, 12, 14],
+        'text-size': ['interpolate', ['linear'], ['zoom'], 5, 11, 12, 13],
         'symbol-sort-key': ['-', 0, ['coalesce', ['get', 'population'], 0]],
         'text-padding': 6,
       },
-      paint: text,
+      // Names of places step back where the units' own names begin.
+      paint: { ...text, 'text-opacity': ['interpolate', ['linear'], ['zoom'], 11, 1, 12, 0.7] },
     },
     {
       id: 'region-names',

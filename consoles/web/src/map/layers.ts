@@ -6,6 +6,8 @@ import type { Positions } from '../positions';
 import { SHAPES } from '../shapes';
 import type { IncidentRow, UnitCell } from '../wire';
 import type { Paint } from './basemap';
+import { paintLabels } from './labels';
+import type { Label } from './labels';
 
 export type Project = (lon: number, lat: number) => { x: number; y: number };
 
@@ -23,6 +25,8 @@ export interface Spot {
 }
 
 const LABELS_FROM_ZOOM = 11.5;
+/** Farther out, an incident that waits for nobody is a dot: pins are for what still needs a decision. */
+const PINS_FROM_ZOOM = 8;
 const MARGIN_PX = 30;
 const paths = new Map<string, Path2D>();
 
@@ -50,9 +54,8 @@ export interface UnitScene {
 /** Paints the units and answers where each one is, for the pointer. */
 export function paintUnits(ctx: CanvasRenderingContext2D, view: View, scene: UnitScene, paint: Paint): Spot[] {
   const spots: Spot[] = [];
+  const labels: Label[] = [];
   const size = view.zoom < 7.5 ? 5 : view.zoom < 10 ? 8 : 13;
-  ctx.font = '600 11px "Noto Sans"';
-  ctx.textBaseline = 'middle';
   for (const unit of scene.units) {
     const fix = scene.positions.fixes.get(unit.unit_id);
     if (!fix || !unit.on_shift) continue;
@@ -65,10 +68,11 @@ export function paintUnits(ctx: CanvasRenderingContext2D, view: View, scene: Uni
     const marked = related || advised || unit.unit_id === scene.selected;
     if (marked) paintRing(ctx, x, y, size, paint('--accent'));
     if (marked || view.zoom >= LABELS_FROM_ZOOM) {
-      paintLabel(ctx, unit.call_sign, x + size / 2 + 4, y, paint);
+      labels.push({ text: unit.call_sign, x: x + size / 2 + 4, y, marked });
     }
     spots.push({ id: unit.unit_id, x, y });
   }
+  paintLabels(ctx, labels, paint);
   return spots;
 }
 
@@ -137,15 +141,6 @@ function paintLine(
   ctx.restore();
 }
 
-function paintLabel(ctx: CanvasRenderingContext2D, text: string, x: number, y: number, paint: Paint): void {
-  ctx.lineWidth = 3;
-  ctx.lineJoin = 'round';
-  ctx.strokeStyle = paint('--map-halo');
-  ctx.strokeText(text, x, y);
-  ctx.fillStyle = paint('--ink');
-  ctx.fillText(text, x, y);
-}
-
 export interface IncidentScene {
   rows: readonly IncidentRow[];
   selected: string | null;
@@ -166,8 +161,10 @@ export function paintIncidents(
     const selected = row.incident_id === scene.selected;
     if (selected) paintUncertainty(ctx, view, row, x, y, paint);
     if (!isInside(view, x, y)) continue;
-    paintPin(ctx, x, y, row, selected, paint);
-    spots.push({ id: row.incident_id, x, y: y - 13 });
+    const pinned = row.waiting || selected || view.zoom >= PINS_FROM_ZOOM;
+    if (pinned) paintPin(ctx, x, y, row, selected, paint);
+    else paintDot(ctx, x, y, row, paint);
+    spots.push({ id: row.incident_id, x, y: pinned ? y - 13 : y });
   }
   return spots.reverse();
 }
@@ -209,6 +206,16 @@ function paintPin(
   ctx.textBaseline = 'middle';
   ctx.fillText(row.priority.slice(1), 0, -14.5);
   ctx.restore();
+}
+
+function paintDot(ctx: CanvasRenderingContext2D, x: number, y: number, row: IncidentRow, paint: Paint): void {
+  ctx.beginPath();
+  ctx.arc(x, y, row.priority === 'P1' ? 4.5 : 3.5, 0, Math.PI * 2);
+  ctx.fillStyle = paint('--panel');
+  ctx.fill();
+  ctx.lineWidth = 2;
+  ctx.strokeStyle = paint(`--${row.priority.toLowerCase()}`);
+  ctx.stroke();
 }
 
 function paintUncertainty(
