@@ -162,8 +162,11 @@ class HttpConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What never became a request: malformed bytes, or a fault outside of the application."""
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        """What never became a request: malformed bytes, or a fault outside of the application.
+
+        A client that leaves in the middle of its own request is neither.
+        """
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, ConnectionError):
             log.error("fault outside of the application", exc_info=exc)
             self._side.metrics.faults.labels("door").inc()
         if request.writer.output_size > 0:

@@ -393,3 +393,14 @@ async def test_a_door_that_closes_says_good_bye(world: World) -> None:
         assert console.close_code == 1001
     with pytest.raises(OSError):
         await asyncio.open_connection("127.0.0.1", world.door.port)
+
+
+async def test_a_client_that_leaves_within_its_request_is_no_fault_of_ours(world: World) -> None:
+    assert world.door is not None
+    _, writer = await asyncio.open_connection("127.0.0.1", world.door.port)
+    writer.write(b'POST /say HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"te')
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.transport.abort()
+    await asyncio.sleep(0.05)
+    assert 'dispatch112_faults_total{where="door"}' not in world.metrics.exposition().decode()
