@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from dispatch.errors import ServiceAway
 from simulators.client import Client
 
 PAGE = 200
@@ -112,6 +113,6 @@ async def _page(
         asked["status"] = status
     answer = await client.get(what, asked)
     if not answer.good:
-        return [], None
+        raise ServiceAway(f"the service does not tell its {what} ({answer.code}): nothing can be checked")
     rows: list[Row] = answer.body[what]
     return rows, answer.body["next"]

@@ -75,6 +75,10 @@ class Client:
         headers = JSON if key is None else JSON | {"Idempotency-Key": key}
         return await self._asked("POST", path, msgspec.json.encode(body or {}), headers)
 
+    async def put(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """PUT /api/v1/{path} with a JSON body."""
+        return await self._asked("PUT", path, msgspec.json.encode(body), JSON)
+
     async def post_form(self, path: str, form: bytes) -> Answer:
         """POST /api/v1/{path} as a handset's form."""
         return await self._asked("POST", path, form, {"Content-Type": "application/x-www-form-urlencoded"})
@@ -114,9 +118,7 @@ class Client:
     ) -> Answer | None:
         try:
             url = f"{self.url}/api/v1/{path}"
-            async with self._session.request(
-                method, url, data=data, headers=headers, params=asked
-            ) as response:
+            async with self._session.request(method, url, data=data, headers=headers, params=asked) as response:
                 raw = await response.read()
                 body = msgspec.json.decode(raw) if raw else {}
                 return Answer(status=response.status, body=body, sent_s=0.0, got_s=0.0)

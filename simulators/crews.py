@@ -74,9 +74,7 @@ class Crew:
 class Crews:
     """All simulated units of a load. `run` until cancelled; `on_order` is told each order as it arrives."""
 
-    def __init__(
-        self, units: Sequence[UnitSpec], mqtt_url: str, *, travel: Travel, pace: Pace, seed: int
-    ) -> None:
+    def __init__(self, units: Sequence[UnitSpec], mqtt_url: str, *, travel: Travel, pace: Pace, seed: int) -> None:
         self.on_order: list[OnOrder] = []
         self.counts: Counter[str] = Counter()
         self._travel = travel
@@ -85,9 +83,7 @@ class Crews:
         self._radios: list[Radio] = []
         for start in range(0, len(units), UNITS_A_RADIO):
             part = units[start : start + UNITS_A_RADIO]
-            plan = RadioPlan(
-                url=mqtt_url, name=f"crews-{seed}-{start}", units=tuple(spec.unit_id for spec in part)
-            )
+            plan = RadioPlan(url=mqtt_url, name=f"crews-{seed}-{start}", units=tuple(spec.unit_id for spec in part))
             radio = Radio(plan, on_order=self._ordered)
             self._radios.append(radio)
             for spec in part:
@@ -247,9 +243,7 @@ class Crews:
 
     async def _say_where(self, crew: Crew) -> None:
         now = crew.where(self._pace.seconds())
-        await crew.radio.position(
-            crew.spec.unit_id, now.at, speed_mps=now.speed_mps, heading_deg=now.heading_deg
-        )
+        await crew.radio.position(crew.spec.unit_id, now.at, speed_mps=now.speed_mps, heading_deg=now.heading_deg)
 
 
 def _scene(order: Order) -> Point | None:

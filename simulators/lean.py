@@ -161,8 +161,11 @@ class Watcher(asyncio.Protocol):
                 head, length = 10, int.from_bytes(buffer[start + 2 : start + 10], "big")
             if len(buffer) - start < head + length:
                 break
-            if buffer[start] & 0x0F == PING:
+            opcode = buffer[start] & 0x0F
+            if opcode == PING:
                 self._pong(bytes(buffer[start + head : start + head + length]))
+            elif opcode == CLOSE:
+                self.close()
             else:
                 self._frame(bytes(buffer[start + head : start + head + min(length, DELTA_HEAD)]), at_s)
             start += head + length

@@ -255,10 +255,7 @@ class _World:
             self.courses.order(incident_id, monotonic())
 
     def _automatic(self) -> dict[str, bool]:
-        return {
-            region: view.board["policy"]["dispatch"] == "automatic"
-            for region, view in self.mirror.views.items()
-        }
+        return {region: view.board["policy"]["dispatch"] == "automatic" for region, view in self.mirror.views.items()}
 
     async def _status(self) -> None:
         """One line every few seconds."""

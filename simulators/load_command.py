@@ -28,17 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8112", help="where the service answers")
     parser.add_argument("--mqtt-url", metavar="URL", help="its broker; absent: that of --data-dir")
     parser.add_argument("--data-dir", metavar="DIR", help="where credentials.json lies (.data)")
-    parser.add_argument(
-        "--credentials", metavar="FILE", help="the log-ins; absent: DATA_DIR/credentials.json"
-    )
-    parser.add_argument(
-        "--calls-per-second", type=float, metavar="N", help="in service time (the hour's own rate)"
-    )
+    parser.add_argument("--credentials", metavar="FILE", help="the log-ins; absent: DATA_DIR/credentials.json")
+    parser.add_argument("--calls-per-second", type=float, metavar="N", help="in service time (the hour's own rate)")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long; absent: until stopped")
     parser.add_argument("--units", type=int, metavar="N", help="simulate so many crews (all of the roster)")
-    parser.add_argument(
-        "--consoles", type=int, default=0, metavar="N", help="so many further consoles watch (0)"
-    )
+    parser.add_argument("--consoles", type=int, default=0, metavar="N", help="so many further consoles watch (0)")
     parser.add_argument("--seed", type=int, default=112, metavar="N", help="the country and its calls (112)")
     parser.add_argument("--share", type=float, default=SHARE, help=argparse.SUPPRESS)
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")

@@ -88,9 +88,7 @@ class Desk:
 class CallTakers:
     """All call takers, by region. `listen` goes into a mirror's listeners, `run` beside it."""
 
-    def __init__(
-        self, client: Client, mirror: Mirror, calls: Calls, *, pace: Pace, tally: Tally, seed: int
-    ) -> None:
+    def __init__(self, client: Client, mirror: Mirror, calls: Calls, *, pace: Pace, tally: Tally, seed: int) -> None:
         self.counts: Counter[str] = Counter()
         self.desks: dict[str, Desk] = {}
         self._client = client

@@ -102,9 +102,7 @@ class Course(msgspec.Struct, kw_only=True):
     @property
     def at_once(self) -> bool:
         """Whether a unit was there as soon as it was opened."""
-        return (
-            self.assigned_at is not None and (self.assigned_at - self.opened_at).total_seconds() < AT_ONCE_S
-        )
+        return self.assigned_at is not None and (self.assigned_at - self.opened_at).total_seconds() < AT_ONCE_S
 
 
 class Courses:
@@ -153,12 +151,7 @@ class Courses:
         samples = Samples()
         for incident_id, sent_s in self._openings.items():
             course, ordered_s = self.seen.get(incident_id), self._orders.get(incident_id)
-            if (
-                course is not None
-                and ordered_s is not None
-                and course.at_once
-                and automatic.get(course.region)
-            ):
+            if course is not None and ordered_s is not None and course.at_once and automatic.get(course.region):
                 samples.add(ordered_s - sent_s)
         return samples
 
@@ -168,11 +161,7 @@ class Courses:
 
     def old(self, now: datetime) -> list[str]:
         """Of ours, those that were assigned more than 45 service minutes ago."""
-        return [
-            i
-            for i, c in self.ours().items()
-            if c.assigned_at is not None and now - c.assigned_at > SERVED_AFTER
-        ]
+        return [i for i, c in self.ours().items() if c.assigned_at is not None and now - c.assigned_at > SERVED_AFTER]
 
     def _note(self, region: str, incident_id: str, row: Mapping[str, Any]) -> None:
         course = self.seen.get(incident_id)
