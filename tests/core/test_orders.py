@@ -1,0 +1,211 @@
+"""Orders: every stage against everything a unit may say, and what time makes of an order that is not answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from dispatch.core import commands as c
+from dispatch.core import events as e
+from dispatch.core.assigning import SEND_AGAIN_S
+from dispatch.core.crews import ACCEPT_S, MOST_SENDS
+from dispatch.core.deadlines import AT_ONCE, due, next_due
+from dispatch.core.needs import unmet
+from dispatch.core.terms import (
+    SYSTEM,
+    ActorId,
+    OrderId,
+    OrderKind,
+    Stage,
+    UnitId,
+    UnitStatus,
+)
+from tests.core.scene import LOLA, Scene, kinds
+
+GRID = """
+           pending sent  delivered seen  accepted refused
+pending    -       -     yes       yes   over     gone
+sent       -       -     yes       yes   over     gone
+delivered  -       -     =         yes   over     gone
+seen       -       -     -         =     over     gone
+accepted   u       u     u         u     u        u
+refused    u       u     u         u     u        u
+"""
+"""Stage by word: `yes` it is so; `=` nothing changes; `over` accepted and no longer kept; `gone` the unit is off it;
+`-` illegal_status; `u` unknown_order: the order is over."""
+
+ROWS = [line.split() for line in GRID.strip().splitlines()]
+PAIRS = [(row[0], said, cell) for row in ROWS[1:] for said, cell in zip(ROWS[0], row[1:], strict=True)]
+
+
+def given(stage: str = "pending") -> tuple[Scene, OrderId]:
+    """A unit with an order of this stage."""
+    scene = Scene()
+    scene.unit("A1")
+    scene.assign(scene.incident(), "A1")
+    order = scene.order_of("A1")
+    if stage == "sent":
+        scene.tick(SEND_AGAIN_S)
+    elif stage != "pending":
+        scene.stage("A1", Stage(stage))
+    return scene, order.order_id
+
+
+def said(order_id: OrderId, stage: Stage, unit: str = "A1") -> c.StageOrder:
+    return c.StageOrder(actor=ActorId(f"unit:{unit}"), unit_id=UnitId(unit), order_id=order_id, stage=stage)
+
+
+def test_the_grid_names_every_stage() -> None:
+    assert {row[0] for row in ROWS[1:]} == set(ROWS[0]) == set(Stage)
+
+
+@pytest.mark.parametrize(("stage", "word", "cell"), PAIRS)
+def test_an_order_goes_where_its_grid_says(stage: str, word: str, cell: str) -> None:
+    scene, order_id = given(stage)
+    outcome = scene.outcome(said(order_id, Stage(word)))
+    if cell in ("-", "u"):
+        assert outcome == {"-": "illegal_status", "u": "unknown_order"}[cell]
+    elif cell == "=":
+        assert outcome == []
+    elif cell == "yes":
+        assert scene.state.orders[order_id].stage == word
+    else:
+        assert order_id not in scene.state.orders
+        expected = UnitStatus.ACKNOWLEDGED if cell == "over" else UnitStatus.OUT_OF_SERVICE
+        assert scene.unit_now("A1").status is expected
+
+
+def test_an_order_begins_with_its_assignment_and_says_when_it_is_looked_at_again() -> None:
+    scene, order_id = given()
+    order = scene.state.orders[order_id]
+    assert (order.kind, order.sends, order.stage) == (OrderKind.DISPATCH, 1, Stage.PENDING)
+    assert order.send_again_at is not None and next_due(scene.state) == order.send_again_at
+    assert (order.send_again_at - scene.now).total_seconds() == SEND_AGAIN_S
+    assert order.assignment_id == scene.unit_now("A1").assignment_id
+
+
+def test_what_a_unit_says_stamps_its_assignment_once() -> None:
+    scene, order_id = given()
+    times = []
+    for stage in (Stage.DELIVERED, Stage.SEEN, Stage.ACCEPTED):
+        scene.wait(2)
+        scene.stage("A1", stage, scene.state.orders[order_id])
+        times.append(scene.now)
+    [assignment] = scene.incident_now("TK-1").assignments
+    assert [assignment.delivered_at, assignment.seen_at, assignment.accepted_at] == times
+
+
+def test_accepting_says_that_the_order_was_delivered_and_seen() -> None:
+    scene, _ = given()
+    scene.stage("A1", Stage.ACCEPTED)
+    [assignment] = scene.incident_now("TK-1").assignments
+    assert assignment.delivered_at == assignment.seen_at == assignment.accepted_at == scene.now
+
+
+def test_a_crew_that_already_drives_is_not_put_back_by_its_late_acceptance() -> None:
+    scene, order_id = given()
+    scene.report("A1", UnitStatus.EN_ROUTE)
+    assert scene.refusal(said(order_id, Stage.ACCEPTED)) == "unknown_order"
+    assert scene.unit_now("A1").status is UnitStatus.EN_ROUTE
+
+
+def test_a_refusal_takes_the_crew_out_of_service_and_leaves_the_need_open() -> None:
+    scene, order_id = given()
+    facts = scene.do(
+        c.StageOrder(actor=LOLA, unit_id=UnitId("A1"), order_id=order_id, stage=Stage.REFUSED, reason="no fuel")
+    )
+    assert kinds(facts) == ["order_staged", "assignment_cleared", "unit_moved"]
+    assert scene.incident_now("TK-1").assignments[0].cleared_reason == "no fuel"
+    assert unmet(scene.incident_now("TK-1"))
+    assert scene.state.touched.orders[order_id].stage is Stage.REFUSED, "the order's row says what became of it"
+
+
+def test_an_order_is_of_one_unit_only() -> None:
+    scene, order_id = given()
+    scene.unit("A2")
+    assert scene.refusal(said(order_id, Stage.ACCEPTED, "A2")) == "unknown_order"
+
+
+def test_an_unheard_order_is_sent_again_and_then_given_up() -> None:
+    scene, order_id = given()
+    facts = scene.tick(SEND_AGAIN_S * MOST_SENDS - 1)
+    assert kinds(facts) == ["order_sent"] * (MOST_SENDS - 1)
+    assert scene.state.orders[order_id].sends == MOST_SENDS
+    facts = scene.tick(1)
+    assert kinds(facts) == ["assignment_cleared", "unit_linked"]
+    unit = scene.unit_now("A1")
+    assert (unit.status, unit.linked) == (UnitStatus.AVAILABLE, False)
+    assert scene.incident_now("TK-1").assignments[0].cleared_reason == "not_acknowledged"
+
+
+def test_a_crew_that_is_given_up_is_told_so_for_as_long_as_any_order() -> None:
+    scene, _ = given()
+    scene.tick(SEND_AGAIN_S * MOST_SENDS)
+    recall = scene.order_of("A1")
+    assert recall.kind is OrderKind.RECALL
+    facts = scene.tick(SEND_AGAIN_S * MOST_SENDS)
+    assert kinds(facts) == ["order_sent"] * (MOST_SENDS - 1) + ["order_dropped"]
+    assert not scene.state.orders
+
+
+@pytest.mark.parametrize("stage", [Stage.DELIVERED, Stage.SEEN])
+def test_an_order_that_is_only_looked_at_goes_to_the_next_unit_after_a_minute(stage: Stage) -> None:
+    scene, _ = given()
+    scene.stage("A1", stage)
+    scene.tick(ACCEPT_S - 1)
+    assert scene.unit_now("A1").status is UnitStatus.DISPATCHED
+    scene.tick(1)
+    assert scene.unit_now("A1").assignment_id is None
+    assert scene.incident_now("TK-1").assignments[0].cleared_reason == "not_accepted"
+
+
+def test_an_order_heard_at_the_last_moment_gets_its_whole_minute() -> None:
+    scene, _ = given()
+    scene.tick(SEND_AGAIN_S * MOST_SENDS - 1)
+    scene.stage("A1", Stage.DELIVERED)
+    scene.tick(ACCEPT_S - SEND_AGAIN_S * MOST_SENDS)
+    assert scene.unit_now("A1").status is UnitStatus.DISPATCHED
+    scene.tick(1)
+    assert scene.unit_now("A1").assignment_id is None
+
+
+def test_an_accepted_order_is_never_sent_again() -> None:
+    scene, _ = given()
+    scene.stage("A1", Stage.ACCEPTED)
+    assert scene.tick(120) == []
+
+
+def test_a_unit_that_was_given_up_counts_again_once_it_is_heard() -> None:
+    scene, _ = given()
+    scene.tick(SEND_AGAIN_S * MOST_SENDS)
+    scene.stage("A1", Stage.DELIVERED)
+    assert scene.unit_now("A1").linked
+
+
+def test_an_order_whose_time_has_not_come_is_left_alone() -> None:
+    scene, order_id = given()
+    assert scene.do(c.SendOrder(actor=SYSTEM, order_id=order_id)) == []
+    assert scene.do(c.SendOrder(actor=SYSTEM, order_id=OrderId("none"))) == []
+
+
+def test_deadlines_are_served_in_the_order_of_their_time_within_a_bound() -> None:
+    scene = Scene()
+    names = [f"A{n:03}" for n in range(AT_ONCE + 5)]
+    for name in names:
+        scene.unit(name)
+        scene.assign(scene.incident(), name)
+        scene.wait(0.001)
+    scene.wait(SEND_AGAIN_S)
+    served = [scene.do(command)[0] for command in due(scene.state, scene.now)]
+    assert len(served) == AT_ONCE
+    assert [x.order_id for x in served if isinstance(x, e.OrderSent)] == sorted(
+        (o.order_id for o in scene.state.orders.values() if o.sends == 2),
+        key=lambda order_id: scene.state.orders[order_id].at,
+    )
+    assert len(list(due(scene.state, scene.now))) == 5
+
+
+def test_an_entry_of_the_deadlines_whose_order_moved_on_is_dropped() -> None:
+    scene, _ = given()
+    scene.stage("A1", Stage.ACCEPTED)
+    scene.wait(SEND_AGAIN_S)
+    assert list(due(scene.state, scene.now)) == [] and next_due(scene.state) is None
