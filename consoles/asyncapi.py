@@ -111,7 +111,10 @@ class Positions(Message, frozen=True, kw_only=True, tag="positions"):
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
-    """Each second. `at` is service time, which runs `speed` times as fast as the wall's."""
+    """Each second. `at` is service time, which runs `speed` times as fast as the wall's.
+
+    `health`: postgres, mqtt, redis, travel; from a gateway process also `core`: whether commands reach it.
+    """
 
     at: datetime
     speed: float

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
-from time import monotonic
 
 from dispatch.core.events import decode
 from dispatch.core.terms import RegionId
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 
 AGAIN_S = 0.5
 """Between two attempts to load a region."""
-LOOK_S = 0.005
 
 
 class Follower:
@@ -43,6 +41,7 @@ class Follower:
         self._replicas = replicas
         self._positions = positions
         self._hashes: dict[RegionId, bytes] = {}
+        self._waiting: dict[RegionId, dict[asyncio.Event, int]] = {}
 
     @property
     def ready(self) -> bool:
@@ -63,12 +62,19 @@ class Follower:
 
     async def reached(self, region: RegionId, seq: int, limit_s: float) -> bool:
         """Wait until the region's event `seq` is seen here; False when that takes longer."""
-        give_up_s = monotonic() + limit_s
-        while (state := self._replicas.states.get(region)) is not None and state.seq < seq:
-            if monotonic() > give_up_s:
-                return False
-            await asyncio.sleep(LOOK_S)
-        return state is not None
+        state = self._replicas.states.get(region)
+        if state is None or state.seq >= seq:
+            return state is not None
+        here, waiting = asyncio.Event(), self._waiting.setdefault(region, {})
+        waiting[here] = seq
+        try:
+            async with asyncio.timeout(limit_s):
+                await here.wait()
+        except TimeoutError:
+            return False
+        finally:
+            del waiting[here]
+        return True
 
     async def _follow(self, region: RegionId) -> None:
         """Never ends by itself: what stops it is said, and the region begun with again."""
@@ -89,6 +95,7 @@ class Follower:
         self._replicas.adopt(await recovered(region, loaded))
         self._hashes[region] = loaded.head_hash
         self.loads += 1
+        self._wake(region, loaded.head_seq)
 
     async def _take(self, region: RegionId) -> None:
         async with aclosing(self._fanout.subscribe(region, self._replicas.states[region].seq)) as events:
@@ -104,6 +111,12 @@ class Follower:
         self._hashes[region] = record.hash
         for listener in self.on_commit:
             listener(region, recorded, events)
+        self._wake(region, record.seq)
+
+    def _wake(self, region: RegionId, seq: int) -> None:
+        for here, wanted in self._waiting.get(region, {}).items():
+            if wanted <= seq:
+                here.set()
 
     async def _watch(self, region: RegionId) -> None:
         async with aclosing(self._fanout.positions(region)) as moves:

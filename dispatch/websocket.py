@@ -40,7 +40,7 @@ KERNEL_BYTES = 128 * 1024
 SLOW_TIMEOUT_S = 30.0
 """A connection that takes nothing for so long is cut; it may come back and resume."""
 PING_INTERVAL_S = 15.0
-"""Silence for so long is answered with a ping, silence for twice as long ends the connection."""
+"""So often a client that was silent is pinged; one that has not answered by the next time is gone."""
 CLOSE_TIMEOUT_S = 3.0
 
 GOING_AWAY = 1001
@@ -82,6 +82,7 @@ class Socket(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._heard_at_s = self._loop.time()
+        self._pinged_at_s: float | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     # What was asked for.
@@ -265,11 +266,14 @@ class Socket(asyncio.Protocol):
 
     def _watch(self) -> None:
         """Ping a silent client, drop one that stays silent: a half-open connection looks exactly so."""
-        silent_s = self._loop.time() - self._heard_at_s
-        if silent_s >= 2 * PING_INTERVAL_S:
+        # By the ping, not by the length of the silence: a console says nothing but its pongs, and with a late
+        # timer the time between two of them may be any length.
+        if self._pinged_at_s is not None and self._heard_at_s < self._pinged_at_s:
             self.abort()
         elif self.open:
-            if silent_s >= PING_INTERVAL_S:
+            now_s = self._loop.time()
+            if now_s - self._heard_at_s >= PING_INTERVAL_S / 2:
+                self._pinged_at_s = now_s
                 self._protocol.send_ping(b"")
                 self._flush()
             self._set_timer("ping", PING_INTERVAL_S, self._watch)

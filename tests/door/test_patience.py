@@ -1,0 +1,52 @@
+"""How long the door waits for a client that takes or sends nothing, and how it says good-bye."""
+
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from dispatch import bodies, websocket
+from dispatch.websocket import frame
+from tests.door.test_door import World, client, handshake, until, world  # noqa: F401
+
+
+async def test_a_console_that_takes_nothing_for_long_is_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "SLOW_TIMEOUT_S", 0.2)
+    with handshake(world):
+        await until(lambda: bool(world.sockets))
+        lazy = world.sockets[0]
+        while not lazy.slow:
+            lazy.send(frame(b"x" * 65_000))
+            await asyncio.sleep(0)
+        await until(lambda: not lazy.open)
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "ARRIVAL_TIMEOUT_S", 0.2)
+    head = b"POST /say HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    got = await talk(world, head + b'{"text"')
+    assert got.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_door_that_closes_says_good_bye(world: World) -> None:
+    assert world.door is not None
+    async with connect(f"ws://{world.url}/ws/echo") as console:
+        await console.send("a")
+        await console.recv()
+        await world.door.close(1.0)
+        with pytest.raises(ConnectionClosed):
+            await console.recv()
+        assert console.close_code == 1001
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", world.door.port)
+
+
+async def test_a_client_that_leaves_within_its_request_is_no_fault_of_ours(world: World) -> None:
+    assert world.door is not None
+    _, writer = await asyncio.open_connection("127.0.0.1", world.door.port)
+    writer.write(b'POST /say HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"te')
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.transport.abort()
+    await asyncio.sleep(0.05)
+    assert 'dispatch112_faults_total{where="door"}' not in world.metrics.exposition().decode()
