@@ -1,5 +1,6 @@
 """How long the door waits for a client that takes or sends nothing, and how it says good-bye."""
 
+import asyncio
 
 import pytest
 from websockets.asyncio.client import connect
@@ -7,7 +8,10 @@ from websockets.exceptions import ConnectionClosed
 
 from dispatch import bodies, websocket
 from dispatch.websocket import frame
-from tests.door.test_door import World, client, handshake, until, world  # noqa: F401
+from tests.door import test_door as door
+from tests.door.test_door import World, handshake, talk, until
+
+world = door.world
 
 
 async def test_a_console_that_takes_nothing_for_long_is_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
