@@ -73,19 +73,14 @@ COMMANDS: dict[str, Command] = {
         "load --url http://localhost:8112 --calls-per-second 20 --seconds 60 --report load.json",
     ),
     "simulate": Command(
-        "simulators.command",
+        "simulators.scenarios",
         "a scenario in virtual time",
         "simulate SCENARIO --seed 1 --replications 20 --out DIR",
-        run="run_simulate",
-        arguments="add_simulate_arguments",
     ),
     "sim": Command(
-        "simulators.command",
-        "seeded faults against the core, invariants after every event",
+        "simulators.sim",
+        "seeded worlds full of faults, what must be true checked after every decision",
         "sim --seeds 200",
-        run="run_sim",
-        arguments="add_sim_arguments",
-        hidden=True,
     ),
     "bench": Command(
         "simulators.bench",
