@@ -1,0 +1,239 @@
+"""The whole service as a process of its own, for tests that kill it: started, found ready, ended in any way.
+
+Run as a program (`python -m tests.journeys.service DATA_DIR PORT`) it is `dispatch112 serve` with log-ins
+that are known beforehand and a few units; without roads, so that it starts quickly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from consoles.demo_accounts import FILE, seed_demo_credentials
+from consoles.serve import run_loop, stopped
+from consoles.serving import Options, Running, serving
+from dispatch.child import dying_with_us
+from dispatch.core.terms import Body, RegionId, UnitId
+from dispatch.services import Addresses, running_addresses
+from dispatch.settings import Settings
+from routing.geometry import Point
+from simulators.country import UnitSpec, enrol
+
+ROOT = Path(__file__).resolve().parents[2]
+START_LIMIT_S = 40.0
+READY_TIMEOUT = aiohttp.ClientTimeout(total=5)
+CITIES = {"TK": Point(41.311, 69.279), "SA": Point(39.654, 66.975), "FA": Point(40.386, 71.786)}
+KINDS: tuple[tuple[str, Body, tuple[str, ...]], ...] = (
+    ("ambulance", Body.MOH, ("als", "bls")),
+    ("patrol", Body.MIA, ("patrol", "traffic")),
+    ("pump", Body.MES, ("pump", "rescue")),
+    ("gas", Body.GAS, ("gas_emergency",)),
+)
+UNITS_A_CITY = 20
+
+
+def fleet() -> list[UnitSpec]:
+    """Twenty units around each of the three cities, the same ones each time."""
+    return [_unit(letters, number) for letters in CITIES for number in range(UNITS_A_CITY)]
+
+
+def near(letters: str, rng: Random, spread: float = 0.08) -> Point:
+    """A point around a city's middle, in (lat, lon); 0.08 degrees are some 8 km."""
+    lat, lon = CITIES[letters]
+    return Point(round(lat + rng.uniform(-spread, spread), 5), round(lon + rng.uniform(-spread, spread), 5))
+
+
+def password(unit_id: str) -> str:
+    """A unit's log-in at the broker, the same after every start, as a real device keeps it."""
+    return hashlib.sha256(unit_id.encode()).hexdigest()
+
+
+def _unit(letters: str, number: int) -> UnitSpec:
+    kind, body, capabilities = KINDS[number % len(KINDS)]
+    name = f"{letters}-{kind[0].upper()}{number}"
+    return UnitSpec(
+        unit_id=UnitId(name),
+        call_sign=name.partition("-")[2],
+        region=RegionId(f"UZ-{letters}"),
+        body=body,
+        kind=kind,
+        capabilities=capabilities,
+        station="here",
+        at=near(letters, Random(name)),
+    )
+
+
+class Service:
+    """One data directory and port, and the process that serves them now, if one does."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.port = _free_port()
+        self.log = data_dir / "service.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def credentials(self) -> dict[str, dict[str, Any]]:
+        """Log-ins and tokens by role."""
+        known: dict[str, dict[str, Any]] = json.loads((self.data_dir / FILE).read_text())
+        return known
+
+    @property
+    def addresses(self) -> Addresses:
+        """The database and broker that this process runs; each has a new log-in after a start."""
+        known = running_addresses(self.data_dir)
+        assert known is not None, "the service runs"
+        return known
+
+    async def start(self) -> float:
+        """Start it and return when it is ready; says after how many seconds."""
+        began_s = time.monotonic()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.journeys.service", str(self.data_dir), str(self.port)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=dying_with_us(signal.SIGTERM),
+            )
+        while await self.ready() != 200:
+            assert self._process.poll() is None, f"it ended by itself:\n{self.log.read_text()[-3000:]}"
+            assert time.monotonic() - began_s < START_LIMIT_S, f"never ready:\n{self.log.read_text()[-3000:]}"
+            await asyncio.sleep(0.02)
+        return time.monotonic() - began_s
+
+    async def ready(self) -> int:
+        """What /readyz answers; 0 when nobody listens."""
+        try:
+            async with aiohttp.request("GET", f"{self.url}/readyz", timeout=READY_TIMEOUT) as got:
+                return got.status
+        except (aiohttp.ClientError, TimeoutError):
+            return 0
+
+    async def metrics(self) -> str:
+        """What /metrics says."""
+        async with aiohttp.request("GET", f"{self.url}/metrics", timeout=READY_TIMEOUT) as got:
+            return await got.text()
+
+    def kill(self) -> None:
+        """SIGKILL, as the kernel does when memory runs out."""
+        self._signal(signal.SIGKILL)
+        self._ended()
+
+    async def stop(self, how: signal.Signals = signal.SIGTERM, limit_s: float = 20.0) -> tuple[int, float]:
+        """Ask it to stop; its exit status, and after how many seconds it was gone."""
+        began_s = time.monotonic()
+        self._signal(how)
+        status = await asyncio.to_thread(self._ended, limit_s)
+        return status, time.monotonic() - began_s
+
+    def children(self) -> dict[str, int]:
+        """The servers that the process runs itself: program -> pid."""
+        assert self._process is not None
+        return {_program(pid): pid for pid in _children(self._process.pid)}
+
+    def descendants(self) -> set[int]:
+        """Every process below it."""
+        assert self._process is not None
+        found, fresh = set[int](), {self._process.pid}
+        while fresh := {child for pid in fresh for child in _children(pid)} - found:
+            found |= fresh
+        return found
+
+    async def database(self) -> asyncpg.Connection:
+        """A connection of our own to its database."""
+        return await asyncpg.connect(self.addresses.database_url)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _ended(self, limit_s: float = 5.0) -> int:
+        assert self._process is not None
+        try:
+            return self._process.wait(limit_s)
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def living(pids: set[int]) -> dict[int, str]:
+    """Those that still run, with their programs. A zombie does not."""
+    return {pid: _program(pid) for pid in pids if _state(pid) not in ("", "Z")}
+
+
+def _children(pid: int) -> list[int]:
+    """By asking every process for its parent: the kernel's own list is not everywhere."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [each for each in pids if _stat(each)[1:2] == [str(pid)]]
+
+
+def _state(pid: int) -> str:
+    fields = _stat(pid)
+    return fields[0] if fields else ""
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and so on: what stands behind the name, which may hold spaces and brackets."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _enrolled(running: Running) -> None:
+    units = fleet()
+    await enrol(running.engine, units)
+    await running.services.write_credentials({unit.unit_id: password(unit.unit_id) for unit in units})
+
+
+async def _main(data_dir: Path, port: int) -> None:
+    options = Options(
+        logins=lambda store: seed_demo_credentials(store, data_dir),
+        before_open=_enrolled,
+    )
+    settings = Settings(data_dir=data_dir, port=port)
+    async with serving(settings, options, lambda text: print(text, file=sys.stderr, flush=True)):
+        await stopped()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run_loop(_main(Path(sys.argv[1]), int(sys.argv[2])))
