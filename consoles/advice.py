@@ -75,9 +75,7 @@ class Advice:
 
     async def show(self, request: web.Request) -> web.Response:
         """GET /incidents/{incident_id}/recommendation."""
-        region, incident = self._desk.incident(
-            request[ACTOR], request.match_info["incident_id"], "incident.assign"
-        )
+        region, incident = self._desk.incident(request[ACTOR], request.match_info["incident_id"], "incident.assign")
         return answer(self._shown(self.make(region, incident.incident_id)))
 
     def make(self, region: RegionId, incident_id: IncidentId) -> Made:

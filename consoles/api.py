@@ -93,6 +93,4 @@ def interface(parts: Parts) -> Interface:
         Figures(desk).routes(),
     )
     routes = tuple(route for group in groups for route in group)
-    return Interface(
-        intake=intake, aml=aml, contacts=contacts, advice=advice, following=following, routes=routes
-    )
+    return Interface(intake=intake, aml=aml, contacts=contacts, advice=advice, following=following, routes=routes)

@@ -48,9 +48,7 @@ def _move(name: str, summary: str, status: CallStatus, action: str = "call.work"
     def make(asked: Asked) -> Command:
         return MoveCall(actor=asked.actor.actor_id, call_id=CallId(asked.id), status=status)
 
-    return Act(
-        name=name, summary=summary, action=action, make=make, errors=("unknown_call", "illegal_status")
-    )
+    return Act(name=name, summary=summary, action=action, make=make, errors=("unknown_call", "illegal_status"))
 
 
 def _classify(asked: Asked) -> Command:

@@ -180,8 +180,7 @@ async def _notes(desk: Desk, actor: Actor, incident: Incident) -> list[Row]:
     for id in shown:
         desk.audit.note(actor, "read", f"personal:{id}")
     return [
-        {"note_id": id, "at": _note_at(id), "actor": documents[id].actor, "text": documents[id].text}
-        for id in shown
+        {"note_id": id, "at": _note_at(id), "actor": documents[id].actor, "text": documents[id].text} for id in shown
     ]
 
 

@@ -186,9 +186,7 @@ class Desk:
     def sealed_note(self, text: str, actor: Actor, region: RegionId) -> Personal:
         """A note as a personal document of its own."""
         document = canonical(NoteDocument(text=text, actor=actor.actor_id, body=actor.body))
-        return Personal(
-            id=self.ids.note_id(), region=region, kind="note", salt=self.ids.salt(), document=document
-        )
+        return Personal(id=self.ids.note_id(), region=region, kind="note", salt=self.ids.salt(), document=document)
 
 
 Finder = Callable[[Actor, str, str], tuple[RegionId, Any]]

@@ -67,9 +67,7 @@ class Following:
         self._desk.call(actor, call_id, "call.follow")
         if self.open >= STREAMS_MAX:
             raise Problem("overloaded", retry_after_s=5)
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-        )
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
         self.open += 1
         try:

@@ -108,9 +108,7 @@ class Looking:
         found = await self._desk.store.events(region, asked.after, asked.limit)
         last = found[-1].seq if found else asked.after
         full = len(found) == asked.limit
-        return answer(
-            {"region": region, "events": [_event(e) for e in found], "next": last if full else None}
-        )
+        return answer({"region": region, "events": [_event(e) for e in found], "next": last if full else None})
 
     async def places(self, request: web.Request) -> web.Response:
         """GET /places."""

@@ -211,9 +211,7 @@ class Operations:
         location = place(self._desk, [asked.body], "")
         if location is None:
             raise Problem("invalid_body", "Nothing in it says where.", [Fault("/point", "Missing.")])
-        return c.LocateIncident(
-            actor=asked.actor.actor_id, incident_id=IncidentId(asked.id), location=location
-        )
+        return c.LocateIncident(actor=asked.actor.actor_id, incident_id=IncidentId(asked.id), location=location)
 
 
 def place(desk: Desk, evidence: list[Evidence], pointer: str) -> Location | None:
@@ -300,9 +298,7 @@ def _control(asked: Asked) -> c.Command:
 
 def _close(asked: Asked) -> c.Command:
     disposition = asked.body.disposition
-    return c.CloseIncident(
-        actor=asked.actor.actor_id, incident_id=IncidentId(asked.id), disposition=disposition
-    )
+    return c.CloseIncident(actor=asked.actor.actor_id, incident_id=IncidentId(asked.id), disposition=disposition)
 
 
 def _answer(asked: Asked) -> Answering:

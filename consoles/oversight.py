@@ -90,9 +90,7 @@ class Oversight:
         """GET /regions."""
         actor, facts = request[ACTOR], region_facts()
         states = self._desk.replicas.states
-        return answer(
-            {"regions": [_region(states[r], facts.get(r)) for r in sorted(states) if sees(actor, r)]}
-        )
+        return answer({"regions": [_region(states[r], facts.get(r)) for r in sorted(states) if sees(actor, r)]})
 
     async def policy(self, request: web.Request) -> web.Response:
         """PUT /regions/{region}/policy."""

@@ -105,9 +105,7 @@ class AmlDoor:
         self.contacts: Contacts = intake.contacts
         said = "AML messages: " + "; ".join(f"{name}: {what}" for name, what in OUTCOMES.items())
         self._counter = Counter("dispatch112_aml_total", said, ["outcome"], registry=metrics.registry)
-        waiting = Gauge(
-            "dispatch112_aml_waiting", "AML messages that wait for their call", registry=metrics.registry
-        )
+        waiting = Gauge("dispatch112_aml_waiting", "AML messages that wait for their call", registry=metrics.registry)
         waiting.set_function(lambda: self.matcher.waiting)
 
     def routes(self) -> tuple[Route, ...]:

@@ -216,9 +216,7 @@ def receipt(call: Call, seq: int) -> CallReceipt:
     )
 
 
-def spooled_receipt(
-    said: NewCall, call_id: CallId, region: RegionId, location: Location | None
-) -> CallReceipt:
+def spooled_receipt(said: NewCall, call_id: CallId, region: RegionId, location: Location | None) -> CallReceipt:
     """What the sender is told while the database is away: `seq` 0, and flagged `spooled`."""
     return CallReceipt(
         call_id=call_id,

@@ -109,9 +109,7 @@ def _port(settings: Settings) -> Finding:
         try:
             probe.bind(("127.0.0.1", settings.port))
         except OSError:
-            return Finding(
-                name="port", found=f"{settings.port} is in use", remedy="choose another with --port"
-            )
+            return Finding(name="port", found=f"{settings.port} is in use", remedy="choose another with --port")
     return Finding(name="port", found=f"{settings.port} is free")
 
 

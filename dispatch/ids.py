@@ -45,9 +45,7 @@ class IdSource:
         """A new id under this letter; later calls give greater ones."""
         assert len(letter) == 1
         assert letter.isascii()
-        number = (int(self._clock.now().timestamp() * 1000) << CHANCE_BITS) | self._random.getrandbits(
-            CHANCE_BITS
-        )
+        number = (int(self._clock.now().timestamp() * 1000) << CHANCE_BITS) | self._random.getrandbits(CHANCE_BITS)
         if number >> CHANCE_BITS <= self._last >> CHANCE_BITS:
             # Within one millisecond, or after a clock was set back, count on instead.
             number = self._last + 1 + (number & 0xFFFF)
@@ -57,11 +55,7 @@ class IdSource:
 
 def is_id(text: str, letter: str) -> bool:
     """Whether the text can be an id made here under this letter."""
-    return (
-        len(text) == LENGTH + 2
-        and text.startswith(f"{letter}-")
-        and all(mark in ALPHABET for mark in text[2:])
-    )
+    return len(text) == LENGTH + 2 and text.startswith(f"{letter}-") and all(mark in ALPHABET for mark in text[2:])
 
 
 def _written(number: int) -> str:

@@ -42,9 +42,7 @@ JSON_TYPES = ("application/json", "application/octet-stream")
 class Intake:
     """The addresses by which calls come in."""
 
-    def __init__(
-        self, reception: Reception, contacts: Contacts, metrics: Metrics, spool: Spool | None = None
-    ) -> None:
+    def __init__(self, reception: Reception, contacts: Contacts, metrics: Metrics, spool: Spool | None = None) -> None:
         self.reception = reception
         self.matcher = reception.matcher
         self.contacts = contacts
@@ -61,9 +59,7 @@ class Intake:
             ["channel", "kept"],
             registry=metrics.registry,
         )
-        waiting = Gauge(
-            "dispatch112_calls_spooled", "Calls that wait in the spool", registry=metrics.registry
-        )
+        waiting = Gauge("dispatch112_calls_spooled", "Calls that wait in the spool", registry=metrics.registry)
         waiting.set_function(lambda: len(spool) if spool is not None else 0)
 
     def routes(self) -> tuple[Route, ...]:

@@ -80,9 +80,7 @@ class Locator:
         if not places or places[0].score < FOUND_SCORE_MIN:
             return fix
         accuracy_m = FOUND_ACCURACY_M.get(places[0].kind, 5_000.0)
-        return LocationFix(
-            source=fix.source, at=fix.at, lat=places[0].lat, lon=places[0].lon, accuracy_m=accuracy_m
-        )
+        return LocationFix(source=fix.source, at=fix.at, lat=places[0].lat, lon=places[0].lon, accuracy_m=accuracy_m)
 
     def _placed(self, found: Estimate) -> Location:
         return Location(

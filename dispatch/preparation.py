@@ -11,9 +11,7 @@ from dispatch.settings import Settings, settings_from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir", metavar="DIR", help="used where the installation cannot be written (.data)"
-    )
+    parser.add_argument("--data-dir", metavar="DIR", help="used where the installation cannot be written (.data)")
 
 
 def run(args: argparse.Namespace) -> int:

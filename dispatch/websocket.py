@@ -290,9 +290,7 @@ class Socket(asyncio.Protocol):
 
 def _refusal(problem: Problem) -> Response:
     body = document(problem.code, problem.detail, problem.errors)
-    headers = Headers(
-        [("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", MEDIA_TYPE)]
-    )
+    headers = Headers([("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", MEDIA_TYPE)])
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(problem.status, HTTPStatus(problem.status).phrase, headers, body)

@@ -181,9 +181,7 @@ def _sexagesimal(degrees: str, minutes: str, seconds: str, side: str) -> float:
     return -value if side in "SW" else value
 
 
-def _measure(
-    shape: Element, name: str, warnings: list[str], units: dict[str, float] = _METRES
-) -> float | None:
+def _measure(shape: Element, name: str, warnings: list[str], units: dict[str, float] = _METRES) -> float | None:
     """The first readable child of that name, in metres or degrees."""
     for element in shape.iter():
         if local_name(element) != name:

@@ -26,9 +26,7 @@ class Exchange:
         self, name: str, at_s: float = 0, *, number: str | None = None, imei: str | None = None
     ) -> list[AmlMessage]:
         self.going_on.add(name)
-        return self.matcher.called(
-            Caller(call_id=CallId(name), started_at=at(at_s), number=number, imei=imei)
-        )
+        return self.matcher.called(Caller(call_id=CallId(name), started_at=at(at_s), number=number, imei=imei))
 
     def meant(self, sent: AmlMessage, at_s: float) -> str | None:
         match = self.matcher.match(sent, at(at_s))

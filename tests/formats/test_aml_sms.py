@@ -18,9 +18,7 @@ NULL = (
     'A"ML=1;lt=+00.00000;lg=+000.00000;rd=N;top=20261123143207;lc=0;pm=N;'
     "si=434050000000000;ei=353472104343540;mcc=434;mnc=04;ml=127"
 )
-BETA = (
-    'A"ML=2;en=112;et=1795445527;lo=41.31108,69.24056,20.1;lt=-5;lc=68;lz=455.1,3.2;ls=F;nc=43404;lg=uz-Latn'
-)
+BETA = 'A"ML=2;en=112;et=1795445527;lo=41.31108,69.24056,20.1;lt=-5;lc=68;lz=455.1,3.2;ls=F;nc=43404;lg=uz-Latn'
 
 
 def packed(text: str) -> bytes:
@@ -259,9 +257,7 @@ def test_the_number_comes_from_the_sms_itself() -> None:
     assert len(unreadable.warnings) == 1
 
 
-@pytest.mark.parametrize(
-    "text", ["", "hello", "lt=41;lg=69;ml=20", 'A"ML=;lt=1', 'A"ML=x', 'A"ML=3;lt=1', 'A"ML=0']
-)
+@pytest.mark.parametrize("text", ["", "hello", "lt=41;lg=69;ml=20", 'A"ML=;lt=1', 'A"ML=x', 'A"ML=3;lt=1', 'A"ML=0'])
 def test_text_without_a_known_header_is_refused_with_the_way_to_mend_it(text: str) -> None:
     with pytest.raises(FormatError) as caught:
         decode_sms(text)

@@ -24,9 +24,7 @@ PIDF = (
 class Run:
     """Runs the command on one message, through the file system or standard input."""
 
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
-    ) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
         self.monkeypatch, self.capsys, self.folder = monkeypatch, capsys, folder
 
     def __call__(self, *arguments: str, stdin: bytes = b"") -> tuple[int, Any, str]:

@@ -116,9 +116,7 @@ def mutated(message: bytes, dice: random.Random) -> bytes:
 def sane(decoded: object) -> bool:
     """A value that may be shown on a map: on earth, not at 0, 0, in bounds."""
     place = getattr(decoded, "position", None) or getattr(decoded, "point", None)
-    on_earth = place is None or (
-        abs(place.lat) <= 90 and abs(place.lon) <= 180 and (place.lat, place.lon) != (0, 0)
-    )
+    on_earth = place is None or (abs(place.lat) <= 90 and abs(place.lon) <= 180 and (place.lat, place.lon) != (0, 0))
     radius = getattr(decoded, "accuracy_m", None)
     at = getattr(decoded, "at", None)
     return (

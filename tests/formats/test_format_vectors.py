@@ -14,9 +14,7 @@ from dispatch.formats.trackers import Position, decode_owntracks
 from dispatch.formats.values import FormatError
 
 STANDARDS = Path(__file__).resolve().parents[3] / "shared" / "data" / "standards"
-pytestmark = pytest.mark.skipif(
-    not STANDARDS.is_dir(), reason="../shared/data/standards is not on this machine"
-)
+pytestmark = pytest.mark.skipif(not STANDARDS.is_dir(), reason="../shared/data/standards is not on this machine")
 
 
 def vectors(name: str) -> list[dict[str, Any]]:
@@ -67,9 +65,7 @@ def test_trackers_of_others_give_a_position_or_say_why_not(vector: dict[str, Any
         ("invalid-pidf-lo__invalid-part-2.xml", None, None),
     ],
 )
-def test_pidf_lo_of_others_is_located(
-    name: str, place: tuple[float, float] | None, radius_m: float | None
-) -> None:
+def test_pidf_lo_of_others_is_located(name: str, place: tuple[float, float] | None, radius_m: float | None) -> None:
     location = decode_pidf_lo((STANDARDS / "pidf-lo" / name).read_bytes())
     point = location.position
     assert (None if point is None else (point.lat, point.lon)) == place

@@ -9,10 +9,7 @@ from dispatch.formats.osmand import decode_osmand
 from dispatch.formats.values import FormatError, Point
 
 FIX = datetime(2026, 11, 23, 14, 52, 2, tzinfo=UTC)
-QUERY = (
-    "id=A22&lat=41.31108&lon=69.24056&timestamp=1795445522&speed=20&bearing=271.5"
-    "&altitude=455&batt=67&accuracy=12"
-)
+QUERY = "id=A22&lat=41.31108&lon=69.24056&timestamp=1795445522&speed=20&bearing=271.5&altitude=455&batt=67&accuracy=12"
 
 
 def client(**location: object) -> bytes:

@@ -127,9 +127,7 @@ def test_a_will_says_when_its_connection_began() -> None:
 
 @pytest.mark.parametrize("kind", ["transition", "waypoint", "status", "steps", "card", "encrypted", "cmd"])
 def test_other_kinds_are_ignored_not_refused(kind: str) -> None:
-    assert decode_owntracks(f'{{"_type":"{kind}","lat":1,"lon":2}}', TOPIC) == Ignored(
-        device="A22/phone", kind=kind
-    )
+    assert decode_owntracks(f'{{"_type":"{kind}","lat":1,"lon":2}}', TOPIC) == Ignored(device="A22/phone", kind=kind)
 
 
 def test_a_location_without_its_type_is_still_one() -> None:

@@ -74,8 +74,7 @@ def test_a_point_has_no_radius() -> None:
             20.7,
         ),
         (
-            f"<gs:Sphere {CRS_3D}><gml:pos>41.3 69.2 26.3</gml:pos>"
-            f"<gs:radius {M}>850.24</gs:radius></gs:Sphere>",
+            f"<gs:Sphere {CRS_3D}><gml:pos>41.3 69.2 26.3</gml:pos><gs:radius {M}>850.24</gs:radius></gs:Sphere>",
             850.24,
             26.3,
         ),
@@ -199,9 +198,7 @@ def test_a_hole_does_not_move_a_polygon() -> None:
     ring = "<gml:LinearRing><gml:posList>10 10 10 11 11 11</gml:posList></gml:LinearRing>"
     hole = f"<gml:interior>{ring}</gml:interior>"
     whole = polygon(f"<gml:posList>{' '.join(SQUARE)}</gml:posList>")
-    assert (
-        located(whole.replace("</gml:Polygon>", hole + "</gml:Polygon>")).position == located(whole).position
-    )
+    assert located(whole.replace("</gml:Polygon>", hole + "</gml:Polygon>")).position == located(whole).position
 
 
 def test_a_polygon_across_the_date_line_stays_small() -> None:
@@ -260,9 +257,7 @@ def test_degrees_of_rfc_4119_are_read() -> None:
     assert location.position.lon == pytest.approx(-122.419444, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "pos", ["", "41.3", "0 0 xxxxxxx", "91 69", "41 200", "0 0", "a b", "1 2 3 4", "nan nan"]
-)
+@pytest.mark.parametrize("pos", ["", "41.3", "0 0 xxxxxxx", "91 69", "41 200", "0 0", "a b", "1 2 3 4", "nan nan"])
 def test_a_position_that_cannot_be_is_none_with_a_warning(pos: str) -> None:
     location = located(circle(pos=pos))
     assert location.position is None
@@ -314,10 +309,7 @@ def test_times_are_utc_and_one_without_zone_says_so(text: str, warned: bool) -> 
 
 
 def test_confidence_is_the_senders_when_given() -> None:
-    assert (
-        decode_pidf_lo(document(circle() + "<con:confidence pdf='normal'>85</con:confidence>")).confidence
-        == 85.0
-    )
+    assert decode_pidf_lo(document(circle() + "<con:confidence pdf='normal'>85</con:confidence>")).confidence == 85.0
     unknown = decode_pidf_lo(document(circle() + "<con:confidence>unknown</con:confidence>"))
     assert unknown.confidence is None
     assert unknown.warnings == ()

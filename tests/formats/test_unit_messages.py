@@ -51,9 +51,7 @@ def test_topics_are_built_as_they_are_read() -> None:
 
 
 def test_each_topic_has_its_report() -> None:
-    position = mqtt.decode_up(
-        "112/units/A22/position", b'{"_type":"location","lat":41.3,"lon":69.2,"tst":1795445522}'
-    )
+    position = mqtt.decode_up("112/units/A22/position", b'{"_type":"location","lat":41.3,"lon":69.2,"tst":1795445522}')
     assert position == ("A22", Position(device="A22", lat=41.3, lon=69.2, at=AT))
     assert mqtt.decode_up("112/units/A22/status", payload(STATUS)) == (
         "A22",
@@ -120,9 +118,7 @@ def test_a_bad_value_is_refused_at_its_place(changes: dict[str, object], pointer
     assert caught.value.mend
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b"null", b"{", b"\xff", b'{"status_id":"\xff"}', b"[" * 8000]
-)
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"{", b"\xff", b'{"status_id":"\xff"}', b"[" * 8000])
 def test_a_body_that_is_no_report_is_refused_as_a_whole(body: bytes) -> None:
     for decode in (mqtt.decode_status, mqtt.decode_ack, mqtt.decode_link):
         with pytest.raises(FormatError):

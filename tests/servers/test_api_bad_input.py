@@ -117,9 +117,7 @@ async def test_what_cannot_be_understood_is_refused_and_kept(world: ApiWorld, wh
     assert got.headers["Content-Type"].startswith("application/problem+json")
     assert (got.status, got.code) == (status, code) or (got.status in (400, 422) and "deep" in what)
     contacts, _ = await world.store.contacts(None, None, 10)
-    assert [(contact.contact_id, contact.raw) for contact in contacts] == [
-        (got.json["contact_id"], raw[: 64 * 1024])
-    ]
+    assert [(contact.contact_id, contact.raw) for contact in contacts] == [(got.json["contact_id"], raw[: 64 * 1024])]
     assert not world.engine.states[TK].calls
 
 

@@ -56,9 +56,7 @@ async def test_a_list_is_narrowed_by_region_status_and_incident(world: ApiWorld)
     assert [row["region"] for row in queued] == ["UZ-TK"]
     of = (await world.get(f"calls?incident_id={joined['incident_id']}", token="taker")).json["calls"]
     assert [row["call_id"] for row in of] == [joined["call_id"]]
-    opened = (await world.get("incidents?region=UZ-TK&status=pending_units", token="planner")).json[
-        "incidents"
-    ]
+    opened = (await world.get("incidents?region=UZ-TK&status=pending_units", token="planner")).json["incidents"]
     assert [row["incident_id"] for row in opened] == ["TK-1"]
 
 
@@ -157,9 +155,7 @@ async def test_the_journal_is_read_without_gaps(world: ApiWorld) -> None:
 
 async def test_what_was_closed_long_ago_is_still_found(world: ApiWorld) -> None:
     call = await world.new_call(incident_type="illness", location=HERE)
-    await world.post(
-        f"incidents/{call['incident_id']}/close", {"disposition": "advice_only"}, token="dispatcher"
-    )
+    await world.post(f"incidents/{call['incident_id']}/close", {"disposition": "advice_only"}, token="dispatcher")
     for state in world.engine.replicas.states.values():
         state.closed_calls.clear()
         state.closed_incidents.clear()

@@ -51,9 +51,7 @@ async def test_a_call_is_taken_into_the_spool_and_committed_under_its_own_id(
     assert card["caller"]["began_at"] == "2026-01-01T00:00:00Z"
 
 
-async def test_the_same_key_gives_the_spooled_call_before_and_after(
-    world: ApiWorld, twin: MemoryStore
-) -> None:
+async def test_the_same_key_gives_the_spooled_call_before_and_after(world: ApiWorld, twin: MemoryStore) -> None:
     body = {"channel": "app", "location": HERE}
     twin.faults.away = True
     first = await world.post("calls", body, key="k-1")

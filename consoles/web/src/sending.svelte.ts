@@ -70,7 +70,8 @@ class Sending {
       this.notice = t('send.late');
       return;
     }
-    if (!this.mayAct()) return;
+    // The lock keeps a second order back, not the way out of the first.
+    if (!this.isReached()) return;
     this.last = { ...sent, outcome: 'recalling' };
     this.askWhy = null;
     const answer = await api.recall(sent.incident, sent.units, newKey());
@@ -87,10 +88,12 @@ class Sending {
   }
 
   private mayAct(): boolean {
-    this.notice = null;
-    if (live.canSend) return !this.isLocked(performance.now());
-    this.notice = t('send.lost');
-    return false;
+    return this.isReached() && !this.isLocked(performance.now());
+  }
+
+  private isReached(): boolean {
+    this.notice = live.canSend ? null : t('send.lost');
+    return live.canSend;
   }
 
   private async assign(mark: Sent, recommendation_id: string | undefined): Promise<void> {
