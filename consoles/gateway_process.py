@@ -26,6 +26,7 @@ from dispatch.fanout_polled import PolledFanout
 from dispatch.fanout_redis import RedisFanout
 from dispatch.follower import Follower
 from dispatch.forwarding import Forwarder
+from dispatch.heap import settle
 from dispatch.ids import IdSource
 from dispatch.locating import Locator
 from dispatch.metrics import Metrics
@@ -84,6 +85,7 @@ async def following(settings: Settings, options: Options, say: Say) -> AsyncIter
         step.done("regions")
         process.port = await stack.enter_async_context(opened(_front(process, options)))
         step.done("door")
+        settle()
         yield process
 
 

@@ -28,6 +28,7 @@ from dispatch.fanout import Fanout, LocalFanout, carry_positions
 from dispatch.fanout_redis import RedisFanout
 from dispatch.field import Field, FieldPlan
 from dispatch.field_measures import FieldMeasures
+from dispatch.heap import settle
 from dispatch.holder import holder_of
 from dispatch.ids import IdSource
 from dispatch.leading import Leader
@@ -115,6 +116,7 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
             await options.before_open(running)
         await stack.enter_async_context(_open(running, options))
         step.done("door")
+        settle()
         yield running
 
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A frozen value with named fields."""
 
 

@@ -34,7 +34,7 @@ from dispatch.core.terms import (
 )
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ask"):
+class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ask", gc=False):
     """A wish, and who has it."""
 
     actor: ActorId

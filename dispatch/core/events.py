@@ -39,7 +39,7 @@ from dispatch.core.terms import (
 )
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", gc=False):
     """A fact of one region. Its time, actor and place in the order stand in the journal's envelope."""
 
 

@@ -28,8 +28,8 @@ ActorId = NewType("ActorId", str)
 SYSTEM = ActorId("system")
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A frozen value with named fields; defaults stay out of the journal."""
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A frozen value with named fields; defaults stay out of the journal. None can hold itself, hence `gc=False`."""
 
 
 class Word(StrEnum):
