@@ -159,7 +159,7 @@ def _make_pip() -> None:
 
 def _provide_broker() -> None:
     """mosquitto of the machine, else unpacked without root, else a stand-in from the registry."""
-    question = "import sys; from dispatch.broker_programs import find_mosquitto as f, fetch_mosquitto as g\n"
+    question = "import sys; from dispatch.servers.broker_programs import find_mosquitto as f, fetch_mosquitto as g\n"
     asked = subprocess.run([PYTHON, "-c", question + "sys.exit(0 if f() or g() else 1)"], cwd=ROOT, check=False)
     if asked.returncode != 0:
         with _pip(PYTHON) as install:

@@ -11,10 +11,10 @@ from aiohttp import web
 
 from consoles.catalogue import incident_type_names
 from dispatch import __version__
-from dispatch.application import answer
 from dispatch.core.plans import PLANS
 from dispatch.core.terms import Body, Priority
-from dispatch.routes import Route
+from dispatch.web.application import answer
+from dispatch.web.routes import Route
 from routing.names import LANGUAGES, Names
 from routing.regions import region_facts
 

@@ -27,11 +27,11 @@ from dispatch.actors import EVERYWHERE, Actor, Role
 from dispatch.clock import Clock
 from dispatch.core.terms import ActorId, Body, RegionId, UnitId
 from dispatch.errors import ServiceAway
-from dispatch.metrics import Metrics
-from dispatch.problems import Problem
-from dispatch.records import Device, Operator, Session
 from dispatch.store import Store
-from dispatch.websocket import Socket
+from dispatch.web.metrics import Metrics
+from dispatch.web.problems import Problem
+from dispatch.web.websocket import Socket
+from dispatch.writing.records import Device, Operator, Session
 
 log = logging.getLogger(__name__)
 

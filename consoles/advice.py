@@ -17,12 +17,12 @@ import numpy as np
 from aiohttp import web
 
 from consoles.desk import Desk
-from dispatch.application import ACTOR, answer
 from dispatch.core.assigning import question
 from dispatch.core.recommend import Choice, Recommendation, recommend
 from dispatch.core.terms import IncidentId, Reach, RegionId, UnitId
-from dispatch.problems import Problem
-from dispatch.routes import Route
+from dispatch.web.application import ACTOR, answer
+from dispatch.web.problems import Problem
+from dispatch.web.routes import Route
 
 KEPT = timedelta(seconds=120)
 """Longer than any is fresh, so that a stale one is called stale and not unknown."""

@@ -17,20 +17,20 @@ from consoles.looking import Looking
 from consoles.operations import Operations
 from consoles.oversight import Oversight
 from consoles.reading import Reading
-from dispatch.aml import AmlDoor, Trust
-from dispatch.application import Authenticate
-from dispatch.audit import Audit
+from dispatch.calling.aml import AmlDoor, Trust
+from dispatch.calling.contacts import Contacts
+from dispatch.calling.locating import Locator
+from dispatch.calling.reception import Reception
 from dispatch.clock import Clock
-from dispatch.contacts import Contacts
 from dispatch.engine import Engine
 from dispatch.ids import IdSource
 from dispatch.intake import Intake
-from dispatch.locating import Locator
-from dispatch.metrics import Metrics
-from dispatch.reception import Reception
-from dispatch.routes import Route
-from dispatch.spool import Spool
+from dispatch.keeping.spool import Spool
 from dispatch.store import Store
+from dispatch.web.application import Authenticate
+from dispatch.web.audit import Audit
+from dispatch.web.metrics import Metrics
+from dispatch.web.routes import Route
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

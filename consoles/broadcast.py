@@ -21,11 +21,11 @@ from dispatch.clock import Clock
 from dispatch.core.events import Event
 from dispatch.core.state import Touched
 from dispatch.core.terms import RegionId
-from dispatch.metrics import Metrics
-from dispatch.positions import Position
-from dispatch.records import Recorded
-from dispatch.replica import Replicas
-from dispatch.websocket import Socket
+from dispatch.web.metrics import Metrics
+from dispatch.web.websocket import Socket
+from dispatch.writing.positions import Position
+from dispatch.writing.records import Recorded
+from dispatch.writing.replica import Replicas
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ Frames = dict[tuple[RegionId, str], bytes]
 
 
 class Moves(Protocol):
-    """Where positions come from; `dispatch.positions.Positions` is one."""
+    """Where positions come from; `dispatch.writing.positions.Positions` is one."""
 
     def moved_since(self, region: RegionId, tick: int) -> tuple[int, list[Position]]: ...
 

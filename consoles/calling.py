@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from consoles.desk import Act, Asked, Desk
-from dispatch.calls import CallReceipt, receipt
+from dispatch.calling.calls import CallReceipt, receipt
 from dispatch.core.commands import ClassifyCall, CloseCall, Command, MoveCall, TransferCall
 from dispatch.core.state import RegionState
 from dispatch.core.terms import CallId, CallStatus, Disposition, IncidentId, Priority, RegionId
-from dispatch.problems import Fault, Problem
-from dispatch.replies import Answering, answering
-from dispatch.routes import Route
+from dispatch.web.problems import Fault, Problem
+from dispatch.web.replies import Answering, answering
+from dispatch.web.routes import Route
 from routing.regions import region_facts
 
 OF = "/api/v1/calls/{call_id}"

@@ -15,8 +15,8 @@ import msgspec
 from consoles.board import call_row, incident_row
 from consoles.desk import Desk, NoteDocument
 from dispatch.actors import Actor, Role
+from dispatch.calling.evidence import whereabouts
 from dispatch.core.terms import Assignment, Body, Call, CallId, Incident, LocationFix, Stage, UnitId
-from dispatch.evidence import whereabouts
 from dispatch.ids import made_at
 from routing.geometry import to_lonlat
 

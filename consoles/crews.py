@@ -16,8 +16,8 @@ from consoles.desk import Act, Asked, Desk
 from dispatch.core.commands import Command, ReportStatus, ShiftUnit
 from dispatch.core.state import RegionState
 from dispatch.core.terms import AssignmentId, UnitId, UnitStatus
-from dispatch.replies import Answering, answering
-from dispatch.routes import Route
+from dispatch.web.replies import Answering, answering
+from dispatch.web.routes import Route
 
 OF = "/api/v1/units/{unit_id}"
 

@@ -15,8 +15,8 @@ from typing import Any
 from consoles.access import digest, hashed
 from dispatch.actors import Role
 from dispatch.core.terms import Body
-from dispatch.records import Device, Operator
 from dispatch.store import Store
+from dispatch.writing.records import Device, Operator
 
 FILE = "credentials.json"
 PEOPLE = (Role.CALL_TAKER, Role.DISPATCHER, Role.SUPERVISOR, Role.PLANNER, Role.ADMIN, Role.BODY)

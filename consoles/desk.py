@@ -15,23 +15,23 @@ import msgspec
 from aiohttp import web
 
 from dispatch.actors import Actor, Role, require, visible
-from dispatch.application import ACTOR
-from dispatch.audit import Audit
-from dispatch.bodies import decode, read
+from dispatch.calling.locating import Locator
 from dispatch.clock import Clock
 from dispatch.core.commands import Command
 from dispatch.core.terms import Body, Call, CallId, Incident, IncidentId, RegionId, Unit, UnitId
 from dispatch.engine import Engine
 from dispatch.ids import IdSource
 from dispatch.intake import JSON_TYPES, own
-from dispatch.journal import canonical, commitment
-from dispatch.locating import Locator
-from dispatch.problems import Fault, Problem, Unreadable
-from dispatch.records import Personal
-from dispatch.replica import Replicas
-from dispatch.replies import Answering, key_of, replied
-from dispatch.routes import Route
 from dispatch.store import Store
+from dispatch.web.application import ACTOR
+from dispatch.web.audit import Audit
+from dispatch.web.bodies import decode, read
+from dispatch.web.problems import Fault, Problem, Unreadable
+from dispatch.web.replies import Answering, key_of, replied
+from dispatch.web.routes import Route
+from dispatch.writing.journal import canonical, commitment
+from dispatch.writing.records import Personal
+from dispatch.writing.replica import Replicas
 
 BODY_MAX = 64 * 1024
 

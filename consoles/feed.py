@@ -14,7 +14,7 @@ import msgspec
 from consoles.board import SECTIONS, Board, Row
 from dispatch.core.state import RegionState, Touched
 from dispatch.core.terms import RegionId
-from dispatch.websocket import frame
+from dispatch.web.websocket import frame
 
 RECENT_MAX = 512
 RECENT_BYTES_MAX = 2 * 1024 * 1024

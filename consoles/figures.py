@@ -17,13 +17,13 @@ from aiohttp import web
 
 from consoles.desk import Desk
 from consoles.reading import Code
-from dispatch.application import ACTOR, answer
-from dispatch.bodies import query
+from dispatch.calling.evidence import Moment
 from dispatch.core.terms import Call, Channel, Disposition, Incident, RegionId
-from dispatch.evidence import Moment
-from dispatch.problems import Fault, Problem
-from dispatch.routes import Route
 from dispatch.store import cursor_after
+from dispatch.web.application import ACTOR, answer
+from dispatch.web.bodies import query
+from dispatch.web.problems import Fault, Problem
+from dispatch.web.routes import Route
 
 ROWS_MAX = 50_000
 PAGE = 1_000

@@ -15,13 +15,13 @@ import msgspec
 from aiohttp import web
 
 from consoles.desk import Desk
-from dispatch.application import ACTOR
-from dispatch.calls import flags_of
+from dispatch.calling.calls import flags_of
+from dispatch.calling.evidence import whereabouts
 from dispatch.core.needs import live
 from dispatch.core.terms import Call, CallId, CallStatus, Incident
-from dispatch.evidence import whereabouts
-from dispatch.problems import Problem
-from dispatch.routes import Route
+from dispatch.web.application import ACTOR
+from dispatch.web.problems import Problem
+from dispatch.web.routes import Route
 
 LOOK_S = 0.25
 QUIET_S = 15.0

@@ -20,18 +20,18 @@ from consoles.gateway import Gateway
 from consoles.openapi import documents
 from consoles.pages import Pages
 from consoles.sessions import Sessions
-from dispatch.application import application
-from dispatch.audit import Audit
 from dispatch.clock import Clock
 from dispatch.core.terms import RegionId
 from dispatch.door import open_door
 from dispatch.engine import Listener
-from dispatch.health import Health
-from dispatch.metrics import Metrics
-from dispatch.positions import Positions
-from dispatch.replica import Replicas
-from dispatch.routes import Route, Routes
 from dispatch.store import Store
+from dispatch.web.application import application
+from dispatch.web.audit import Audit
+from dispatch.web.health import Health
+from dispatch.web.metrics import Metrics
+from dispatch.web.routes import Route, Routes
+from dispatch.writing.positions import Positions
+from dispatch.writing.replica import Replicas
 from routing.basemap import Basemap, outlines_geojson
 from routing.roads import Roads
 

@@ -14,8 +14,8 @@ from consoles.feed import said
 from dispatch.actors import Actor, require, visible
 from dispatch.core.terms import RegionId
 from dispatch.errors import ServiceAway
-from dispatch.problems import Problem
-from dispatch.websocket import SESSION_OVER, Closed, Socket
+from dispatch.web.problems import Problem
+from dispatch.web.websocket import SESSION_OVER, Closed, Socket
 
 PATH = "/ws/v1/board"
 CHECK_S = 1.0

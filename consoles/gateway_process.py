@@ -1,7 +1,7 @@
 """A process without the role `core`, put together: it leads no region, and shows what those that do commit.
 
 It needs the core's database and, for positions and speed, its Redis. Boards, lists, log-in and the console's
-files are its own work; commands go on to whoever leads (`dispatch/forwarding.py`).
+files are its own work; commands go on to whoever leads (`dispatch/following/forwarding.py`).
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from consoles.access import Access
 from consoles.api import Parts, interface
 from consoles.front import Front, cancelled, opened
 from consoles.serving import Options, Say, Steps, clock_from, regions_of
-from dispatch.audit import Audit
+from dispatch.calling.locating import Locator
 from dispatch.clock import Clock
 from dispatch.engine import Engine
 from dispatch.errors import UserMistake
 from dispatch.fanout import Fanout
-from dispatch.fanout_polled import PolledFanout
-from dispatch.fanout_redis import RedisFanout
-from dispatch.follower import Follower
-from dispatch.forwarding import Forwarder
-from dispatch.heap import settle
+from dispatch.following.follower import Follower
+from dispatch.following.forwarding import Forwarder
+from dispatch.following.polled import PolledFanout
+from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
-from dispatch.locating import Locator
-from dispatch.metrics import Metrics
-from dispatch.positions import Positions
-from dispatch.reach import Reacher
-from dispatch.routes import Route
+from dispatch.keeping.postgres import PostgresStore
 from dispatch.services import running_addresses
 from dispatch.settings import Settings
-from dispatch.store_postgres import PostgresStore
+from dispatch.web.audit import Audit
+from dispatch.web.metrics import Metrics
+from dispatch.web.routes import Route
+from dispatch.writing.heap import settle
+from dispatch.writing.positions import Positions
+from dispatch.writing.reach import Reacher
 from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 from routing.roads import Roads

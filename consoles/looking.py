@@ -15,13 +15,13 @@ from consoles.board import call_row, counts, incident_row
 from consoles.desk import Desk
 from consoles.reading import Code, Cursor, Limit
 from dispatch.actors import require
-from dispatch.application import ACTOR, answer
-from dispatch.bodies import query
 from dispatch.core.queue import CallKey
 from dispatch.core.terms import CallId, IncidentId
-from dispatch.problems import Fault, Problem
-from dispatch.records import Recorded
-from dispatch.routes import Route
+from dispatch.web.application import ACTOR, answer
+from dispatch.web.bodies import query
+from dispatch.web.problems import Fault, Problem
+from dispatch.web.routes import Route
+from dispatch.writing.records import Recorded
 from routing.geometry import in_country, parse_point, to_lonlat
 
 EVENTS_MAX = 500

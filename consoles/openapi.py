@@ -15,10 +15,10 @@ from aiohttp import web
 
 from consoles.asyncapi import asyncapi_document
 from dispatch import __version__
-from dispatch.application import answer
-from dispatch.bodies import KEY_MAX
-from dispatch.problems import KINDS, MEDIA_TYPE, Document
-from dispatch.routes import Route, Routes
+from dispatch.web.application import answer
+from dispatch.web.bodies import KEY_MAX
+from dispatch.web.problems import KINDS, MEDIA_TYPE, Document
+from dispatch.web.routes import Route, Routes
 
 Json = dict[str, Any]
 

@@ -17,19 +17,19 @@ from consoles.board import incident_row
 from consoles.calling import Ending, Identifier, Note
 from consoles.desk import Act, Asked, Desk, Nothing, asked_body
 from dispatch.actors import require
-from dispatch.application import ACTOR
-from dispatch.contacts import home_of
+from dispatch.calling.contacts import home_of
+from dispatch.calling.evidence import EVIDENCE_MAX, Evidence, fault_in
+from dispatch.calling.reception import DEFAULT_REGION
 from dispatch.core import commands as c
 from dispatch.core.events import Event, IncidentOpened
 from dispatch.core.plans import PLANS
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Body, CallId, IncidentId, Location, Priority, RegionId, UnitId
-from dispatch.evidence import EVIDENCE_MAX, Evidence, fault_in
-from dispatch.journal import commitment
-from dispatch.problems import Fault, Problem
-from dispatch.reception import DEFAULT_REGION
-from dispatch.replies import Answering, encode, key_of, replied
-from dispatch.routes import Route
+from dispatch.web.application import ACTOR
+from dispatch.web.problems import Fault, Problem
+from dispatch.web.replies import Answering, encode, key_of, replied
+from dispatch.web.routes import Route
+from dispatch.writing.journal import commitment
 
 OF = "/api/v1/incidents/{incident_id}"
 UNITS_MAX = 32

@@ -13,16 +13,16 @@ from consoles.board import region_part
 from consoles.desk import Desk, asked_body
 from consoles.reading import Code, Cursor, Limit
 from dispatch.actors import require, sees
-from dispatch.application import ACTOR, answer
-from dispatch.bodies import query
 from dispatch.core.commands import Command, SetPhase, SetPolicy
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Assigning, Phase, RegionId
-from dispatch.problems import Fault, Problem
-from dispatch.records import UnreadableContact
-from dispatch.replies import answering, key_of, replied
-from dispatch.routes import Route
 from dispatch.store import BadCursor
+from dispatch.web.application import ACTOR, answer
+from dispatch.web.bodies import query
+from dispatch.web.problems import Fault, Problem
+from dispatch.web.replies import answering, key_of, replied
+from dispatch.web.routes import Route
+from dispatch.writing.records import UnreadableContact
 from routing.names import LANGUAGES
 from routing.regions import RegionFacts, region_facts
 

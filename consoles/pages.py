@@ -18,9 +18,9 @@ from typing import Annotated, Protocol
 import msgspec
 from aiohttp import web
 
-from dispatch.bodies import converted
-from dispatch.problems import Problem
-from dispatch.routes import Route
+from dispatch.web.bodies import converted
+from dispatch.web.problems import Problem
+from dispatch.web.routes import Route
 
 DIST = Path(__file__).parent / "web" / "dist"
 SCREENS = ("/", "/take", "/wall", "/plan", "/unit", "/chart")

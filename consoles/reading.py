@@ -18,14 +18,14 @@ from consoles.board import call_row, incident_row, unit_row
 from consoles.cards import call_card, incident_card, position_of
 from consoles.desk import Desk
 from dispatch.actors import Actor, Role, require
-from dispatch.application import ACTOR, answer
-from dispatch.bodies import query
+from dispatch.calling.matching import Matcher
 from dispatch.core.terms import Body, Call, CallStatus, Incident, IncidentStatus, RegionId, Unit, UnitStatus
 from dispatch.intake import own
-from dispatch.matching import Matcher
-from dispatch.problems import Fault, Problem
-from dispatch.routes import Route
 from dispatch.store import BadCursor
+from dispatch.web.application import ACTOR, answer
+from dispatch.web.bodies import query
+from dispatch.web.problems import Fault, Problem
+from dispatch.web.routes import Route
 
 LIMIT_MAX = 200
 

@@ -18,9 +18,9 @@ from consoles.access import hashed
 from consoles.gateway_process import following
 from consoles.serving import Credentials, Options, serving
 from dispatch.actors import Role
-from dispatch.records import Operator
 from dispatch.settings import Settings, add_settings_arguments, settings_from
 from dispatch.store import Store
+from dispatch.writing.records import Operator
 
 FIRST_LOGIN = "first-login.json"
 

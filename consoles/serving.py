@@ -19,31 +19,31 @@ import msgspec
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
-from dispatch.aml import reindex, trusted
-from dispatch.audit import Audit
+from dispatch.calling.aml import reindex, trusted
+from dispatch.calling.locating import Locator
 from dispatch.clock import Clock, ScaledClock, SystemClock
 from dispatch.core.terms import RegionId
 from dispatch.engine import Engine
 from dispatch.fanout import Fanout, LocalFanout, carry_positions
-from dispatch.fanout_redis import RedisFanout
 from dispatch.field import Field, FieldPlan
-from dispatch.field_measures import FieldMeasures
-from dispatch.heap import settle
-from dispatch.holder import holder_of
+from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
-from dispatch.leading import Leader
-from dispatch.locating import Locator
-from dispatch.metrics import Metrics
-from dispatch.migrate import migrate
-from dispatch.positions import Positions
-from dispatch.reach import Reacher
+from dispatch.keeping.migrate import migrate
+from dispatch.keeping.postgres import PostgresStore
+from dispatch.keeping.spool import Spool
+from dispatch.keeping.tracks import Tracks
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
-from dispatch.spool import Spool
-from dispatch.stages import StageMeasures
-from dispatch.store_postgres import PostgresStore
-from dispatch.tracks import Tracks
-from dispatch.upkeep import beside, last_work
+from dispatch.units.measures import FieldMeasures
+from dispatch.web.audit import Audit
+from dispatch.web.metrics import Metrics
+from dispatch.writing.heap import settle
+from dispatch.writing.holder import holder_of
+from dispatch.writing.leading import Leader
+from dispatch.writing.positions import Positions
+from dispatch.writing.reach import Reacher
+from dispatch.writing.stages import StageMeasures
+from dispatch.writing.upkeep import beside, last_work
 from routing.gazetteer import Gazetteer
 from routing.regions import Regions, region_facts
 from routing.roads import Roads

@@ -9,11 +9,11 @@ from aiohttp import web
 
 from consoles.access import COOKIE, SESSION_KEPT, Access, same_origin
 from dispatch.actors import Actor, Role
-from dispatch.application import ACTOR, answer, nothing
-from dispatch.audit import Audit
-from dispatch.bodies import body
-from dispatch.problems import Problem
-from dispatch.routes import KIB, Route
+from dispatch.web.application import ACTOR, answer, nothing
+from dispatch.web.audit import Audit
+from dispatch.web.bodies import body
+from dispatch.web.problems import Problem
+from dispatch.web.routes import KIB, Route
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]

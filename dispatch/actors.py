@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from dispatch.core.terms import SYSTEM, ActorId, Body, RegionId, UnitId
-from dispatch.problems import Problem
+from dispatch.web.problems import Problem
 
 EVERYWHERE = RegionId("*")
 """In `Actor.regions`: every region that there is or will be."""

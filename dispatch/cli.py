@@ -41,7 +41,7 @@ COMMANDS: dict[str, Command] = {
         "the service itself, with servers by URL or embedded",
         "serve --port 8112 --regions UZ-TK,UZ-TO",
     ),
-    "migrate": Command("dispatch.migrate", "bring the database to this version's schema", "migrate"),
+    "migrate": Command("dispatch.keeping.migrate", "bring the database to this version's schema", "migrate"),
     "doctor": Command("dispatch.doctor", "what this machine has, what it lacks, what to do", "doctor"),
     "import-map": Command(
         "routing.import_map",

@@ -17,9 +17,9 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
-from dispatch.broker_programs import find_broker
 from dispatch.errors import UserMistake
-from dispatch.postgres_binaries import find_binaries
+from dispatch.servers.broker_programs import find_broker
+from dispatch.servers.postgres_binaries import find_binaries
 from dispatch.services import running_addresses
 from dispatch.settings import Settings, add_settings_arguments, settings_from
 

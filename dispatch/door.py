@@ -18,10 +18,10 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
-from dispatch.descriptors import allow_connections
-from dispatch.metrics import Metrics
-from dispatch.problems import MEDIA_TYPE, document, status_of
-from dispatch.websocket import GOING_AWAY, Socket
+from dispatch.servers.descriptors import allow_connections
+from dispatch.web.metrics import Metrics
+from dispatch.web.problems import MEDIA_TYPE, document, status_of
+from dispatch.web.websocket import GOING_AWAY, Socket
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,6 @@ from time import perf_counter
 import msgspec
 
 from dispatch.clock import Clock
-from dispatch.committer import Committer, Entry
 from dispatch.core import commands as c
 from dispatch.core.assigning import candidates
 from dispatch.core.decide import decide
@@ -29,17 +28,18 @@ from dispatch.core.followups import wishes
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, ActorId, IncidentId, Reach, Refusal, RegionId
 from dispatch.core.verdict import Decision, Inquest
-from dispatch.directory import Directory
 from dispatch.errors import ServiceAway
-from dispatch.journal import chain
-from dispatch.positions import Positions
-from dispatch.problems import refused
-from dispatch.reach import Reacher
-from dispatch.recollection import Recollection
-from dispatch.records import Answer, DecisionInputs, Personal, Recorded
-from dispatch.replica import Replicas
-from dispatch.stages import Stages
 from dispatch.store import Store
+from dispatch.web.problems import refused
+from dispatch.writing.committer import Committer, Entry
+from dispatch.writing.directory import Directory
+from dispatch.writing.journal import chain
+from dispatch.writing.positions import Positions
+from dispatch.writing.reach import Reacher
+from dispatch.writing.recollection import Recollection
+from dispatch.writing.records import Answer, DecisionInputs, Personal, Recorded
+from dispatch.writing.replica import Replicas
+from dispatch.writing.stages import Stages
 
 log = logging.getLogger(__name__)
 

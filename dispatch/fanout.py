@@ -15,8 +15,8 @@ from typing import Protocol
 
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
-from dispatch.positions import Position, Positions
-from dispatch.records import Recorded
+from dispatch.writing.positions import Position, Positions
+from dispatch.writing.records import Recorded
 
 FOLLOWER_LIMIT = 2_000
 """Events that wait for one follower; with more it is told to begin again."""

@@ -20,7 +20,6 @@ from dispatch.core.state import RegionState
 from dispatch.core.terms import ActorId, AssignmentId, OrderId, Refusal, RegionId, Stage, UnitId, UnitStatus
 from dispatch.engine import Listener
 from dispatch.errors import ServiceAway
-from dispatch.fixes import Fixes
 from dispatch.formats.mqtt import (
     LinkReport,
     OrderAck,
@@ -31,10 +30,11 @@ from dispatch.formats.mqtt import (
     parse_topic,
 )
 from dispatch.formats.values import FormatError
-from dispatch.lanes import Lanes
-from dispatch.line import Line, LinePlan
-from dispatch.orders import Outbox, ServiceClock
-from dispatch.positions import Positions
+from dispatch.units.fixes import Fixes
+from dispatch.units.lanes import Lanes
+from dispatch.units.line import Line, LinePlan
+from dispatch.units.orders import Outbox, ServiceClock
+from dispatch.writing.positions import Positions
 
 RECEIPTS_KEPT = 16
 """Receipts of one unit that are given again without asking the core, which knows only the last report."""

@@ -16,20 +16,20 @@ from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
 
 from dispatch.actors import Actor, Role, require
-from dispatch.application import ACTOR
-from dispatch.bodies import decode, read
-from dispatch.calls import CallReceipt, NewCall, check, confirmed_by_device, spooled_receipt
-from dispatch.contacts import RAW_MAX_BYTES, Contacts
+from dispatch.calling.calls import CallReceipt, NewCall, check, confirmed_by_device, spooled_receipt
+from dispatch.calling.contacts import RAW_MAX_BYTES, Contacts
+from dispatch.calling.evidence import Evidence, fault_of_point
+from dispatch.calling.reception import Contact, Reception
 from dispatch.core.terms import Call, CallId, RegionId
 from dispatch.engine import Key, Reply
 from dispatch.errors import ServiceAway
-from dispatch.evidence import Evidence, fault_of_point
-from dispatch.metrics import LATENCY_BUCKETS_S, Metrics
-from dispatch.problems import Problem, Unreadable
-from dispatch.reception import Contact, Reception
-from dispatch.replies import encode, key_of, replied
-from dispatch.routes import Route
-from dispatch.spool import Spool, Spooled
+from dispatch.keeping.spool import Spool, Spooled
+from dispatch.web.application import ACTOR
+from dispatch.web.bodies import decode, read
+from dispatch.web.metrics import LATENCY_BUCKETS_S, Metrics
+from dispatch.web.problems import Problem, Unreadable
+from dispatch.web.replies import encode, key_of, replied
+from dispatch.web.routes import Route
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from dispatch.broker import Broker
 from dispatch.errors import UserMistake
-from dispatch.postgres import Postgres
+from dispatch.servers.broker import Broker
+from dispatch.servers.postgres import Postgres
 from dispatch.settings import Settings
 
 LOCK_ATTEMPTS = 5

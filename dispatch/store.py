@@ -1,6 +1,6 @@
 """What keeps everything that must not be lost, as the service sees it: an interface and its faults.
 
-Two things fulfil it and pass one contract suite: store_postgres.py for work, store_memory.py for simulation
+Two things fulfil it and pass one contract suite: keeping/postgres.py for work, keeping/memory.py for simulation
 and tests. A store knows regions, sequence numbers, rows and bytes; what they mean it does not know.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dispatch.errors import ServiceAway, UserMistake
-from dispatch.records import (
+from dispatch.writing.records import (
     Answer,
     Appended,
     AssignmentRow,

@@ -19,7 +19,7 @@ from dispatch.core.terms import UnitId
 from dispatch.errors import ServiceAway
 from dispatch.formats.mqtt import LinkReport, Order, OrderAck, StatusReport, decode_order, encode_report
 from dispatch.formats.values import FormatError
-from dispatch.line import Line, LinePlan, Will
+from dispatch.units.line import Line, LinePlan, Will
 
 REPEAT_S = 3.0
 """A status without its receipt is sent again after this long; nothing is kept until the receipt says so."""

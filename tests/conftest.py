@@ -21,10 +21,10 @@ import asyncpg
 import pytest
 import redis
 
-from dispatch.broker import Broker
-from dispatch.child import dying_with_us
-from dispatch.migrate import migrate
-from dispatch.postgres import Postgres
+from dispatch.keeping.migrate import migrate
+from dispatch.servers.broker import Broker
+from dispatch.servers.child import dying_with_us
+from dispatch.servers.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 REDIS_START_LIMIT_S = 10.0

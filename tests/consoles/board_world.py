@@ -16,7 +16,6 @@ from consoles.access import Access, digest
 from consoles.broadcast import Broadcast, Scene
 from consoles.feed import merge
 from consoles.gateway import PATH, Gateway
-from dispatch.application import application
 from dispatch.clock import SystemClock
 from dispatch.core import commands as c
 from dispatch.core.plans import PLANS
@@ -36,13 +35,14 @@ from dispatch.core.terms import (
 )
 from dispatch.door import Door, open_door
 from dispatch.engine import Engine
-from dispatch.leading import Leader
-from dispatch.metrics import Metrics
-from dispatch.positions import Position, Positions
-from dispatch.reach import Reacher
-from dispatch.records import Device
-from dispatch.routes import Routes
-from dispatch.store_memory import MemoryStore
+from dispatch.keeping.memory import MemoryStore
+from dispatch.web.application import application
+from dispatch.web.metrics import Metrics
+from dispatch.web.routes import Routes
+from dispatch.writing.leading import Leader
+from dispatch.writing.positions import Position, Positions
+from dispatch.writing.reach import Reacher
+from dispatch.writing.records import Device
 
 TASHKENT, SAMARKAND = RegionId("UZ-TK"), RegionId("UZ-SA")
 REGIONS = (TASHKENT, SAMARKAND)

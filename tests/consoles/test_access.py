@@ -15,18 +15,18 @@ from consoles.demo_accounts import FILE, seed_demo_credentials
 from consoles.sessions import Sessions
 from consoles.throttle import NAMES_MAX, Throttle
 from dispatch.actors import RIGHTS, Actor, Role, may, require, visible
-from dispatch.application import application, nothing
-from dispatch.audit import Audit
 from dispatch.clock import ManualClock
 from dispatch.core.terms import ActorId, Body, RegionId
 from dispatch.door import Door, open_door
 from dispatch.errors import ServiceAway
-from dispatch.metrics import Metrics
-from dispatch.problems import Problem
-from dispatch.records import Device, Operator
-from dispatch.routes import Route, Routes
-from dispatch.store_memory import MemoryStore
-from dispatch.websocket import Socket
+from dispatch.keeping.memory import MemoryStore
+from dispatch.web.application import application, nothing
+from dispatch.web.audit import Audit
+from dispatch.web.metrics import Metrics
+from dispatch.web.problems import Problem
+from dispatch.web.routes import Route, Routes
+from dispatch.web.websocket import Socket
+from dispatch.writing.records import Device, Operator
 
 TASHKENT, SAMARKAND = RegionId("UZ-TK"), RegionId("UZ-SA")
 

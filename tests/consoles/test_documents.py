@@ -14,10 +14,10 @@ from consoles.about import AboutPage
 from consoles.asyncapi import FRAMES, Frame, asyncapi_document
 from consoles.openapi import documents, openapi_document, operation_id
 from consoles.pages import Pages
-from dispatch.health import Health
-from dispatch.metrics import Metrics
-from dispatch.problems import KINDS, listing
-from dispatch.routes import Routes
+from dispatch.web.health import Health
+from dispatch.web.metrics import Metrics
+from dispatch.web.problems import KINDS, listing
+from dispatch.web.routes import Routes
 from tests.consoles.board_world import BoardWorld
 from tests.servers.api_world import api_world
 
@@ -126,4 +126,4 @@ async def test_real_frames_are_what_the_asyncapi_document_says() -> None:
 def test_the_list_of_refusals_in_the_docs_is_the_one_in_the_code() -> None:
     listed = (ROOT / "docs/refusals.md").read_text("utf-8")
     rows = [line for line in listed.splitlines() if line.startswith("| `")]
-    assert rows == listing(), "put the rows of dispatch.problems.listing() into docs/refusals.md"
+    assert rows == listing(), "put the rows of dispatch.web.problems.listing() into docs/refusals.md"

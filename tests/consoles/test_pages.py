@@ -12,17 +12,17 @@ from yarl import URL
 from consoles.about import AboutPage
 from consoles.access import Access, digest
 from consoles.pages import SCREENS, Pages
-from dispatch.application import POLICY, application
 from dispatch.clock import SystemClock
 from dispatch.core.plans import PLANS
 from dispatch.door import Door, open_door
 from dispatch.errors import ServiceAway
-from dispatch.health import Health
-from dispatch.metrics import Metrics
-from dispatch.records import Device
-from dispatch.routes import Routes
-from dispatch.store_memory import MemoryStore
-from dispatch.websocket import Socket
+from dispatch.keeping.memory import MemoryStore
+from dispatch.web.application import POLICY, application
+from dispatch.web.health import Health
+from dispatch.web.metrics import Metrics
+from dispatch.web.routes import Routes
+from dispatch.web.websocket import Socket
+from dispatch.writing.records import Device
 from routing.basemap import outlines_geojson
 
 LOGINS = {

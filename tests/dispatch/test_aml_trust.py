@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.aml import Trust, trusted
+from dispatch.calling.aml import Trust, trusted
 from dispatch.errors import UserMistake
 
 

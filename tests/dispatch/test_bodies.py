@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatch.bodies import RAW_KEPT_BYTES, converted, decode
-from dispatch.problems import Problem, Unreadable
+from dispatch.web.bodies import RAW_KEPT_BYTES, converted, decode
+from dispatch.web.problems import Problem, Unreadable
 
 
 class Place(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dispatch.actors import Actor, Role
+from dispatch.calling.contacts import BACKLOG_MAX, BURST, INTERVAL_S, RAW_MAX_BYTES, Contacts
 from dispatch.clock import ManualClock
-from dispatch.contacts import BACKLOG_MAX, BURST, INTERVAL_S, RAW_MAX_BYTES, Contacts
 from dispatch.core.terms import ActorId
 from dispatch.errors import ServiceAway
 from dispatch.ids import IdSource
-from dispatch.metrics import Metrics
-from dispatch.records import UnreadableContact
-from dispatch.store_memory import MemoryStore
+from dispatch.keeping.memory import MemoryStore
+from dispatch.web.metrics import Metrics
+from dispatch.writing.records import UnreadableContact
 
 
 class FailingShelf:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.journal import GENESIS, canonical, chain, commitment, moment
+from dispatch.writing.journal import GENESIS, canonical, chain, commitment, moment
 
 AT = datetime(2026, 11, 23, 14, 32, 7, 250, tzinfo=UTC)
 FACTS = {

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dispatch.calling.evidence import Evidence, Point, fault_of_point, fix_of
+from dispatch.calling.locating import Locator, aml_fix
 from dispatch.core.terms import LocationFix, Source
-from dispatch.evidence import Evidence, Point, fault_of_point, fix_of
 from dispatch.formats.aml_message import AmlMessage
 from dispatch.formats.values import Point as AmlPoint
-from dispatch.locating import Locator, aml_fix
 from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 

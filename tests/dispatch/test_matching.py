@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dispatch import matching
+from dispatch.calling import matching
+from dispatch.calling.matching import Caller, Matcher
 from dispatch.core.terms import CallId
 from dispatch.formats.aml_message import AmlMessage
-from dispatch.matching import Caller, Matcher
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NUMBER, OTHER, IMEI = "+998901234567", "+998935554433", "353472104343540"

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from dispatch.core.terms import Refusal
-from dispatch.problems import KINDS, Fault, Problem, document, escaped, fault_of, refused, status_of
+from dispatch.web.problems import KINDS, Fault, Problem, document, escaped, fault_of, refused, status_of
 
 
 class Point(msgspec.Struct, forbid_unknown_fields=True):

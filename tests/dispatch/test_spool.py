@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dispatch import spool as spooling
 from dispatch.actors import Actor, Role
 from dispatch.core.terms import ActorId, CallId
 from dispatch.errors import ServiceAway
-from dispatch.spool import Spool, Spooled
+from dispatch.keeping import spool as spooling
+from dispatch.keeping.spool import Spool, Spooled
 
 SENDER = Actor(actor_id=ActorId("device:1"), role=Role.DEVICE, username="1")
 

@@ -15,16 +15,16 @@ from aiohttp import web
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from dispatch import websocket
-from dispatch.application import answer, application
-from dispatch.bodies import body
-from dispatch.descriptors import allow_connections
 from dispatch.door import Door, Limits, open_door
 from dispatch.errors import ServiceAway
-from dispatch.metrics import Metrics
-from dispatch.problems import Problem
-from dispatch.routes import Route, Routes
-from dispatch.websocket import SLOW_BYTES, Closed, Socket, frame
+from dispatch.servers.descriptors import allow_connections
+from dispatch.web import websocket
+from dispatch.web.application import answer, application
+from dispatch.web.bodies import body
+from dispatch.web.metrics import Metrics
+from dispatch.web.problems import Problem
+from dispatch.web.routes import Route, Routes
+from dispatch.web.websocket import SLOW_BYTES, Closed, Socket, frame
 
 LIMITS = Limits(http=8, consoles=4, head_timeout_s=0.3, keepalive_s=0.5, handshake_s=0.5)
 

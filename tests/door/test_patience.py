@@ -6,8 +6,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from dispatch import bodies, websocket
-from dispatch.websocket import frame
+from dispatch.web import bodies, websocket
+from dispatch.web.websocket import frame
 from tests.door import test_door as door
 from tests.door.test_door import World, handshake, talk, until
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from dispatch.child import dying_with_us
 from dispatch.core.terms import UnitId
 from dispatch.formats.mqtt import Order
+from dispatch.servers.child import dying_with_us
 from simulators.country import UnitSpec, roster
 from simulators.radio import Radio, RadioPlan
 from tests.conftest import LoopThread

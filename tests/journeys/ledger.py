@@ -16,9 +16,9 @@ from dispatch.core.evolve import evolve
 from dispatch.core.invariants import broken
 from dispatch.core.state import RegionState
 from dispatch.core.terms import RegionId
-from dispatch.journal import GENESIS, chain
-from dispatch.readmodels import rows
-from dispatch.records import Rows
+from dispatch.writing.journal import GENESIS, chain
+from dispatch.writing.readmodels import rows
+from dispatch.writing.records import Rows
 
 TABLES = {
     "calls": "call_id",

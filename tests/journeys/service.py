@@ -26,8 +26,8 @@ import asyncpg
 from consoles.demo_accounts import FILE, seed_demo_credentials
 from consoles.serve import run_loop, stopped
 from consoles.serving import Options, Running, serving
-from dispatch.child import dying_with_us
 from dispatch.core.terms import Body, RegionId, UnitId
+from dispatch.servers.child import dying_with_us
 from dispatch.services import Addresses, running_addresses
 from dispatch.settings import Settings
 from routing.geometry import Point

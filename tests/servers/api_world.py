@@ -18,24 +18,24 @@ from aiohttp import web
 
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
-from dispatch.aml import Trust, reindex
-from dispatch.application import application
-from dispatch.audit import Audit
+from dispatch.calling.aml import Trust, reindex
+from dispatch.calling.locating import Locator
 from dispatch.clock import ManualClock
 from dispatch.core.commands import RegisterUnit
 from dispatch.core.terms import SYSTEM, Body, RegionId, Unit, UnitId
 from dispatch.engine import Engine
 from dispatch.ids import IdSource
-from dispatch.leading import Leader
-from dispatch.locating import Locator
-from dispatch.metrics import Metrics
-from dispatch.positions import Position, Positions
-from dispatch.reach import Reacher
-from dispatch.records import Device
-from dispatch.routes import Routes
-from dispatch.spool import Spool
+from dispatch.keeping.memory import MemoryStore
+from dispatch.keeping.spool import Spool
 from dispatch.store import Store
-from dispatch.store_memory import MemoryStore
+from dispatch.web.application import application
+from dispatch.web.audit import Audit
+from dispatch.web.metrics import Metrics
+from dispatch.web.routes import Routes
+from dispatch.writing.leading import Leader
+from dispatch.writing.positions import Position, Positions
+from dispatch.writing.reach import Reacher
+from dispatch.writing.records import Device
 from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from dispatch.migrate import migrate
+from dispatch.keeping.memory import MemoryStore
+from dispatch.keeping.migrate import migrate
+from dispatch.keeping.postgres import PostgresStore
 from dispatch.store import Store
-from dispatch.store_memory import MemoryStore
-from dispatch.store_postgres import PostgresStore
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -26,7 +26,7 @@ from dispatch.core.terms import (
 )
 from dispatch.engine import Listener
 from dispatch.errors import ServiceAway
-from dispatch.positions import Position
+from dispatch.writing.positions import Position
 
 TASHKENT = RegionId("UZ-TK")
 POINT = (41.31108, 69.24056)

@@ -9,11 +9,11 @@ from typing import Any
 
 import aiomqtt
 
-from dispatch.broker import Broker
 from dispatch.core.terms import UnitId
 from dispatch.field import Field, FieldPlan
-from dispatch.line import Line, LinePlan
-from dispatch.positions import Positions
+from dispatch.servers.broker import Broker
+from dispatch.units.line import Line, LinePlan
+from dispatch.writing.positions import Positions
 from simulators.radio import Radio, RadioPlan
 from tests.servers.crew_desk import CrewDesk
 from tests.servers.wire import Wire

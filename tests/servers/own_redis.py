@@ -9,7 +9,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from dispatch.child import dying_with_us
+from dispatch.servers.child import dying_with_us
 
 PATIENCE_S = 10.0
 

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dispatch.journal import GENESIS, chain
-from dispatch.records import Answer, AssignmentRow, Batch, CallRow, OrderRow, Personal, Recorded, Rows
 from dispatch.store import Store
+from dispatch.writing.journal import GENESIS, chain
+from dispatch.writing.records import Answer, AssignmentRow, Batch, CallRow, OrderRow, Personal, Recorded, Rows
 
 NOW = datetime(2026, 11, 23, 14, 32, 7, 250, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatch.contacts import BURST
+from dispatch.calling.contacts import BURST
 from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
 
 

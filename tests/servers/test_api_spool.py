@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.store_memory import MemoryStore
+from dispatch.keeping.memory import MemoryStore
 from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
 
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]

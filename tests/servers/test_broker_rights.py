@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import aiomqtt
 import pytest
 
-from dispatch.broker import accepts
-from dispatch.broker_rights import hashed, password_file
+from dispatch.servers.broker import accepts
+from dispatch.servers.broker_rights import hashed, password_file
 from tests.conftest import RunningBroker
 
 OWN, OTHER = "TK-AMB-001", "TK-AMB-002"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dispatch import child
-from dispatch.child import Launch, Server
 from dispatch.errors import ServiceAway, UserMistake
-from dispatch.footing import Footing, own_directory
-from dispatch.postgres import Postgres
-from dispatch.postgres_binaries import find_binaries
+from dispatch.servers import child
+from dispatch.servers.child import Launch, Server
+from dispatch.servers.footing import Footing, own_directory
+from dispatch.servers.postgres import Postgres
+from dispatch.servers.postgres_binaries import find_binaries
 
 SOON_S = 5.0
 Make = Callable[[str], Server]

@@ -13,14 +13,14 @@ from dispatch.core.commands import OpenIncident
 from dispatch.core.terms import SYSTEM, ActorId
 from dispatch.engine import Engine, Key, Reply
 from dispatch.errors import ServiceAway
-from dispatch.holder import holder_of
-from dispatch.leading import Leader
-from dispatch.metrics import Metrics
-from dispatch.positions import Positions
-from dispatch.reach import Reacher
+from dispatch.keeping.memory import MemoryStore
 from dispatch.store import StoreAway
-from dispatch.store_memory import MemoryStore
-from dispatch.upkeep import kept_up
+from dispatch.web.metrics import Metrics
+from dispatch.writing.holder import holder_of
+from dispatch.writing.leading import Leader
+from dispatch.writing.positions import Positions
+from dispatch.writing.reach import Reacher
+from dispatch.writing.upkeep import kept_up
 from tests.servers.crew_desk import TASHKENT, a_place
 
 
@@ -152,7 +152,7 @@ async def test_another_leaders_events_behind_ours_do_not_make_ours_lost() -> Non
 async def test_a_region_that_cannot_be_read_is_tried_again_and_keeps_nobody_from_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dispatch.leading.FAULT_PAUSE_S", 0.05)
+    monkeypatch.setattr("dispatch.writing.leading.FAULT_PAUSE_S", 0.05)
     async with _desk() as desk:
         load, broken = desk.store.load, [True]
 
@@ -171,7 +171,7 @@ async def test_a_region_that_cannot_be_read_is_tried_again_and_keeps_nobody_from
 
 
 async def test_a_loop_that_a_fault_ends_begins_again_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatch.upkeep.AGAIN_S", 0.01)
+    monkeypatch.setattr("dispatch.writing.upkeep.AGAIN_S", 0.01)
     begun: list[int] = []
 
     async def work() -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from dispatch import fanout as fanout_module
-from dispatch import fanout_redis
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
 from dispatch.fanout import Fanout, FellBehind, LocalFanout
-from dispatch.fanout_redis import RedisFanout
-from dispatch.positions import Position
-from dispatch.records import Recorded
+from dispatch.following import redis_streams as fanout_redis
+from dispatch.following.redis_streams import RedisFanout
+from dispatch.writing.positions import Position
+from dispatch.writing.records import Recorded
 from tests.servers.own_redis import RedisServer, redis_program
 
 TASHKENT, FERGANA = RegionId("UZ-TK"), RegionId("UZ-FA")

@@ -7,10 +7,10 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from dispatch import fixes
-from dispatch.broker_programs import find_broker
 from dispatch.core.events import OrderStaged, UnitLinked, UnitMoved
 from dispatch.core.terms import Stage, UnitId, UnitStatus
+from dispatch.servers.broker_programs import find_broker
+from dispatch.units import fixes
 from simulators import radio as radio_module
 from simulators.radio import RadioPlan
 from tests.servers.crew_desk import POINT

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dispatch.broker import Broker
 from dispatch.clock import SystemClock
 from dispatch.core.commands import OpenIncident, RegisterUnit, ShiftUnit
 from dispatch.core.terms import SYSTEM, Stage, UnitId, UnitStatus
@@ -14,10 +13,11 @@ from dispatch.engine import Engine
 from dispatch.fanout import LocalFanout
 from dispatch.field import Field, FieldPlan
 from dispatch.formats.mqtt import Order
-from dispatch.leading import Leader
-from dispatch.positions import Positions
-from dispatch.reach import Reacher
+from dispatch.servers.broker import Broker
 from dispatch.store import Store
+from dispatch.writing.leading import Leader
+from dispatch.writing.positions import Positions
+from dispatch.writing.reach import Reacher
 from simulators.radio import Radio, RadioPlan
 from tests.servers.crew_desk import POINT, TASHKENT, a_place, a_position, a_unit
 from tests.servers.field_world import until

@@ -7,9 +7,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from dispatch import migrate as migration
 from dispatch.errors import ServiceAway, UserMistake
-from dispatch.migrate import SCHEMA_VERSION, migrate, steps_after
+from dispatch.keeping import migrate as migration
+from dispatch.keeping.migrate import SCHEMA_VERSION, migrate, steps_after
 
 
 async def test_an_empty_database_gets_the_whole_schema(empty_url: str) -> None:

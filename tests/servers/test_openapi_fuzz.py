@@ -26,16 +26,16 @@ from consoles.about import AboutPage
 from consoles.openapi import documents, openapi_document
 from consoles.pages import Pages
 from consoles.sessions import Sessions
-from dispatch.application import application
 from dispatch.core.terms import Body
 from dispatch.door import open_door
-from dispatch.health import Health
-from dispatch.problems import KINDS
-from dispatch.routes import Routes
+from dispatch.keeping.memory import MemoryStore
+from dispatch.keeping.postgres import PostgresStore
 from dispatch.store import Store
-from dispatch.store_memory import MemoryStore
-from dispatch.store_postgres import PostgresStore
-from dispatch.websocket import Socket
+from dispatch.web.application import application
+from dispatch.web.health import Health
+from dispatch.web.problems import KINDS
+from dispatch.web.routes import Routes
+from dispatch.web.websocket import Socket
 from tests.servers.api_world import CHORSU, ApiWorld, api_world, secret
 
 EXAMPLES = 40

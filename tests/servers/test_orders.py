@@ -13,9 +13,9 @@ import pytest
 
 from dispatch.core.commands import RecallUnits, SendOrder
 from dispatch.core.terms import SYSTEM, Stage, UnitId
-from dispatch.field_measures import FieldMeasures
 from dispatch.formats.mqtt import Order as Received
-from dispatch.metrics import Metrics
+from dispatch.units.measures import FieldMeasures
+from dispatch.web.metrics import Metrics
 from tests.servers.crew_desk import POINT, TASHKENT
 from tests.servers.field_world import FieldWorld, field_world, plain_client, until
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch import tracks as tracks_module
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
-from dispatch.positions import FIX_BURST, Position, Positions
-from dispatch.records import TrackPoint
-from dispatch.tracks import Tracks
+from dispatch.keeping import tracks as tracks_module
+from dispatch.keeping.tracks import Tracks
+from dispatch.writing.positions import FIX_BURST, Position, Positions
+from dispatch.writing.records import TrackPoint
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 TASHKENT, FERGANA = RegionId("UZ-TK"), RegionId("UZ-FA")

@@ -6,8 +6,8 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from dispatch import broker_programs
-from dispatch.broker import Broker, accepts
+from dispatch.servers import broker_programs
+from dispatch.servers.broker import Broker, accepts
 
 pytest.importorskip("iotcore", reason="the wheel iotcore is installed only where no mosquitto can be had")
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from dispatch.keeping.memory import MemoryStore
 from dispatch.store import CommitUnknown, StoreAway
-from dispatch.store_memory import MemoryStore
 from tests.servers.store_cases import leader
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import msgspec
 
-from dispatch.journal import GENESIS
-from dispatch.records import Batch, DecisionInputs, Rows
 from dispatch.store import Store
+from dispatch.writing.journal import GENESIS
+from dispatch.writing.records import Batch, DecisionInputs, Rows
 from tests.servers.store_cases import NOW, Scribe, assignment, call, leader, order, with_rows, words
 
 

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from dispatch.records import AuditEntry, Batch, Device, Operator, Session, TrackPoint, UnreadableContact
 from dispatch.store import TRACK_DAYS_MAX, Store
+from dispatch.writing.records import AuditEntry, Batch, Device, Operator, Session, TrackPoint, UnreadableContact
 from tests.servers.store_cases import NOW, answer, leader, words
 
 LOLA = Operator(username="lola", role="call_taker", password="$argon2id$v=19$…", regions=("UZ-TK", "UZ-TO"))

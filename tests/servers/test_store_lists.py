@@ -2,8 +2,8 @@
 
 import pytest
 
-from dispatch.records import Rows, UnitRow
 from dispatch.store import PAGE_LIMIT, BadCursor, Store, cursor_after, cursor_place, page
+from dispatch.writing.records import Rows, UnitRow
 from tests.servers.store_cases import NOW, assignment, call, leader, order, with_rows
 
 

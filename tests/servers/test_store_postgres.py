@@ -12,11 +12,11 @@ import pytest
 
 from dispatch.core.terms import CallStatus, IncidentStatus, Stage, UnitStatus
 from dispatch.errors import UserMistake
-from dispatch.journal import GENESIS
-from dispatch.migrate import SCHEMA, migrate
-from dispatch.records import Batch, Rows
+from dispatch.keeping.migrate import SCHEMA, migrate
+from dispatch.keeping.postgres import READERS_MAX, PostgresStore
 from dispatch.store import SNAPSHOTS_KEPT, CommitUnknown, StoreAway
-from dispatch.store_postgres import READERS_MAX, PostgresStore
+from dispatch.writing.journal import GENESIS
+from dispatch.writing.records import Batch, Rows
 from tests.servers.cut_line import CutLine
 from tests.servers.store_cases import Scribe, answer, assignment, call, leader, order, with_rows
 

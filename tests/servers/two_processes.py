@@ -19,16 +19,16 @@ from websockets.asyncio.client import connect
 
 from consoles.access import digest
 from consoles.gateway import PATH
-from dispatch.child import dying_with_us
 from dispatch.clock import SystemClock
 from dispatch.core.commands import RegisterUnit, ShiftUnit
 from dispatch.core.terms import SYSTEM, Body, RegionId, Unit, UnitId
 from dispatch.engine import Engine
-from dispatch.leading import Leader
-from dispatch.positions import Positions
-from dispatch.reach import Reacher
-from dispatch.records import Device, Operator
-from dispatch.store_postgres import PostgresStore
+from dispatch.keeping.postgres import PostgresStore
+from dispatch.servers.child import dying_with_us
+from dispatch.writing.leading import Leader
+from dispatch.writing.positions import Positions
+from dispatch.writing.reach import Reacher
+from dispatch.writing.records import Device, Operator
 from tests.consoles.board_world import Seen
 
 TASHKENT, SAMARKAND = RegionId("UZ-TK"), RegionId("UZ-SA")

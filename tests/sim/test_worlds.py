@@ -43,8 +43,12 @@ def test_a_broken_world_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(World, "_give", forget)
     hand_overs = msgspec.structs.replace(STORM, wrong_region=0.9, unlocated=0.9)
     with pytest.raises(Failed) as failed:
-        for seed in range(20):
-            run_seed(seed, SHORT, hand_overs)
+        _run_all(range(20), hand_overs)
     account = str(failed.value)
     assert "broken: a fault in our own code: LookupError('a planted fault')" in account
     assert "the last" in account and account.splitlines()[-1].startswith("again: dispatch112 sim --seeds 1 --first ")
+
+
+def _run_all(seeds: range, faults: Faults) -> None:
+    for seed in seeds:
+        run_seed(seed, SHORT, faults)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from dispatch.actors import SYSTEM_ACTOR
-from dispatch.calls import NewCall, check
+from dispatch.calling.calls import NewCall, check
 from dispatch.core.plans import PLANS
 from dispatch.core.terms import Disposition
 from routing.geometry import distance_m

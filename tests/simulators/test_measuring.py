@@ -10,8 +10,8 @@ from aiohttp import web
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from dispatch.metrics import Metrics
-from dispatch.stages import StageMeasures, Stages
+from dispatch.web.metrics import Metrics
+from dispatch.writing.stages import StageMeasures, Stages
 from simulators.bench_intake import slope_per_minute
 from simulators.exposition import Reading, parsed, stages
 from simulators.lean import Poster, watch

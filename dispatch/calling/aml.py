@@ -1,0 +1,235 @@
+"""AML: a handset in an emergency call says by itself where it is, and its call is located before anybody
+asks.
+
+`POST /aml` takes Google's HTTPS form and the text of an SMS from a gateway. A message is used only when its
+hmac is right, or when it comes from a logged-in device or an allowed address; the answer is 204 whatever
+becomes of it, because the sender can do nothing about it, and every outcome is counted. Which call it
+belongs to is matching.py's question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from aiohttp import web
+from prometheus_client import Counter, Gauge
+
+from dispatch.actors import Actor, Role, may
+from dispatch.calling.calls import CallerKnown
+from dispatch.calling.contacts import Contacts
+from dispatch.calling.locating import aml_fix
+from dispatch.calling.matching import Caller, Matcher
+from dispatch.core.terms import ActorId, Call, CallId, LocationFix
+from dispatch.errors import ServiceAway, UserMistake
+from dispatch.formats.aml import MAX_AML_BYTES, AmlMessage, decode
+from dispatch.formats.values import FormatError
+from dispatch.intake import Intake
+from dispatch.web.application import Authenticate, nothing
+from dispatch.web.bodies import read
+from dispatch.web.metrics import Metrics
+from dispatch.web.problems import Problem, Unreadable
+from dispatch.web.routes import Route
+from dispatch.writing.records import Personal
+
+FORM, TEXT = "application/x-www-form-urlencoded", "text/plain"
+FORWARDED = {"Forwarded", "X-Forwarded-For", "Via"}
+TIDY_S = 1.0
+REINDEX_STEP = 500
+
+GATEWAY = Actor(actor_id=ActorId("device:aml"), role=Role.DEVICE, username="aml")
+"""Whoever sent by an allowed address or with the right signature: nobody logged in."""
+
+OUTCOMES = {
+    "used": "added to its call",
+    "shared": "added to the newer of several calls with one number",
+    "waiting": "no such call yet; kept ten minutes",
+    "expired": "its call never came",
+    "dropped": "gave way to newer ones: too many wait",
+    "late": "its call was closed in between",
+    "refused": "the call did not take it now",
+    "no_position": "says that it knows no position, or one abroad",
+    "unnamed": "neither number nor IMEI",
+    "forged": "the hmac is wrong",
+    "unauthenticated": "nobody vouches for it",
+    "unreadable": "not AML",
+    "away": "the database was away; kept like one that waits",
+}
+"""What became of a message: the label of the counter."""
+
+
+class Trust:
+    """Who may send AML: the key of the form's hmac, and the addresses of the operators' gateways."""
+
+    def __init__(self, key: bytes | None = None, allowed: tuple[str, ...] = ()) -> None:
+        self.key = key
+        self._networks = [ip_network(address) for address in allowed]
+
+    def allows(self, remote: str | None) -> bool:
+        """Whether the sender's address is one of a gateway's."""
+        try:
+            address = ip_address(remote or "")
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+
+def trusted(home: Path) -> Trust:
+    """What the installation's files say: `aml.key` holds the key, `aml.allow` an address or network a line.
+
+    Without them only senders who are logged in are trusted. Raises UserMistake for a line that is no address.
+    """
+    key, allow = home / "aml.key", home / "aml.allow"
+    lines = allow.read_text("utf-8").splitlines() if allow.is_file() else []
+    allowed = tuple(said for line in lines if (said := line.partition("#")[0].strip()))
+    secret = key.read_bytes().strip() if key.is_file() else b""
+    try:
+        return Trust(secret or None, allowed)
+    except ValueError as fault:
+        raise UserMistake(f"{allow}: {fault}") from None
+
+
+class AmlDoor:
+    """Takes AML in, trusts it or not, and hands it to its call."""
+
+    def __init__(self, intake: Intake, trust: Trust, authenticate: Authenticate, metrics: Metrics) -> None:
+        self._reception = intake.reception
+        self._trust = trust
+        self._authenticate = authenticate
+        self.matcher: Matcher = intake.matcher
+        self.contacts: Contacts = intake.contacts
+        said = "AML messages: " + "; ".join(f"{name}: {what}" for name, what in OUTCOMES.items())
+        self._counter = Counter("dispatch112_aml_total", said, ["outcome"], registry=metrics.registry)
+        waiting = Gauge("dispatch112_aml_waiting", "AML messages that wait for their call", registry=metrics.registry)
+        waiting.set_function(lambda: self.matcher.waiting)
+
+    def routes(self) -> tuple[Route, ...]:
+        return (
+            Route(
+                method="POST", path="/api/v1/aml", handler=self.receive, tag="calls", takes=FORM,
+                summary="A handset's own location, as form or SMS text", responses={204: None},
+                body_max=MAX_AML_BYTES,
+                description="Google's ELS form signed with hmac, or text/plain with `A\"ML=…` and the number "
+                "that sent it in `?from=`. Always 204; what is not authenticated is counted and never used.",
+            ),
+        )  # fmt: skip
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """POST /aml."""
+        try:
+            raw = await read(request, MAX_AML_BYTES)
+        except Unreadable as cause:
+            self._count("unreadable")
+            await self._kept_raw(request, cause.raw, cause.detail)
+            return nothing()
+        self._count(await self._taken(request, raw))
+        return nothing()
+
+    async def _taken(self, request: web.Request, raw: bytes) -> str:
+        try:
+            message = decode(raw, key=self._trust.key, sender=_sender(request))
+        except FormatError as fault:
+            await self._kept_raw(request, raw, str(fault))
+            return "unreadable"
+        signed = b"hmac=" in raw and message.transport == "form"
+        if signed and message.verified is False:
+            return "forged"
+        if not message.verified and await self._sender_of(request) is None:
+            return "unauthenticated"
+        return await self.deliver(message)
+
+    async def deliver(self, message: AmlMessage) -> str:
+        """Hand an authenticated message to its call, or keep it until the call comes. The outcome."""
+        now = self._reception.clock.now()
+        fix = aml_fix(message, now)
+        if fix is None:
+            return "no_position"
+        if message.number is None and message.imei is None:
+            return "unnamed"
+        match = self.matcher.match(message, now)
+        if match is None:
+            return self._waits(message, now, "waiting")
+        if self._reception.is_arriving(match.call_id):
+            return self._waits(message, now, "waiting")
+        try:
+            outcome = await self._put(match.call_id, fix)
+        except ServiceAway:
+            return self._waits(message, now, "away")
+        return "shared" if outcome == "used" and match.shared else outcome
+
+    async def _put(self, call_id: CallId, fix: LocationFix) -> str:
+        found = self._reception.open_call(call_id)
+        if found is None:
+            return "late"
+        region, call = found
+        reply = await self._reception.locate(region, call, fix, GATEWAY.actor_id)
+        return "used" if reply.refusal is None else "refused"
+
+    def _waits(self, message: AmlMessage, now: datetime, outcome: str) -> str:
+        self._count("dropped", self.matcher.keep(message, now))
+        return outcome
+
+    async def run(self) -> None:
+        """Forget what is past its window, until cancelled. Without it the index would only grow."""
+        while True:
+            await asyncio.sleep(TIDY_S)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """One turn of it."""
+        self._count("expired", self._reception.tidy())
+
+    async def _sender_of(self, request: web.Request) -> Actor | None:
+        """Who vouches for a message without a right hmac: an allowed address, or somebody logged in."""
+        # What somebody sent on comes from that somebody's address, not from the sender's.
+        if not FORWARDED & request.headers.keys() and self._trust.allows(request.remote):
+            return GATEWAY
+        try:
+            actor = await self._authenticate(request)
+        except (Problem, ServiceAway):
+            return None
+        return actor if actor is not None and may(actor, "aml.receive") else None
+
+    async def _kept_raw(self, request: web.Request, raw: bytes, fault: str) -> None:
+        sender = await self._sender_of(request)
+        if sender is not None:
+            await self.contacts.keep(raw, fault, sender, ("aml", request.content_type))
+
+    def _count(self, outcome: str, times: int = 1) -> None:
+        assert outcome in OUTCOMES
+        if times:
+            self._counter.labels(outcome).inc(times)
+
+
+def _sender(request: web.Request) -> str | None:
+    """The number an SMS came from; a plus that was not escaped arrives as a blank."""
+    sender = request.query.get("from")
+    return "+" + sender.strip() if sender is not None and sender.startswith(" ") else sender
+
+
+class PersonalShelf(Protocol):
+    """What reads personal documents: the store."""
+
+    async def personal(self, ids: Sequence[str]) -> dict[str, Personal]: ...
+
+
+async def reindex(matcher: Matcher, calls: Iterable[Call], shelf: PersonalShelf) -> int:
+    """Make the index again from the open calls at start; returns how many can be recognised."""
+    marked = [call for call in calls if call.commitment is not None]
+    for start in range(0, len(marked), REINDEX_STEP):
+        step = marked[start : start + REINDEX_STEP]
+        documents = await shelf.personal([call.call_id for call in step])
+        for call in step:
+            if call.call_id in documents:
+                matcher.called(_caller(call, documents[call.call_id].document))
+    return len(matcher)
+
+
+def _caller(call: Call, document: bytes) -> Caller:
+    known = msgspec.json.decode(document, type=CallerKnown)
+    return Caller(call_id=call.call_id, started_at=call.at, number=known.number, imei=known.imei)

@@ -1,0 +1,128 @@
+"""Unreadable contacts: what somebody sent that nobody could understand, kept raw for a supervisor.
+
+A program that sends nonsense still gets its 4xx; the person behind it may need help all the same. What is
+kept is bounded on every side: 64 KiB a contact, a rate for each sender, and a short backlog while the
+database is away. Everything beyond is counted, never written to a log: it may hold a caller's words.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, deque
+from typing import Any, Protocol
+
+import msgspec
+from prometheus_client import Counter
+
+from dispatch.actors import EVERYWHERE, Actor
+from dispatch.clock import Clock
+from dispatch.core.terms import RegionId
+from dispatch.errors import ServiceAway
+from dispatch.ids import IdSource
+from dispatch.web.metrics import Metrics
+from dispatch.web.problems import Problem, Unreadable
+from dispatch.writing.records import UnreadableContact
+
+log = logging.getLogger(__name__)
+
+RAW_MAX_BYTES = 64 * 1024
+BURST = 30
+"""So many contacts of one sender are kept at once …"""
+INTERVAL_S = 10.0
+"""… and then one each so many seconds."""
+SENDERS_MAX = 10_000
+BACKLOG_MAX = 200
+FAULT_MAX = 300
+
+
+class Shelf(Protocol):
+    """What keeps contacts for good: the store."""
+
+    async def keep_contact(self, contact: UnreadableContact) -> None: ...
+
+
+class Kept(Problem):
+    """The problem of an unreadable body, with the id under which its raw form waits for a supervisor."""
+
+    def __init__(self, cause: Unreadable, contact_id: str | None) -> None:
+        super().__init__(cause.code, cause.detail, cause.errors, retry_after_s=cause.retry_after_s)
+        self.contact_id = contact_id
+
+    def body(self) -> bytes:
+        document: dict[str, Any] = msgspec.json.decode(super().body())
+        if self.contact_id is not None:
+            document["contact_id"] = self.contact_id
+        return msgspec.json.encode(document)
+
+
+class Contacts:
+    """Takes unreadable contacts in, within limits, and keeps them."""
+
+    def __init__(self, shelf: Shelf, ids: IdSource, clock: Clock, metrics: Metrics) -> None:
+        self._shelf = shelf
+        self._ids = ids
+        self._clock = clock
+        self._full_at_s: OrderedDict[str, float] = OrderedDict()
+        self._backlog: deque[UnreadableContact] = deque()
+        self._counter = Counter(
+            "dispatch112_unreadable_contacts_total",
+            "Contacts that could not be understood: kept, limited (over a sender's rate), lost (no room)",
+            ["door", "outcome"],
+            registry=metrics.registry,
+        )
+
+    async def refused(self, cause: Unreadable, actor: Actor, content_type: str, door: str = "http") -> Kept:
+        """The problem to answer with; the raw form is kept first."""
+        contact_id = await self.keep(cause.raw, cause.detail or cause.code, actor, (door, content_type))
+        return Kept(cause, contact_id)
+
+    async def keep(self, raw: bytes, fault: str, actor: Actor, came: tuple[str, str]) -> str | None:
+        """Keep what came in by `came` = (door, content type); its id, or None when it was only counted."""
+        door, content_type = came
+        if not self._within_rate(actor.actor_id):
+            self._counter.labels(door, "limited").inc()
+            return None
+        contact = UnreadableContact(
+            contact_id=self._ids.contact_id(),
+            at=self._clock.now(),
+            actor=actor.actor_id,
+            door=door,
+            content_type=content_type[:200],
+            raw=raw[:RAW_MAX_BYTES],
+            fault=fault[:FAULT_MAX],
+            region=home_of(actor),
+        )
+        if len(self._backlog) >= BACKLOG_MAX:
+            self._counter.labels(door, "lost").inc()
+            log.error("no room for an unreadable contact while the database is away")
+            return None
+        self._backlog.append(contact)
+        self._counter.labels(door, "kept").inc()
+        await self.drain()
+        return contact.contact_id
+
+    async def drain(self) -> int:
+        """Give the backlog to the store; returns how many still wait because it is away."""
+        while self._backlog:
+            contact = self._backlog.popleft()
+            try:
+                await self._shelf.keep_contact(contact)
+            except ServiceAway:
+                self._backlog.appendleft(contact)
+                break
+        return len(self._backlog)
+
+    def _within_rate(self, sender: str) -> bool:
+        """A leaky bucket in one number: when the sender's allowance would be full again."""
+        now_s = self._clock.now().timestamp()
+        full_at_s = max(now_s, self._full_at_s.pop(sender, 0.0)) + INTERVAL_S
+        within = full_at_s - now_s <= INTERVAL_S * BURST
+        self._full_at_s[sender] = full_at_s if within else full_at_s - INTERVAL_S
+        if len(self._full_at_s) > SENDERS_MAX:
+            self._full_at_s.popitem(last=False)
+        return within
+
+
+def home_of(actor: Actor) -> RegionId | None:
+    """The region that the actor stands for: the first of its own, or None when it sees everywhere."""
+    return next((region for region in actor.regions if region != EVERYWHERE), None)

@@ -1,0 +1,132 @@
+"""From a call's evidence to the one place where help is sent, as the core takes it.
+
+The estimate itself is routing's; here words are looked up, and the estimate gets its label for people and
+says whether it lies in a town. No evidence is a normal case: the answer is None then, and the call waits in
+the region of whoever sent it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+
+from dispatch.calling.evidence import FUTURE_MAX, Evidence, fix_of
+from dispatch.core.terms import Location, LocationFix, RegionId, Source
+from dispatch.formats.aml_message import AmlMessage
+from routing.gazetteer import Gazetteer, Place, radius_m
+from routing.geometry import distance_m, in_country
+from routing.locate import Estimate, Fix, fuse
+from routing.names import LANGUAGES, Names
+from routing.places import built_up
+from routing.regions import Regions
+
+SEARCH_CHARS = 120
+"""Longer words than this name no place."""
+
+FOUND_ACCURACY_M = {
+    "region": 60_000.0,
+    "district": 15_000.0,
+    "city": 6_000.0,
+    "town": 2_500.0,
+    "city_district": 2_500.0,
+}
+"""How far from a named place's middle a caller may be who only gave its name."""
+
+FOUND_SCORE_MIN = 85.0
+"""A name that fits less well is shown to a person, but sends nobody anywhere."""
+
+URBAN_CELL_DEG = 0.01
+CELLS_KEPT = 100_000
+LABELS_KEPT = 20_000
+
+
+class Locator:
+    """Places evidence on the map. One for a process: it holds the outlines and the names."""
+
+    def __init__(self, regions: Regions, gazetteer: Gazetteer) -> None:
+        self._regions = regions
+        self._gazetteer = gazetteer
+        self._towns = [(town.at, radius_m(town.population)) for town in built_up()]
+        self._is_urban = lru_cache(maxsize=CELLS_KEPT)(self._cell_is_urban)
+        self._labels = lru_cache(maxsize=LABELS_KEPT)(_label)
+
+    def fixes(self, evidence: Sequence[Evidence], now: datetime) -> tuple[LocationFix, ...]:
+        """The evidence as the core keeps it; words alone become the place that they name, if any."""
+        found = [fix_of(piece, now) for piece in evidence]
+        near = next((at for fix in found if (at := _point(fix)) is not None), None)
+        return tuple(
+            self._named(piece.text, fix, near) if piece.text and fix.lat is None else fix
+            for piece, fix in zip(evidence, found, strict=True)
+        )
+
+    def estimate(self, fixes: Sequence[LocationFix], now: datetime) -> Location | None:
+        """The best estimate from all of a call's evidence, with its regions; None when nothing places it."""
+        usable = [_as_routing(fix) for fix in fixes if fix.lat is not None]
+        found = fuse(usable, now, self._regions) if usable else None
+        return None if found is None else self._placed(found)
+
+    def search(self, text: str, near: tuple[float, float] | None = None, limit: int = 10) -> list[Place]:
+        """Places by name, best first."""
+        return self._gazetteer.search(text[:SEARCH_CHARS], near, limit)
+
+    def is_urban(self, lat: float, lon: float) -> bool:
+        """Whether the point lies in a city or town, to a kilometre."""
+        return self._is_urban(math.floor(lat / URBAN_CELL_DEG), math.floor(lon / URBAN_CELL_DEG))
+
+    def _named(self, text: str, fix: LocationFix, near: tuple[float, float] | None) -> LocationFix:
+        places = self.search(text, near, 1)
+        if not places or places[0].score < FOUND_SCORE_MIN:
+            return fix
+        accuracy_m = FOUND_ACCURACY_M.get(places[0].kind, 5_000.0)
+        return LocationFix(source=fix.source, at=fix.at, lat=places[0].lat, lon=places[0].lon, accuracy_m=accuracy_m)
+
+    def _placed(self, found: Estimate) -> Location:
+        return Location(
+            lat=found.lat,
+            lon=found.lon,
+            accuracy_m=found.accuracy_m,
+            source=Source(found.source),
+            at=found.at,
+            regions=() if found.region is None else (RegionId(found.region), *map(RegionId, found.also)),
+            confirmed=found.confirmed,
+            urban=self.is_urban(found.lat, found.lon),
+            contradiction=found.contradiction,
+            place=self._labels(self._gazetteer.describe(found.lat, found.lon)),
+        )
+
+    def _cell_is_urban(self, row: int, column: int) -> bool:
+        middle = ((row + 0.5) * URBAN_CELL_DEG, (column + 0.5) * URBAN_CELL_DEG)
+        return any(distance_m(middle, at) <= reach_m for at, reach_m in self._towns)
+
+
+def aml_fix(message: AmlMessage, now: datetime) -> LocationFix | None:
+    """A handset's own location as evidence; None when it says that it knows none, or lies abroad."""
+    point = message.position
+    if point is None or not in_country(point.lat, point.lon):
+        return None
+    at = message.at if message.at is not None and message.at <= now + FUTURE_MAX else now
+    return LocationFix(source=Source.AML, at=at, lat=point.lat, lon=point.lon, accuracy_m=message.accuracy_m)
+
+
+def _as_routing(fix: LocationFix) -> Fix:
+    at = _point(fix)
+    assert at is not None, "only fixes with a point place a call"
+    return Fix(
+        lat=at[0],
+        lon=at[1],
+        source=fix.source.value,
+        at=fix.at,
+        accuracy_m=fix.accuracy_m,
+        confirmed=fix.confirmed,
+    )
+
+
+def _point(fix: LocationFix) -> tuple[float, float] | None:
+    return None if fix.lat is None or fix.lon is None else (fix.lat, fix.lon)
+
+
+def _label(names: Names) -> dict[str, str]:
+    """Shared between calls of one cell: nobody changes a location's label."""
+    return dict(zip(LANGUAGES, names.each(), strict=True))

@@ -1,0 +1,150 @@
+"""From what a caller said to a committed call, and new evidence to its call: the part of the intake without
+HTTP.
+
+A caller is indexed before its call is decided, so that a handset's location that arrives in between is not
+lost: it waits, and is put to the call right after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from dispatch.actors import Actor
+from dispatch.calling.calls import CallReceipt, NewCall, caller_of, command_of, document_of, personal_of, receipt
+from dispatch.calling.contacts import home_of
+from dispatch.calling.locating import Locator, aml_fix
+from dispatch.calling.matching import Caller, Matcher
+from dispatch.clock import Clock
+from dispatch.core.commands import LocateCall
+from dispatch.core.state import RegionState
+from dispatch.core.terms import SYSTEM, ActorId, Call, CallId, Location, LocationFix, RegionId
+from dispatch.engine import Engine, Key, Reply
+from dispatch.formats.aml_message import AmlMessage
+from dispatch.ids import IdSource
+from dispatch.web.replies import Answering, answering
+
+DEFAULT_REGION = RegionId("UZ-TK")
+"""Where a call without a place waits when its sender stands for no region either."""
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """One contact to be made a call: who sent it, what it says, the id that the call will have.
+
+    `answer` is what its sender was told already, if it was (it waited in the spool); else it is made now.
+    """
+
+    said: NewCall
+    actor: Actor
+    call_id: CallId
+    key: Key | None = None
+    answer: bytes | None = None
+
+
+class Reception:
+    """Makes calls of contacts. One a process: it knows by what the open calls can be recognised."""
+
+    def __init__(self, engine: Engine, locator: Locator, ids: IdSource, clock: Clock) -> None:
+        self.engine = engine
+        self.locator = locator
+        self.ids = ids
+        self.clock = clock
+        self.matcher = Matcher(self._is_going_on)
+        self._arriving: set[CallId] = set()
+        self._touched = engine.replicas.follow()
+
+    async def receive(self, contact: Contact) -> Reply:
+        """Commit the call. Raises ServiceAway when it was not."""
+        now = self.clock.now()
+        caller = caller_of(contact.said, contact.call_id, now)
+        self._arriving.add(caller.call_id)
+        waiting = self.matcher.called(caller)
+        kept = False
+        try:
+            reply = await self._submit(contact, caller, waiting)
+            kept = reply.refusal is None and not reply.replayed
+        finally:
+            self._arriving.discard(caller.call_id)
+            if not kept:
+                self._forget(caller, waiting, now)
+        if kept:
+            await self._catch_up(caller, now)
+        return reply
+
+    async def locate(
+        self, region: RegionId, call: Call, fix: LocationFix, actor: ActorId, key: Key | None = None
+    ) -> Reply:
+        """Put new evidence to a call: the estimate is made anew from all of it."""
+        location = self.locator.estimate((*call.evidence, fix), self.clock.now())
+        command = LocateCall(actor=actor, call_id=call.call_id, fix=fix, location=location)
+        return await self.engine.submit(region, command, answer=receipt_for(call.call_id, 200), key=key)
+
+    def open_call(self, call_id: CallId) -> tuple[RegionId, Call] | None:
+        """An open call and its region, as the engine knows them now."""
+        region = self.engine.region_of_call(call_id)
+        call = self.engine.states[region].calls.get(call_id) if region is not None else None
+        return None if region is None or call is None else (region, call)
+
+    def tidy(self) -> int:
+        """Forget callers and messages past their window; returns how many messages no call came for."""
+        now = self.clock.now()
+        for region in list(self._touched):
+            self.matcher.look_at(self._touched.pop(region).calls, now)
+        return self.matcher.expire(now)
+
+    def is_arriving(self, call_id: CallId) -> bool:
+        """Whether the call is on its way to its commit: nothing can be added to it yet."""
+        return call_id in self._arriving
+
+    def region_for(self, location: Location | None, actor: Actor) -> RegionId:
+        """That of the place; without one a call waits with its sender's own people, if they are led here."""
+        if location is not None and location.regions:
+            return location.regions[0]
+        known = self.engine.replicas.states
+        wished = (home_of(actor), DEFAULT_REGION, *known)
+        return next((r for r in wished if r is not None and r in known), home_of(actor) or DEFAULT_REGION)
+
+    def _is_going_on(self, call_id: CallId) -> bool:
+        return call_id in self._arriving or self.open_call(call_id) is not None
+
+    async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[AmlMessage]) -> Reply:
+        said, now, given = contact.said, self.clock.now(), contact.answer
+        own_fixes = [fix for message in waiting if (fix := aml_fix(message, now)) is not None]
+        fixes = (*self.locator.fixes(said.location, now), *own_fixes)
+        location = self.locator.estimate(fixes, now)
+        region = self.region_for(location, contact.actor)
+        document = document_of(said, caller)
+        sealed = personal_of(document, caller, region, self.ids.salt()) if document is not None else None
+        return await self.engine.submit(
+            region,
+            command_of(said, contact.actor, caller, fixes=fixes, location=location, sealed=sealed),
+            answer=receipt_for(caller.call_id, 201) if given is None else lambda state, events: (201, given),
+            key=contact.key,
+            personal=(sealed,) if sealed is not None else (),
+        )
+
+    async def _catch_up(self, caller: Caller, now: datetime) -> None:
+        """A handset's location that came while its call was being committed."""
+        for message in self.matcher.claim(caller):
+            found, fix = self.open_call(caller.call_id), aml_fix(message, now)
+            if found is not None and fix is not None:
+                await self.locate(*found, fix, SYSTEM)
+
+    def _forget(self, caller: Caller, waiting: Sequence[AmlMessage], now: datetime) -> None:
+        """The call was not kept, or was kept before under another id: what waited goes on waiting."""
+        self.matcher.forget(caller.call_id)
+        for message in waiting:
+            self.matcher.keep(message, now)
+
+
+def receipt_for(call_id: CallId, status: int) -> Answering:
+    """The answer that tells a sender what became of its call."""
+
+    def made(state: RegionState) -> CallReceipt:
+        call = state.call(call_id)
+        assert call is not None, "the command was about this call"
+        return receipt(call, state.seq)
+
+    return answering(status, made)

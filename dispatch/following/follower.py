@@ -1,0 +1,138 @@
+"""The replicas of a process that writes nothing: loaded from the store, then kept by the committed events.
+
+Each region is followed on its own. An event that does not continue the hash chain of what we have (a bus
+that remembers another database, for one) is not believed: the region is loaded again, as it is when it fell
+too far behind. Boards are told of events as an engine tells them, so they cannot know the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from dispatch.core.events import decode
+from dispatch.core.terms import RegionId
+from dispatch.engine import Listener
+from dispatch.errors import ServiceAway
+from dispatch.fanout import Fanout, FellBehind
+from dispatch.store import Store
+from dispatch.writing.journal import chain
+from dispatch.writing.positions import Positions
+from dispatch.writing.records import Recorded
+from dispatch.writing.recovery import recovered
+from dispatch.writing.replica import Gap, Replicas
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 0.5
+"""Between two attempts to load a region."""
+
+
+class Follower:
+    """`start`, then `run` until cancelled; `on_commit` listeners must be quick and never raise."""
+
+    def __init__(self, store: Store, fanout: Fanout, replicas: Replicas, positions: Positions) -> None:
+        self.on_commit: list[Listener] = []
+        self.loads = 0
+        self._store = store
+        self._fanout = fanout
+        self._replicas = replicas
+        self._positions = positions
+        self._hashes: dict[RegionId, bytes] = {}
+        self._waiting: dict[RegionId, dict[asyncio.Event, int]] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether every region is loaded and being followed."""
+        return len(self._hashes) == len(self._replicas.states)
+
+    async def start(self, regions: Sequence[RegionId]) -> None:
+        """Load every region. Raises ServiceAway."""
+        for region in regions:
+            await self._load(region)
+
+    async def run(self) -> None:
+        """Follow every region that was loaded."""
+        async with asyncio.TaskGroup() as group:
+            for region in self._replicas.states:
+                group.create_task(self._follow(region))
+                group.create_task(self._watch(region))
+
+    async def reached(self, region: RegionId, seq: int, limit_s: float) -> bool:
+        """Wait until the region's event `seq` is seen here; False when that takes longer."""
+        state = self._replicas.states.get(region)
+        if state is None or state.seq >= seq:
+            return state is not None
+        here, waiting = asyncio.Event(), self._waiting.setdefault(region, {})
+        waiting[here] = seq
+        try:
+            async with asyncio.timeout(limit_s):
+                await here.wait()
+        except TimeoutError:
+            return False
+        finally:
+            del waiting[here]
+        return True
+
+    async def _follow(self, region: RegionId) -> None:
+        """Never ends by itself: what stops it is said, and the region begun with again."""
+        while True:
+            try:
+                if region not in self._hashes:
+                    await self._load(region)
+                await self._take(region)
+            except (FellBehind, Gap, ServiceAway) as why:
+                log.warning("following begins again: %s", why, extra={"region": region, "action": "follow"})
+            except Exception:
+                log.exception("fault while following", extra={"region": region, "action": "follow"})
+            self._hashes.pop(region, None)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _load(self, region: RegionId) -> None:
+        loaded = await self._store.load(region)
+        self._replicas.adopt(await recovered(region, loaded))
+        self._hashes[region] = loaded.head_hash
+        self.loads += 1
+        self._wake(region, loaded.head_seq)
+
+    async def _take(self, region: RegionId) -> None:
+        async with aclosing(self._fanout.subscribe(region, self._replicas.states[region].seq)) as events:
+            async for record in events:
+                self._apply(region, record)
+
+    def _apply(self, region: RegionId, record: Recorded) -> None:
+        """Raises Gap for an event that is not the next of this journal."""
+        if _hash_after(self._hashes[region], record) != record.hash:
+            raise Gap(f"event {record.seq} of {region} is of another journal than the store's")
+        recorded, events = (record,), (decode(record.payload),)
+        self._replicas.apply(region, recorded, events)
+        self._hashes[region] = record.hash
+        for listener in self.on_commit:
+            listener(region, recorded, events)
+        self._wake(region, record.seq)
+
+    def _wake(self, region: RegionId, seq: int) -> None:
+        for here, wanted in self._waiting.get(region, {}).items():
+            if wanted <= seq:
+                here.set()
+
+    async def _watch(self, region: RegionId) -> None:
+        async with aclosing(self._fanout.positions(region)) as moves:
+            async for moved in moves:
+                for position in moved:
+                    self._positions.put(position)
+
+
+def _hash_after(before: bytes, record: Recorded) -> bytes:
+    return chain(
+        before,
+        record.region,
+        record.seq,
+        record.at,
+        kind=record.kind,
+        payload=record.payload,
+        actor=record.actor,
+        epoch=record.epoch,
+    )

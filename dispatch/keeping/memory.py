@@ -1,0 +1,370 @@
+"""The store's twin in memory, for simulation and tests: the same promises and refusals, faults on request.
+
+It keeps nothing when the process ends. What it keeps outlives an engine, as a database does, so a test may
+crash the engine and start another on the same twin.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from dispatch.core.terms import CallStatus, IncidentStatus, Stage, UnitStatus
+from dispatch.keeping.memory_access import MemoryAccess
+from dispatch.keeping.memory_rows import MemoryRows
+from dispatch.store import (
+    ANSWERS_KEPT,
+    AUDIT_KEPT,
+    CONTACTS_KEPT,
+    DECISIONS_KEPT,
+    LISTED,
+    SNAPSHOTS_KEPT,
+    TRACKS_KEPT,
+    CommitUnknown,
+    StoreAway,
+    cursor_after,
+    cursor_place,
+    page,
+    unfit_regions,
+)
+from dispatch.writing.journal import GENESIS
+from dispatch.writing.records import (
+    Answer,
+    Appended,
+    AssignmentRow,
+    AuditEntry,
+    Batch,
+    DecisionInputs,
+    Loaded,
+    Personal,
+    Recorded,
+    UnreadableContact,
+)
+
+_STATUSES = {
+    "calls": frozenset(CallStatus),
+    "incidents": frozenset(IncidentStatus),
+    "units": frozenset(UnitStatus),
+    "orders": frozenset(Stage),
+}
+
+
+class Faults(msgspec.Struct, kw_only=True):
+    """What goes wrong next. The numbers count the appends that still suffer."""
+
+    away: bool = False
+    """Every method raises StoreAway."""
+    fail_before_commit: int = 0
+    """StoreAway, nothing kept."""
+    fail_after_commit: int = 0
+    """CommitUnknown, everything kept."""
+    lose_commit: int = 0
+    """CommitUnknown, nothing kept."""
+    latency_s: float = 0.0
+    """How long an append takes, on the loop's clock."""
+
+
+class Leader(msgspec.Struct):
+    epoch: int
+    holder: str
+    expires_at: datetime
+    address: str
+
+
+class Region(msgspec.Struct):
+    """The journal of one region; event n stands at n - 1."""
+
+    events: list[Recorded] = []
+    snapshots: dict[int, bytes] = {}
+    leader: Leader | None = None
+
+    @property
+    def head(self) -> tuple[int, bytes]:
+        return (len(self.events), self.events[-1].hash) if self.events else (0, GENESIS)
+
+    def hash_at(self, seq: int) -> bytes:
+        return self.events[seq - 1].hash if seq else GENESIS
+
+
+class MemoryStore(MemoryRows, MemoryAccess):
+    """`dispatch.store.Store` without a server. `now` is the clock of its leases."""
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        MemoryRows.__init__(self)
+        MemoryAccess.__init__(self)
+        self.faults = Faults()
+        self._now = now
+        self._regions: dict[str, Region] = {}
+        self._live: dict[str, str] = {}  # unit -> its live assignment
+        self._answers: dict[tuple[str, str], Answer] = {}
+        self._personal: dict[str, Personal | None] = {}  # None: erased
+        self._decisions: dict[tuple[str, int, bytes], DecisionInputs] = {}
+        self._contacts: dict[str, UnreadableContact] = {}
+        self._audit: list[AuditEntry] = []
+
+    async def open(self) -> None:
+        self._reach()
+
+    async def close(self) -> None: ...
+
+    async def ping(self) -> None:
+        self._reach()
+
+    def _reach(self) -> None:
+        if self.faults.away:
+            raise StoreAway("the twin was told to be away")
+
+    # The journal
+
+    async def append(self, batch: Batch) -> Appended:
+        if self.faults.latency_s:
+            await asyncio.sleep(self.faults.latency_s)
+        self._reach()
+        faults = self.faults
+        if faults.fail_before_commit:
+            faults.fail_before_commit -= 1
+            raise StoreAway("the twin was told to fail before the commit")
+        if faults.lose_commit:
+            faults.lose_commit -= 1
+            raise CommitUnknown("the twin was told to lose a commit")
+        appended = self._append(batch)
+        if faults.fail_after_commit:
+            faults.fail_after_commit -= 1
+            raise CommitUnknown("the twin was told to fail after the commit")
+        return appended
+
+    def _append(self, batch: Batch) -> Appended:
+        refused = unfit_regions(batch)
+        refused |= self._fenced_off(batch.events, refused)
+        rest = batch if not refused else batch.only(batch.regions() - refused.keys())
+        if self._conflict(rest) is None:
+            return Appended(refused=refused, repeated=self._keep(rest))
+        repeated: dict[tuple[str, str], Answer] = {}
+        for region in sorted(rest.regions()):
+            part = rest.only({region})
+            conflict = self._conflict(part)
+            if conflict is None:
+                repeated |= self._keep(part)
+            else:
+                refused[region] = conflict
+        return Appended(refused=refused, repeated=repeated)
+
+    def _fenced_off(self, events: Sequence[Recorded], known: dict[str, str]) -> dict[str, str]:
+        """Regions that the journal refuses, each judged by its first event."""
+        judged: dict[str, str] = {}
+        for event in events:
+            if event.region not in judged and event.region not in known:
+                judged[event.region] = self._fence(event)
+        return {region: reason for region, reason in judged.items() if reason}
+
+    def _fence(self, first: Recorded) -> str:
+        region = self._regions.get(first.region)
+        if region is None or region.leader is None:
+            return "unled"
+        if region.leader.epoch != first.epoch:
+            return "stale_epoch"
+        return "" if region.head[0] == first.seq - 1 else "gap"
+
+    def _conflict(self, batch: Batch) -> str | None:
+        """The constraint that this would break, named as the database names it."""
+        changed = {row.assignment_id: row for row in batch.rows.assignments}
+        taken: set[str] = set()
+        for row in changed.values():
+            if row.cleared_at is not None:
+                continue
+            holder = changed.get(self._live.get(row.unit_id, ""))
+            other = self._live.get(row.unit_id) not in (None, row.assignment_id) and (
+                holder is None or holder.cleared_at is None
+            )
+            if other or row.unit_id in taken:
+                return "conflict: assignments_one_live_a_unit"
+            taken.add(row.unit_id)
+        for table, statuses in _STATUSES.items():
+            if any(row.status not in statuses for row in getattr(batch.rows, table)):
+                return f"conflict: {table}_status_check"
+        return None
+
+    def _keep(self, batch: Batch) -> dict[tuple[str, str], Answer]:
+        for event in batch.events:
+            self._regions[event.region].events.append(event)
+        for table, listed in LISTED.items():
+            kept = self._tables[table]
+            for row in getattr(batch.rows, table):
+                kept[getattr(row, listed.key)] = row
+        self._keep_live(batch.rows.assignments)
+        for document in batch.personal:
+            self._personal.setdefault(document.id, document)
+        for inputs in batch.decisions:
+            self._decisions.setdefault((inputs.region, inputs.seq, inputs.digest), inputs)
+        first = {(answer.actor, answer.key): answer for answer in reversed(batch.answers)}
+        repeated = {pair: self._answers.setdefault(pair, answer) for pair, answer in first.items()}
+        return {pair: kept for pair, kept in repeated.items() if kept != first[pair]}
+
+    def _keep_live(self, assignments: Sequence[AssignmentRow]) -> None:
+        for row in assignments:
+            if row.cleared_at is not None and self._live.get(row.unit_id) == row.assignment_id:
+                del self._live[row.unit_id]
+        self._live |= {row.unit_id: row.assignment_id for row in assignments if row.cleared_at is None}
+
+    async def head(self, region: str) -> tuple[int, bytes]:
+        self._reach()
+        return self._regions[region].head if region in self._regions else (0, GENESIS)
+
+    async def heads(self) -> dict[str, tuple[int, bytes]]:
+        self._reach()
+        return {region: journal.head for region, journal in sorted(self._regions.items())}
+
+    async def latest(self) -> datetime | None:
+        self._reach()
+        return max((r.events[-1].at for r in self._regions.values() if r.events), default=None)
+
+    async def load(self, region: str) -> Loaded:
+        self._reach()
+        journal = self._regions.get(region) or Region()
+        seq = max(journal.snapshots, default=0)
+        return Loaded(
+            snapshot=journal.snapshots.get(seq),
+            snapshot_seq=seq,
+            snapshot_hash=journal.hash_at(seq),
+            head_seq=journal.head[0],
+            head_hash=journal.head[1],
+            tail=_each(journal.events[seq:]),
+        )
+
+    async def events(self, region: str, after: int, limit: int) -> list[Recorded]:
+        self._reach()
+        journal = self._regions.get(region) or Region()
+        return journal.events[max(0, after) : max(0, after) + page(limit)]
+
+    async def snapshot(self, region: str, seq: int, state: bytes) -> None:
+        self._reach()
+        journal = self._regions.get(region) or Region()
+        committed = 0 < seq <= len(journal.events)
+        assert committed, f"a snapshot of {region} after event {seq}, which is not committed"
+        journal.snapshots[seq] = state
+        for old in sorted(journal.snapshots)[:-SNAPSHOTS_KEPT]:
+            del journal.snapshots[old]
+
+    async def decisions(self, region: str, after: int, limit: int) -> list[DecisionInputs]:
+        self._reach()
+        wanted = sorted(key for key in self._decisions if key[0] == region and key[1] > after)
+        return [self._decisions[key] for key in wanted[: page(limit)]]
+
+    # Leadership
+
+    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
+        self._reach()
+        journal = self._regions.setdefault(region, Region())
+        leader, now = journal.leader, self._now()
+        if leader is not None and leader.holder != holder and leader.expires_at > now:
+            return None
+        epoch = leader.epoch + 1 if leader else 1
+        journal.leader = Leader(epoch, holder, now + timedelta(seconds=lease_s), address)
+        return epoch
+
+    async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
+        self._reach()
+        ours = {region: leader for region, leader in self._led(regions, holder) if leader.expires_at > self._now()}
+        for leader in ours.values():
+            leader.expires_at, leader.address = self._now() + timedelta(seconds=lease_s), address
+        return set(ours)
+
+    async def release(self, regions: Sequence[str], holder: str) -> None:
+        self._reach()
+        for _, leader in self._led(regions, holder):
+            leader.expires_at = self._now()
+
+    async def led_at(self) -> dict[str, str]:
+        self._reach()
+        led = {region: journal.leader for region, journal in sorted(self._regions.items()) if journal.leader}
+        return {
+            region: leader.address
+            for region, leader in led.items()
+            if leader.address and leader.expires_at > self._now()
+        }
+
+    def _led(self, regions: Sequence[str], holder: str) -> list[tuple[str, Leader]]:
+        leaders = [(name, self._regions[name].leader) for name in regions if name in self._regions]
+        return [(name, leader) for name, leader in leaders if leader is not None and leader.holder == holder]
+
+    # Answers and personal data
+
+    async def recall(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Answer]:
+        self._reach()
+        return {pair: self._answers[pair] for pair in pairs if pair in self._answers}
+
+    async def personal(self, ids: Sequence[str]) -> dict[str, Personal]:
+        self._reach()
+        found = {id: self._personal.get(id) for id in ids}
+        return {id: document for id, document in found.items() if document is not None}
+
+    async def erase(self, id: str, by: str, at: datetime) -> bool:
+        self._reach()
+        if self._personal.get(id) is None:
+            return False
+        self._personal[id] = None
+        self._audit.append(AuditEntry(at=at, actor=by, action="erased", subject=f"personal:{id}"))
+        return True
+
+    async def audit(self, entries: Sequence[AuditEntry]) -> None:
+        self._reach()
+        self._audit.extend(entries)
+
+    async def audited(self, subject: str, limit: int) -> list[AuditEntry]:
+        self._reach()
+        found = [entry for entry in self._audit if entry.subject == subject]
+        return sorted(found, key=lambda entry: entry.at, reverse=True)[: page(limit)]
+
+    async def keep_contact(self, contact: UnreadableContact) -> None:
+        self._reach()
+        self._contacts.setdefault(contact.contact_id, contact)
+
+    async def contacts(
+        self, region: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[UnreadableContact], str | None]:
+        self._reach()
+        key, at = cursor_place(cursor) if cursor else ("", None)
+        waiting = [c for c in self._contacts.values() if c.settled_at is None and region in (None, c.region)]
+        waiting.sort(key=lambda c: (c.at, c.contact_id))
+        rest = [c for c in waiting if at is None or (c.at, c.contact_id) > (at, key)]
+        found = rest[: page(limit)]
+        return found, cursor_after(found[-1].contact_id, found[-1].at) if len(rest) > len(found) else None
+
+    async def settle_contact(self, contact_id: str, by: str, at: datetime) -> bool:
+        self._reach()
+        contact = self._contacts.get(contact_id)
+        if contact is None or contact.settled_at is not None:
+            return False
+        self._contacts[contact_id] = msgspec.structs.replace(contact, settled_at=at, settled_by=by)
+        return True
+
+    async def prune(self, now: datetime) -> dict[str, int]:
+        self._reach()
+        entries = len(self._audit)
+        self._audit = [entry for entry in self._audit if entry.at >= now - AUDIT_KEPT]
+        days = [day for day in self._tracks if day < (now - TRACKS_KEPT).date()]
+        for day in days:
+            del self._tracks[day]
+        settled = {id: c for id, c in self._contacts.items() if c.settled_at is not None}
+        return {
+            "answers": _drop(self._answers, lambda answer: answer.at < now - ANSWERS_KEPT),
+            "decisions": _drop(self._decisions, lambda inputs: inputs.at < now - DECISIONS_KEPT),
+            "sessions": _drop(self._sessions, lambda session: session.expires_at < now),
+            "contacts": _drop(self._contacts, lambda c: c.contact_id in settled and c.settled_at < now - CONTACTS_KEPT),
+            "audit": entries - len(self._audit),
+            "tracks": len(days),
+        }
+
+
+def _drop(kept: dict[Any, Any], is_old: Callable[[Any], bool]) -> int:
+    old = [key for key, value in kept.items() if is_old(value)]
+    for key in old:
+        del kept[key]
+    return len(old)
+
+
+async def _each(events: list[Recorded]) -> AsyncIterator[Recorded]:
+    for event in events:
+        yield event

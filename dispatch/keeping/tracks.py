@@ -1,0 +1,93 @@
+"""The trace of each unit for later: thinned, in batches, and the first thing to be dropped under load."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from dispatch.core.terms import UnitId
+from dispatch.errors import ServiceAway
+from dispatch.writing.positions import Position
+from dispatch.writing.records import TrackPoint
+from routing.geometry import METRES_PER_DEGREE
+
+KEEP_EVERY_S = 30.0
+KEEP_EVERY_M = 200.0
+QUEUE_LIMIT = 20_000
+"""Ten minutes of 1,000 units; when the store is away longer, the oldest points go."""
+BATCH_LIMIT = 2_000
+FLUSH_EVERY_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Tracks:
+    """Takes every fix (`offer`), keeps one each 30 s or 200 m of a unit, and writes them in batches.
+
+    `write(points)` stores a batch; it may raise ServiceAway, and the batch is tried again.
+    """
+
+    def __init__(self, write: Callable[[Sequence[TrackPoint]], Awaitable[object]]) -> None:
+        self._write = write
+        self._kept: dict[UnitId, Position] = {}
+        self._queue: deque[TrackPoint] = deque()
+        self.written = 0
+        self.dropped = 0
+
+    def offer(self, position: Position) -> None:
+        """Queue the fix when it is far enough, in time or place, from the last one queued of its unit."""
+        kept = self._kept.get(position.unit_id)
+        if kept is not None and not _far(kept, position):
+            return
+        self._kept[position.unit_id] = position
+        if len(self._queue) >= QUEUE_LIMIT:
+            self._queue.popleft()
+            self.dropped += 1
+        self._queue.append(_point(position))
+
+    async def run(self) -> None:
+        """Write what is queued every FLUSH_EVERY_S; ends only by cancellation."""
+        while True:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write everything queued now, or as much as the store takes."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(BATCH_LIMIT, len(self._queue)))]
+            try:
+                await self._write(batch)
+            except ServiceAway as away:
+                log.warning("track points wait: %s", away, extra={"action": "write_tracks"})
+                self._put_back(batch)
+                return
+            self.written += len(batch)
+
+    def _put_back(self, batch: list[TrackPoint]) -> None:
+        """A batch that was not written goes before what came since, as far as there is room."""
+        room = QUEUE_LIMIT - len(self._queue)
+        self.dropped += max(0, len(batch) - room)
+        self._queue.extendleft(reversed(batch[-room:] if room else []))
+
+
+def _far(kept: Position, position: Position) -> bool:
+    if (position.at - kept.at).total_seconds() >= KEEP_EVERY_S:
+        return True
+    north_m = (position.lat - kept.lat) * METRES_PER_DEGREE
+    east_m = (position.lon - kept.lon) * METRES_PER_DEGREE * math.cos(math.radians(kept.lat))
+    return north_m * north_m + east_m * east_m >= KEEP_EVERY_M * KEEP_EVERY_M
+
+
+def _point(position: Position) -> TrackPoint:
+    return TrackPoint(
+        unit_id=position.unit_id,
+        at=position.at,
+        lat=position.lat,
+        lon=position.lon,
+        accuracy_m=position.accuracy_m,
+        speed_m_s=position.speed_mps,
+        heading=position.heading_deg,
+    )

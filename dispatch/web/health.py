@@ -1,0 +1,102 @@
+"""Whether this process lives, may be given work, and what it has measured: for orchestrators and people.
+
+The database is asked once a second, not once a request: a crowd of health checks must not load it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+from aiohttp import web
+
+from dispatch.errors import ServiceAway
+from dispatch.web.application import answer
+from dispatch.web.metrics import MEDIA_TYPE, Metrics
+from dispatch.web.problems import Problem
+from dispatch.web.routes import Route
+
+ASK_S = 1.0
+PATIENCE_S = 2.0
+"""A database that takes longer than this to answer counts as away."""
+
+
+class Alive(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers; `servers` says which of those it needs are there."""
+
+    status: str
+    servers: dict[str, str]
+
+
+class Health:
+    """`ping` raises ServiceAway while the database is away; `ready` says whether the work is loaded.
+
+    `servers`: name -> a word for the heartbeat (`ok`, `away`, `none`, `degraded`); must not wait.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        ping: Callable[[], Awaitable[None]],
+        ready: Callable[[], bool],
+        servers: Mapping[str, Callable[[], str]] | None = None,
+    ) -> None:
+        self._metrics = metrics
+        self._ping = ping
+        self._ready = ready
+        self._servers = dict(servers or {})
+        self._reachable = False
+
+    def words(self) -> dict[str, str]:
+        """What each server is like, as the heartbeat of the boards says it."""
+        asked = {name: word() for name, word in self._servers.items()}
+        return {"postgres": "ok" if self._reachable else "away"} | asked
+
+    async def run(self) -> None:
+        """Ask the database again and again until cancelled."""
+        while True:
+            await self.ask()
+            await asyncio.sleep(ASK_S)
+
+    async def ask(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._ping()
+        except (ServiceAway, TimeoutError):
+            self._reachable = False
+        else:
+            self._reachable = True
+
+    def routes(self) -> tuple[Route, ...]:
+        return (
+            Route(
+                method="GET", path="/healthz", handler=self.alive, tag="health",
+                summary="The process answers", responses={200: Alive},
+            ),
+            Route(
+                method="GET", path="/readyz", handler=self.ready, tag="health",
+                summary="The process may be given work", responses={200: Alive}, errors=("not_ready",),
+            ),
+            Route(
+                method="GET", path="/metrics", handler=self.measured, tag="health",
+                summary="What was counted and timed, for Prometheus", responses={200: None},
+                media="text/plain",
+            ),
+        )  # fmt: skip
+
+    async def alive(self, request: web.Request) -> web.Response:
+        """GET /healthz."""
+        return answer(Alive(status="alive", servers=self.words()))
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """GET /readyz."""
+        if not self._reachable:
+            raise Problem("not_ready", "The database does not answer.", retry_after_s=1)
+        if not self._ready():
+            raise Problem("not_ready", "Not every region is loaded.", retry_after_s=1)
+        return answer(Alive(status="ready", servers=self.words()))
+
+    async def measured(self, request: web.Request) -> web.Response:
+        """GET /metrics."""
+        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": MEDIA_TYPE})

@@ -1,0 +1,219 @@
+"""Group commit: what was decided waits here until it is in the journal, then its asker hears of it.
+
+All that waits goes into one transaction while the next crowd gathers behind it. What a failed batch touched
+is abandoned region by region: nobody is answered who was not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from time import perf_counter
+
+import msgspec
+
+from dispatch.core.events import Event
+from dispatch.core.state import RegionState
+from dispatch.core.terms import RegionId
+from dispatch.store import CommitUnknown, Store, StoreAway
+from dispatch.writing.readmodels import rows
+from dispatch.writing.records import Answer, Appended, Batch, DecisionInputs, Personal, Recorded, Rows
+from dispatch.writing.stages import Stages
+
+log = logging.getLogger(__name__)
+
+ASK_AGAIN_S = 0.2
+"""Pause between two tries to learn what became of a commit whose answer was lost."""
+
+DOUBT_S = 1.0
+"""After so long without that answer nobody waits behind it any more: calls are better off in the spool."""
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """What one command led to, on its way into the journal. Without events it only waits for those before it.
+
+    `at` is the command's time, read once: everything that it leads to happened then. `answer` is, after the
+    commit, the one that stands under its key: another process may have been first.
+    """
+
+    region: RegionId
+    state: RegionState
+    at: datetime
+    events: list[Event] = []
+    recorded: list[Recorded] = []
+    decisions: list[DecisionInputs] = []
+    personal: tuple[Personal, ...] = ()
+    answer: Answer | None = None
+    done: asyncio.Future[None] | None = None
+
+
+class Committer:
+    """Gathers entries and commits them in batches, in order."""
+
+    def __init__(
+        self,
+        store: Store,
+        committed: Callable[[Entry], None],
+        failed: Callable[[RegionId, str], None],
+        stages: Stages,
+    ) -> None:
+        self._store = store
+        self._committed = committed
+        self._failed = failed
+        self._stages = stages
+        self._pending: list[Entry] = []
+        self._busy = False
+        self.in_doubt = False
+        self._woken = asyncio.Event()
+        self._emptied = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many entries wait for the next batch."""
+        return len(self._pending)
+
+    async def room(self, limit: int) -> None:
+        """Wait until fewer than `limit` entries wait."""
+        while len(self._pending) >= limit:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    async def add(self, entry: Entry) -> None:
+        """Return when the entry is committed. Raises StoreAway when it is not."""
+        entry.done = asyncio.get_running_loop().create_future()
+        self.post(entry)
+        await entry.done
+
+    async def idle(self) -> None:
+        """Return when nothing waits and no batch is under way."""
+        while self._pending or self._busy:
+            await asyncio.sleep(0.01)
+
+    def post(self, entry: Entry) -> None:
+        """Put an entry in line; nobody waits for it."""
+        self._pending.append(entry)
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Commit for ever; wait for `idle` before cancelling it."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while self._pending:
+                entries, self._pending = self._pending, []
+                self._busy = True
+                try:
+                    await self._commit(entries)
+                except Exception:
+                    log.exception("fault while committing", extra={"action": "commit"})
+                    for region in {entry.region for entry in entries}:
+                        self._fail(region, "a fault in our own code", entries)
+                finally:
+                    self._busy = self.in_doubt = False
+                self._emptied.set()
+
+    async def _commit(self, entries: Sequence[Entry]) -> None:
+        batch = self._batch(entries)
+        appended = Appended()
+        if batch.events:
+            began = perf_counter()
+            appended = await self._append(batch)
+            self._stages.add("commit (wall)", perf_counter() - began)
+        for region, why in appended.refused.items():
+            self._fail(RegionId(region), why, entries)
+        began = perf_counter()
+        for entry in entries:
+            if entry.region not in appended.refused:
+                self._committed(entry)
+                if entry.answer is not None:
+                    entry.answer = appended.repeated.get((entry.answer.actor, entry.answer.key), entry.answer)
+                _settle(entry, None)
+        self._stages.add("publish", perf_counter() - began)
+
+    async def _append(self, batch: Batch) -> Appended:
+        """What was kept; `refused` says of which regions nothing was, and why."""
+        try:
+            return await self._store.append(batch)
+        except CommitUnknown:
+            return Appended(refused=await self._find_out(batch))
+        except StoreAway as away:
+            return Appended(refused=dict.fromkeys(batch.regions(), str(away) or "the database is away"))
+
+    async def _find_out(self, batch: Batch) -> dict[str, str]:
+        """The answer to COMMIT was lost: read each journal back before anybody is answered."""
+        last = {event.region: event for event in batch.events}
+        since = perf_counter()
+        unkept: dict[str, str] = {}
+        for region, event in last.items():
+            while (kept := await self._is_kept(event)) is None:
+                if perf_counter() - since > DOUBT_S:
+                    self._let_go()
+                await asyncio.sleep(ASK_AGAIN_S)
+            if not kept:
+                unkept[region] = "the commit did not happen"
+        return unkept
+
+    async def _is_kept(self, event: Recorded) -> bool | None:
+        """Whether the journal has this very event; None while nobody can say."""
+        try:
+            seq, digest = await self._store.head(event.region)
+            if seq > event.seq:  # Another leader has gone on since, perhaps from our event.
+                digest = (await self._store.events(event.region, event.seq - 1, 1))[0].hash
+        except StoreAway:
+            return None
+        return seq >= event.seq and digest == event.hash
+
+    def _let_go(self) -> None:
+        """What waits behind a commit in doubt was not sent, so it is surely not kept: say so."""
+        self.in_doubt = True
+        for region in {entry.region for entry in self._pending}:
+            self._fail(region, "the database is away", ())
+        self._emptied.set()
+
+    def _batch(self, entries: Iterable[Entry]) -> Batch:
+        """Everything that waits, as one transaction. Each touched row is written once, as it is now."""
+        batch = Batch(events=[], rows=Rows(calls=[], incidents=[], units=[], assignments=[], orders=[]))
+        batch = msgspec.structs.replace(batch, answers=[], personal=[], decisions=[])
+        states: dict[RegionId, RegionState] = {}
+        with self._stages.timed("rows"):
+            for entry in entries:
+                states[entry.region] = entry.state
+                batch.events.extend(entry.recorded)
+                batch.decisions.extend(entry.decisions)
+                batch.personal.extend(entry.personal)
+                if entry.answer is not None:
+                    batch.answers.append(entry.answer)
+            for state in states.values():
+                _extend(batch.rows, rows(state, state.taken()))
+        return batch
+
+    def abandon(self, region: RegionId, why: str) -> None:
+        """The region's state is not to be trusted: nothing of it that waits is committed."""
+        self._fail(region, why, ())
+
+    def _fail(self, region: RegionId, why: str, entries: Iterable[Entry]) -> None:
+        """What waits behind a failed batch stands on it, so it falls with it."""
+        behind = [entry for entry in self._pending if entry.region == region]
+        self._pending = [entry for entry in self._pending if entry.region != region]
+        for entry in [*(e for e in entries if e.region == region), *behind]:
+            _settle(entry, StoreAway(f"{region}: {why}; nothing of the request was kept"))
+        self._failed(region, why)
+
+
+def _settle(entry: Entry, fault: Exception | None) -> None:
+    if entry.done is None or entry.done.done():
+        return
+    if fault is None:
+        entry.done.set_result(None)
+    else:
+        entry.done.set_exception(fault)
+
+
+def _extend(all_rows: Rows, more: Rows) -> None:
+    all_rows.calls.extend(more.calls)
+    all_rows.incidents.extend(more.incidents)
+    all_rows.units.extend(more.units)
+    all_rows.assignments.extend(more.assignments)
+    all_rows.orders.extend(more.orders)

@@ -1,0 +1,87 @@
+"""Travel times for decisions: asks the road engine and hands the core plain arrays.
+
+With no road engine (its map is missing or broken) times fall back to the straight line at a cautious speed,
+and the map version says so: a rough order of units is better than none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.core.terms import UNREACHABLE_MS, Location, Reach, UnitId
+from dispatch.writing.positions import Positions
+from routing.geometry import distances_m
+
+STRAIGHT = "straight-line"
+STRAIGHT_SPEED_MPS = 25 / 3.6
+"""Speed along the straight line: 40 km/h on roads that are 1.6 times as long."""
+
+
+class Times(Protocol):
+    """What the road engine gives: arrays parallel to the keys asked for."""
+
+    @property
+    def ms(self) -> NDArray[np.int32]: ...
+    @property
+    def edges(self) -> NDArray[np.int32]: ...
+    @property
+    def offsets(self) -> NDArray[np.float64]: ...
+
+
+class Roads(Protocol):
+    """The road engine, as far as decisions need it."""
+
+    map_version: str
+    weights_version: int
+
+    def times(self, keys: Sequence[str], lat: float, lon: float) -> Times: ...
+
+
+class Reacher:
+    """Brings the travel times of candidates to a place."""
+
+    def __init__(self, positions: Positions, roads: Roads | None) -> None:
+        self._positions = positions
+        self._roads = roads
+
+    def to(self, units: Sequence[UnitId], location: Location, now: datetime) -> Reach:
+        """The candidates' times to a location; a unit that never sent a position is left out.
+
+        `now` is wall time: the age of a position does not depend on the service's clock.
+        """
+        known = [(u, p) for u in units if (p := self._positions.get(u)) is not None]
+        names = tuple(unit_id for unit_id, _ in known)
+        age_s = np.fromiter((p.age_s(now) for _, p in known), np.float32, len(known))
+        if self._roads is None:
+            return self._straight(names, location, age_s)
+        times = self._roads.times(names, location.lat, location.lon)
+        return Reach(
+            units=names,
+            ms=times.ms,
+            edges=times.edges,
+            offsets=times.offsets.astype(np.float32),
+            age_s=age_s,
+            map_version=self._roads.map_version,
+            weights_version=self._roads.weights_version,
+        )
+
+    def _straight(self, names: tuple[UnitId, ...], location: Location, age_s: NDArray[np.float32]) -> Reach:
+        places = [p for u in names if (p := self._positions.get(u)) is not None]
+        lat = np.array([p.lat for p in places], dtype=np.float64)
+        lon = np.array([p.lon for p in places], dtype=np.float64)
+        metres = distances_m(lat, lon, (location.lat, location.lon))
+        ms = np.minimum(metres / STRAIGHT_SPEED_MPS * 1000, UNREACHABLE_MS - 1).astype(np.int32)
+        nowhere = np.full(len(names), -1, dtype=np.int32)
+        return Reach(
+            units=names,
+            ms=ms,
+            edges=nowhere,
+            offsets=np.zeros(len(names), dtype=np.float32),
+            age_s=age_s,
+            map_version=STRAIGHT,
+        )

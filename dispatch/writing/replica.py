@@ -1,0 +1,74 @@
+"""The committed state of every region, followed event by event: what boards, lists and orders are made from.
+
+The engine's own states run ahead of the commit; nobody outside may see those. A process without an engine
+follows the same events from the fan-out and holds the same replicas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from dispatch.core.events import Event
+from dispatch.core.evolve import evolve
+from dispatch.core.state import RegionState, Touched
+from dispatch.core.terms import CallId, IncidentId, RegionId, UnitId
+from dispatch.writing.records import Recorded
+
+
+class Gap(Exception):
+    """The events do not continue what is known: load the region again."""
+
+
+class Replicas:
+    """Region → its committed state. `touched` gathers what changed, for each follower separately."""
+
+    def __init__(self) -> None:
+        self.states: dict[RegionId, RegionState] = {}
+        self.at: dict[RegionId, datetime] = {}
+        self._followers: list[dict[RegionId, Touched]] = []
+
+    def adopt(self, state: RegionState) -> None:
+        """Take a loaded state as the region's; followers must draw it anew."""
+        self.states[state.region] = state
+        for follower in self._followers:
+            follower.pop(state.region, None)
+
+    def apply(self, region: RegionId, recorded: Sequence[Recorded], events: Sequence[Event]) -> None:
+        """Follow committed events. Raises Gap when some before them are missing."""
+        state = self.states[region]
+        for record, event in zip(recorded, events, strict=True):
+            if record.seq != state.seq + 1:
+                raise Gap(f"{region} is at {state.seq}, the next event is {record.seq}")
+            evolve(state, event, record.at)
+            self.at[region] = record.at
+        touched = state.taken()
+        for follower in self._followers:
+            _gather(follower.setdefault(region, Touched()), touched)
+
+    def follow(self) -> dict[RegionId, Touched]:
+        """A new follower's own account of what was touched; it empties it as it draws."""
+        account: dict[RegionId, Touched] = {}
+        self._followers.append(account)
+        return account
+
+    def region_of_call(self, call_id: CallId) -> RegionId | None:
+        """Where an open or lately closed call is."""
+        return next((r for r, s in self.states.items() if s.call(call_id) is not None), None)
+
+    def region_of_incident(self, incident_id: IncidentId) -> RegionId | None:
+        """Where an open or lately closed incident is."""
+        return next((r for r, s in self.states.items() if s.incident(incident_id) is not None), None)
+
+    def region_of_unit(self, unit_id: UnitId) -> RegionId | None:
+        """The home region of a unit."""
+        return next((r for r, s in self.states.items() if unit_id in s.units), None)
+
+
+def _gather(account: Touched, more: Touched) -> None:
+    account.calls.update(more.calls)
+    account.incidents.update(more.incidents)
+    account.units.update(more.units)
+    account.orders.update(more.orders)
+    account.assignments.update(more.assignments)
+    account.region = account.region or more.region

@@ -1,0 +1,45 @@
+"""The loops that run beside the service, kept running: a fault of our own must not end one in silence.
+
+And the last work before a stop, which waits for a server that is away only so long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from dispatch.web.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
+LAST_WORK_S = 2.0
+
+Work = Callable[[], Awaitable[None]]
+
+
+def beside(parts: Mapping[str, Work], metrics: Metrics) -> list[asyncio.Task[None]]:
+    """Each loop in a task of its own; its owner cancels them."""
+    loop = asyncio.get_running_loop()
+    return [loop.create_task(kept_up(name, work, metrics), name=name) for name, work in parts.items()]
+
+
+async def kept_up(name: str, work: Work, metrics: Metrics) -> None:
+    """Run `work` until cancelled; after a fault say so, count it and begin again."""
+    while True:
+        try:
+            return await work()
+        except Exception:
+            log.exception("%s ended by a fault: it begins again", name, extra={"action": "upkeep"})
+            metrics.faults.labels(name).inc()
+            await asyncio.sleep(AGAIN_S)
+
+
+async def last_work(work: Awaitable[None]) -> None:
+    """Wait for a last piece of work before a stop, no longer than LAST_WORK_S."""
+    try:
+        async with asyncio.timeout(LAST_WORK_S):
+            await work
+    except TimeoutError:
+        log.warning("stopped with work left: the database is away", extra={"action": "stop"})
