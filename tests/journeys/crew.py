@@ -23,6 +23,8 @@ from tests.journeys.service import ROOT, START_LIMIT_S, Service
 
 FIX_EVERY_S = 2.0
 LOOK_S = 0.01
+ORDER_LIMIT_S = 30.0
+"""Far beyond what is usual: an order or a receipt that has not come by now is lost."""
 
 
 def units_of(region: str) -> list[UnitSpec]:
@@ -75,15 +77,15 @@ class Crews:
         assert self._work is not None
         self._work.cancel()
 
-    def order(self, unit_id: str, limit_s: float = 2.0) -> Order:
-        """The order that reaches the unit within the limit."""
-        give_up = time.monotonic() + limit_s
+    def order(self, unit_id: str, incident_id: str) -> Order:
+        """The order that takes the unit to the incident, when it has come."""
+        give_up = time.monotonic() + ORDER_LIMIT_S
         while time.monotonic() < give_up:
-            found = [order for unit, order in self.orders if unit == unit_id]
-            if found:
-                return found[-1]
+            for unit, order in self.orders:
+                if unit == unit_id and order.incident["incident_id"] == incident_id:
+                    return order
             time.sleep(LOOK_S)
-        raise AssertionError(f"no order reached {unit_id} within {limit_s:g} s")
+        raise AssertionError(f"no order for {incident_id} reached {unit_id} within {ORDER_LIMIT_S:g} s")
 
     def accept(self, unit_id: str, order: Order) -> None:
         self._loop.run(self._radio.ack(UnitId(unit_id), order.order_id, "accepted"))
@@ -91,7 +93,7 @@ class Crews:
     def report(self, unit_id: str, status: str, order: Order) -> None:
         """Report a status; returns once its receipt is there."""
         work = self._radio.status(UnitId(unit_id), status, assignment_id=order.assignment_id)
-        receipt = self._loop.run(asyncio.wait_for(work, 10))
+        receipt = self._loop.run(asyncio.wait_for(work, ORDER_LIMIT_S))
         assert receipt.refused is None, receipt.refused
 
     async def _run(self) -> None:

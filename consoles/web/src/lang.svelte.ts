@@ -32,6 +32,11 @@ class Words {
 }
 export const words = new Words();
 
+/** What a language is called by those who speak it; one that the console does not know keeps its tag. */
+export function languageName(tag: string | null | undefined): string {
+  return LANGUAGES.find((language) => language.tag === tag)?.name ?? tag ?? '';
+}
+
 export function isLanguage(tag: string | null | undefined): tag is Language {
   return LANGUAGES.some((language) => language.tag === tag);
 }

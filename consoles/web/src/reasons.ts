@@ -11,5 +11,6 @@ export function reasonWords(reason: Reason): string {
     else if (typeof value === 'string') parameters[name] = word('capability', value);
   }
   if (typeof reason.seconds === 'number') parameters.time = timer(reason.seconds);
-  return word('reason', reason.code, parameters);
+  const code = reason.code === 'farther' && parameters.seconds === 0 ? 'no_farther' : reason.code;
+  return word('reason', code, parameters);
 }

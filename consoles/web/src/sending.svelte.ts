@@ -40,8 +40,9 @@ class Sending {
   /** Send option `index` (0 is the best). An old recommendation is renewed first; a changed one stops. */
   async confirm(index: number): Promise<void> {
     const incident = advice.incident;
+    if (!incident || !this.mayAct()) return;
     let option = advice.options[index];
-    if (!incident || !option || !this.mayAct()) return;
+    if (!option) return;
     const mark: Sent = { incident, units: unitIds(option), outcome: 'sending', why: null, at: 0, override: index > 0 };
     this.last = mark;
     if (advice.isStale(performance.now())) {

@@ -12,6 +12,7 @@ export interface Shape {
 
 const CIRCLE = 'M8 2.4a5.6 5.6 0 1 0 0 11.2a5.6 5.6 0 1 0 0-11.2z';
 const TRIANGLE = 'M3.4 2L14.2 8L3.4 14z';
+const TRIANGLE_BACK = 'M12.6 2L1.8 8L12.6 14z';
 const SQUARE = 'M2.8 2.8h10.4v10.4H2.8z';
 const DIAMOND = 'M8 1L15 8L8 15L1 8z';
 
@@ -23,16 +24,18 @@ export const SHAPES: Record<UnitStatus, Shape> = {
   on_scene: { path: SQUARE, filled: true, colour: '--on-scene' },
   transporting: { path: DIAMOND, filled: true, colour: '--transporting' },
   at_facility: { path: DIAMOND, filled: false, colour: '--transporting' },
-  returning: { path: CIRCLE, filled: true, colour: '--returning' },
+  returning: { path: TRIANGLE_BACK, filled: true, colour: '--returning' },
   out_of_service: { path: CIRCLE, filled: false, colour: '--off' },
 };
 
 /** Legend order: what a dispatcher looks for first. */
 export const LEGEND: readonly UnitStatus[] = [
   'available',
+  'dispatched',
   'en_route',
   'on_scene',
   'transporting',
+  'returning',
   'out_of_service',
 ];
 

@@ -36,3 +36,10 @@ test.each(['uz-Cyrl', 'ru'])('%s is written in Cyrillic letters', (tag) => {
   const wrong = Object.values(read(tag)).filter((text) => /[A-Za-z]/.test(text.replace(FOREIGN, '')));
   expect(wrong).toEqual([]);
 });
+
+test('every refusal that has words is one that the service can give', () => {
+  const listed = readFileSync(new URL('../../../docs/refusals.md', import.meta.url), 'utf8');
+  const known = [...listed.matchAll(/^\| `(\w+)`/gm)].map((found) => found[1]);
+  const worded = Object.keys(english).filter((key) => key.startsWith('refusal.'));
+  expect(worded.filter((key) => !known.includes(key.slice('refusal.'.length)))).toEqual([]);
+});

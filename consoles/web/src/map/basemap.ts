@@ -52,7 +52,7 @@ function roads(paint: Paint): StyleSpecification['layers'] {
       layout: { 'line-cap': 'round', 'line-join': 'round' },
       paint: {
         'line-color': paint('--map-road-minor'),
-        'line-width': ['interpolate', ['exponential', 1.5], ['zoom'], 9, 0.5, 13, 1.4, 17, 9],
+        'line-width': ['interpolate', ['exponential', 1.5], ['zoom'], 9, 0.6, 13, 1.6, 17, 9],
       },
     },
     {
@@ -62,7 +62,7 @@ function roads(paint: Paint): StyleSpecification['layers'] {
       layout: { 'line-cap': 'round', 'line-join': 'round' },
       paint: {
         'line-color': paint('--map-road-major'),
-        'line-width': ['interpolate', ['exponential', 1.5], ['zoom'], 5, 0.6, 10, 1.4, 13, 2.6, 17, 14],
+        'line-width': ['interpolate', ['exponential', 1.5], ['zoom'], 5, 1, 10, 1.8, 13, 3, 17, 14],
       },
     },
   ];
@@ -88,6 +88,9 @@ function labels(paint: Paint, lang: Language, regions: RegionAbout[]): StyleSpec
         'text-size': ['interpolate', ['linear'], ['zoom'], 5, 11, 12, 13],
         'symbol-sort-key': ['-', 0, ['coalesce', ['get', 'population'], 0]],
         'text-padding': 6,
+        // Below its point: the middle belongs to the incident that is found there.
+        'text-anchor': 'top',
+        'text-offset': [0, 0.5],
       },
       // Names of places step back where the units' own names begin.
       paint: { ...text, 'text-opacity': ['interpolate', ['linear'], ['zoom'], 11, 1, 12, 0.7] },

@@ -16,6 +16,9 @@ setWorkerUrl(workerUrl);
 const POSITIONS_MS = 500;
 const INCIDENTS_MS = 200;
 const REACH_PX = 16;
+/** Room around what is brought into view together, for pins and call signs; and how near that may come. */
+const INCLUDE_PX = { top: 90, bottom: 80, left: 80, right: 100 };
+const INCLUDE_ZOOM = 13;
 const EARTH_M = 40_075_016.7;
 const TILE_PX = 512;
 
@@ -112,6 +115,13 @@ export class Chart {
     const close = this.ground.getZoom() >= 10.5;
     if (inside && close) return;
     this.ground.easeTo({ center: [lon, lat], zoom: Math.max(this.ground.getZoom(), 12), duration: 350 });
+  }
+
+  /** Widen the view, if need be, until all of these points, (lon, lat), are in it. */
+  include(points: readonly (readonly [number, number])[]): void {
+    const [lons, lats] = [points.map((point) => point[0]), points.map((point) => point[1])];
+    const box: Box = [Math.min(...lons), Math.min(...lats), Math.max(...lons), Math.max(...lats)];
+    this.ground.fitBounds(box, { padding: INCLUDE_PX, maxZoom: INCLUDE_ZOOM, duration: 350 });
   }
 
   remove(): void {

@@ -210,10 +210,10 @@ function paintPin(
 
 function paintDot(ctx: CanvasRenderingContext2D, x: number, y: number, row: IncidentRow, paint: Paint): void {
   ctx.beginPath();
-  ctx.arc(x, y, row.priority === 'P1' ? 4.5 : 3.5, 0, Math.PI * 2);
+  ctx.arc(x, y, row.priority === 'P1' ? 3.5 : 3, 0, Math.PI * 2);
   ctx.fillStyle = paint('--panel');
   ctx.fill();
-  ctx.lineWidth = 2;
+  ctx.lineWidth = 1.5;
   ctx.strokeStyle = paint(`--${row.priority.toLowerCase()}`);
   ctx.stroke();
 }
