@@ -17,7 +17,8 @@ import numpy as np
 from aiohttp import web
 
 from consoles.desk import Desk
-from dispatch.core.assigning import question
+from dispatch.core.assigning import basis, question
+from dispatch.core.commands import Basis
 from dispatch.core.recommend import Choice, Recommendation, recommend
 from dispatch.core.terms import IncidentId, Reach, RegionId, UnitId
 from dispatch.web.application import ACTOR, answer
@@ -41,12 +42,13 @@ NOWHERE = Reach(
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """A recommendation that somebody was shown; `at` is wall time."""
+    """A recommendation that somebody was shown; `at` is wall time, `basis` what it was asked about."""
 
     recommendation_id: str
     incident_id: IncidentId
     at: datetime
     reach: Reach
+    basis: Basis
     said: Recommendation
 
 
@@ -69,7 +71,7 @@ class Advice:
                 responses={200: dict[str, Any]},
                 errors=("unknown_incident",),
                 description="Made when it is asked for, on the committed state; confirm it by its id within "
-                "15 seconds.",
+                "15 seconds. It is stale as soon as the incident's need, priority or place is another one.",
             )
         ]
 
@@ -90,6 +92,7 @@ class Advice:
             incident_id=incident_id,
             at=engine.clock.wall(),
             reach=reach,
+            basis=basis(incident),
             said=recommend(question(incident), state.units, reach),
         )
         self._keep(made)

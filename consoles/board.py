@@ -26,6 +26,7 @@ from dispatch.core.terms import (
     IncidentId,
     Leg,
     Location,
+    Order,
     Priority,
     Stage,
     Unit,
@@ -179,7 +180,7 @@ def _leg_row(incident: Incident, leg: Leg, lacking: Counter[Body]) -> Row:
 
 def _assignment_row(state: RegionState, assignment: Assignment) -> Row:
     order = state.orders.get(assignment.order_id)
-    stage = Stage.ACCEPTED if assignment.accepted_at or order is None else order.stage
+    stage = stage_of(assignment, order)
     unheard = stage in (Stage.PENDING, Stage.SENT)
     return {
         "unit_id": assignment.unit_id,
@@ -193,12 +194,26 @@ def _assignment_row(state: RegionState, assignment: Assignment) -> Row:
     }
 
 
+def stage_of(assignment: Assignment, order: Order | None) -> Stage:
+    """How far the assignment's order has come, or had when it was over."""
+    if assignment.accepted_at is not None:
+        return Stage.ACCEPTED
+    if assignment.refused_at is not None:
+        return Stage.REFUSED
+    if order is not None:
+        return order.stage
+    if assignment.seen_at is not None:
+        return Stage.SEEN
+    return Stage.DELIVERED if assignment.delivered_at is not None else Stage.SENT
+
+
 def _incident_flags(state: RegionState, incident: Incident) -> list[str]:
     where = incident.location
     flags = {
         "unlocated": where is None,
         "no_units": incident.short,
-        "outside_region": where is not None and bool(where.regions) and state.region not in where.regions,
+        "outside_region": where is not None and (where.outside or state.region not in where.regions),
+        "referred": incident.referred_to is not None,
         "border": where is not None and len(where.regions) > 1,
         "contradiction": where is not None and where.contradiction is not None,
     }

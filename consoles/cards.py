@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from consoles.board import call_row, incident_row
+from consoles.board import call_row, incident_row, stage_of
 from consoles.desk import Desk, NoteDocument
 from dispatch.actors import Actor, Role
 from dispatch.calling.evidence import whereabouts
-from dispatch.core.terms import Assignment, Body, Call, CallId, Incident, LocationFix, Stage, UnitId
+from dispatch.core.terms import Assignment, Body, Call, CallId, Incident, LocationFix, UnitId
 from dispatch.ids import made_at
 from routing.geometry import to_lonlat
 
@@ -33,12 +33,16 @@ _TIMES = (
     ("delivered_at", "order_delivered"),
     ("seen_at", "order_seen"),
     ("accepted_at", "order_accepted"),
+    ("refused_at", "order_refused"),
     ("en_route_at", "en_route"),
     ("on_scene_at", "on_scene"),
     ("transporting_at", "transporting"),
     ("at_facility_at", "at_facility"),
     ("cleared_at", "cleared"),
 )
+
+_CREWS = frozenset(field for field, _ in _TIMES) - {"assigned_at", "delivered_at", "cleared_at"}
+"""What crews say themselves."""
 
 
 async def call_card(desk: Desk, actor: Actor, call: Call, shared_number: bool) -> Row:
@@ -77,6 +81,8 @@ async def incident_card(desk: Desk, actor: Actor, incident: Incident) -> Row:
             "evidence": evidence,
             "timeline": timeline(incident, [] if actor.role is Role.BODY else calls, notes),
             "merged_into": incident.merged_into,
+            "referred_to": incident.referred_to,
+            "referred_call": incident.referred_call,
             "disposition": incident.disposition,
             "closed_at": incident.closed_at,
         }
@@ -114,7 +120,12 @@ def _steps(assignment: Assignment) -> Iterator[Row]:
     for field, kind in _TIMES:
         at = getattr(assignment, field)
         if at is not None:
-            row = {"at": at, "kind": kind, "actor": None, "unit_id": assignment.unit_id}
+            row = {
+                "at": at,
+                "kind": kind,
+                "actor": f"unit:{assignment.unit_id}" if field in _CREWS else None,
+                "unit_id": assignment.unit_id,
+            }
             yield row | {"call_sign": assignment.call_sign, "assignment_id": assignment.assignment_id}
 
 
@@ -128,7 +139,7 @@ def _assignment(desk: Desk, incident: Incident, found: Assignment) -> Row:
         "body": found.body,
         "capability": found.capability,
         "status": found.status,
-        "stage": order.stage if order is not None else Stage.ACCEPTED,
+        "stage": stage_of(found, order),
         "eta_s": found.eta_s,
         "cleared_reason": found.cleared_reason,
     } | times

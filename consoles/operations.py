@@ -195,6 +195,7 @@ class Operations:
             reach=made.reach if made else self._advice.reach_of(asked.region, asked.id, said.units),
             recommended=advised(made) if made else None,
             age_s=self._advice.age_s(made) if made else None,
+            basis=made.basis if made else None,
             reason=said.reason,
         )
 
@@ -211,7 +212,9 @@ class Operations:
         location = place(self._desk, [asked.body], "")
         if location is None:
             raise Problem("invalid_body", "Nothing in it says where.", [Fault("/point", "Missing.")])
-        return c.LocateIncident(actor=asked.actor.actor_id, incident_id=IncidentId(asked.id), location=location)
+        incident_id = IncidentId(asked.id)
+        reach = self._desk.engine.reach_of_crews(asked.region, incident_id, location)
+        return c.LocateIncident(actor=asked.actor.actor_id, incident_id=incident_id, location=location, reach=reach)
 
 
 def place(desk: Desk, evidence: list[Evidence], pointer: str) -> Location | None:

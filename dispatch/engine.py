@@ -25,8 +25,9 @@ from dispatch.core.decide import decide
 from dispatch.core.events import Event, encode, kind_of
 from dispatch.core.evolve import evolve
 from dispatch.core.followups import wishes
+from dispatch.core.needs import live
 from dispatch.core.state import RegionState
-from dispatch.core.terms import SYSTEM, ActorId, IncidentId, Reach, Refusal, RegionId
+from dispatch.core.terms import SYSTEM, ActorId, IncidentId, Location, Reach, Refusal, RegionId
 from dispatch.core.verdict import Decision, Inquest
 from dispatch.errors import ServiceAway
 from dispatch.store import Store
@@ -260,6 +261,12 @@ class Engine(Directory):
         if incident is None or incident.location is None:
             return None
         return self.reacher.to(candidates(state, incident), incident.location, self.clock.wall())
+
+    def reach_of_crews(self, region: RegionId, incident_id: IncidentId, to: Location) -> Reach | None:
+        """Travel times of the units on an incident to a place where it may be; None when nobody is on it."""
+        incident = self.led[region].state.incidents.get(incident_id) if region in self.led else None
+        units = tuple(assignment.unit_id for assignment in live(incident)) if incident is not None else ()
+        return self.reacher.to(units, to, self.clock.wall()) if units else None
 
     def look_at(self, region: RegionId, incidents: Sequence[IncidentId]) -> None:
         """Look at waiting incidents again, without anybody waiting for the answer: the sweep."""

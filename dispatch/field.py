@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -128,6 +129,7 @@ class Field:
             LinePlan(url=plan.url, client_id=f"{name}-positions", subscriptions=POSITION_TOPICS, light=True),
             on_message=self.fixes.take,
         )
+        self._clock = clock
         self.outbox = Outbox(states, self.line, clock)
         self.lanes: Lanes[Report] = Lanes(self._work_off)
         self._receipts: dict[UnitId, OrderedDict[str, bytes]] = {}
@@ -222,7 +224,8 @@ class Field:
         refused: str | None = "malformed"
         if isinstance(report, StatusReport):
             try:
-                refusal = (await self._engine.submit(region, _reported(unit_id, report))).refusal
+                said = _reported(unit_id, report, self._clock.wall())
+                refusal = (await self._engine.submit(region, said)).refusal
             except ServiceAway:
                 self.counts.away += 1
                 return None
@@ -260,7 +263,7 @@ def _actor(unit_id: UnitId) -> ActorId:
     return ActorId(f"unit:{unit_id}")
 
 
-def _reported(unit_id: UnitId, report: StatusReport) -> ReportStatus:
+def _reported(unit_id: UnitId, report: StatusReport, now: datetime) -> ReportStatus:
     assignment_id = None if report.assignment_id is None else AssignmentId(report.assignment_id)
     return ReportStatus(
         actor=_actor(unit_id),
@@ -268,6 +271,7 @@ def _reported(unit_id: UnitId, report: StatusReport) -> ReportStatus:
         status=UnitStatus(report.status),
         status_id=report.status_id,
         assignment_id=assignment_id,
+        age_s=max(0.0, (now - report.at).total_seconds()),
     )
 
 

@@ -20,7 +20,7 @@ from routing.geometry import EARTH_RADIUS_M, Point
 from routing.names import Names
 
 BORDER_UNCERTAINTY_M: Final = 500.0  # Natural Earth against geoBoundaries: 95 % agree at 50 m, 99.5 % at 3 km
-SNAP_LIMIT_M: Final = 5_000.0  # a point this near outside the country is taken for a point inside it
+SNAP_LIMIT_M: Final = 25_000.0  # a point this near outside the country is the nearest region's, and says so
 CELL_DEG: Final = 0.01  # about 1.1 km by 0.85 km
 CELL_LIMIT: Final = 400_000  # cells remembered at most; the whole country has 550,000, its settled part far fewer
 CELL_REACH_M: Final = 760.0  # from a cell's centre to its corners, rounded up

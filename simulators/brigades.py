@@ -116,6 +116,10 @@ class Crew:
         self.silent = False
 
     def _answer(self, order: Order) -> None:
+        if order.kind is OrderKind.MESSAGE:
+            if self.job is not None and self.job.assignment_id == order.assignment_id:
+                self.take(order.assignment_id)
+            return
         if order.kind not in (OrderKind.DISPATCH, OrderKind.DIVERT):
             self._say_of(order, Stage.ACCEPTED)
             if self.job is not None and self.job.assignment_id == order.assignment_id:

@@ -59,6 +59,8 @@ class Crew:
         self.drive: Drive | None = None
         self.still = spec.at
         self.task: asyncio.Task[None] | None = None
+        self.mood: Temper | None = None
+        self.order: Order | None = None
 
     def where(self, now_s: float) -> Standing:
         """The unit's place at a moment of service time."""
@@ -136,6 +138,8 @@ class Crews:
             self._begin(crew, self._errand(crew, order))
         elif order.kind == "recall":
             self._begin(crew, self._recalled(crew, order))
+        elif order.kind == "message" and crew.order is not None and order.assignment_id == crew.order.assignment_id:
+            self._begin(crew, self._sent_elsewhere(crew, order))
 
     def _begin(self, crew: Crew, work: Coroutine[Any, Any, None]) -> None:
         """The newest order is what a crew obeys; whatever it did before ends here."""
@@ -156,7 +160,8 @@ class Crews:
 
     async def _errand(self, crew: Crew, order: Order) -> None:
         """An order from its arrival to the unit's being free again."""
-        mood = temper(crew.spec.body, crew.rng)
+        mood = crew.mood = temper(crew.spec.body, crew.rng)
+        crew.order = order
         if mood.silent:
             await self._say_nothing(crew)
             return
@@ -169,6 +174,17 @@ class Crews:
         await crew.radio.ack(crew.spec.unit_id, order.order_id, "accepted")
         await self._pace.sleep(mood.turnout_s - mood.accepted_s)
         await self._say(crew, "en_route", order)
+        await self._work(crew, order, mood)
+
+    async def _sent_elsewhere(self, crew: Crew, order: Order) -> None:
+        """The place was corrected: turn to where it is, whatever the crew was about."""
+        assert crew.mood is not None, "whoever has an order has a temper"
+        self.counts["sent_elsewhere"] += 1
+        await crew.radio.ack(crew.spec.unit_id, order.order_id, "accepted")
+        await self._work(crew, order, crew.mood)
+
+    async def _work(self, crew: Crew, order: Order, mood: Temper) -> None:
+        """From setting out to being free again."""
         scene = _scene(order) or crew.still
         factor = siren_factor(self._travel, scene) if _is_urgent(order) else QUIET_FACTOR
         await self._drive(crew, scene, factor * mood.drive_factor)
@@ -190,6 +206,7 @@ class Crews:
 
     async def _go_home(self, crew: Crew) -> None:
         """Free from now on, and on the way to the station."""
+        crew.order = None
         if distance_m(crew.still, crew.spec.at) > 50.0:
             await self._status(crew, "returning")
             await self._drive(crew, crew.spec.at, QUIET_FACTOR)

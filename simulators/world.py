@@ -157,7 +157,9 @@ class World:
         state = self.writers[region].state
         for event in events:
             match event:
-                case e.UnitAssigned(order=order) | e.AssignmentCleared(order=Order() as order):
+                case (
+                    e.UnitAssigned(order=order) | e.AssignmentCleared(order=Order() as order) | e.PlaceTold(order=order)
+                ):
                     self._send(order)
                 case e.OrderSent(order_id=order_id):
                     if order_id in state.orders:

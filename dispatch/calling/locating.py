@@ -93,6 +93,7 @@ class Locator:
             confirmed=found.confirmed,
             urban=self.is_urban(found.lat, found.lon),
             contradiction=found.contradiction,
+            outside=found.match.snapped,
             place=self._labels(self._gazetteer.describe(found.lat, found.lon)),
         )
 

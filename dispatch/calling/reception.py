@@ -78,7 +78,9 @@ class Reception:
     ) -> Reply:
         """Put new evidence to a call: the estimate is made anew from all of it."""
         location = self.locator.estimate((*call.evidence, fix), self.clock.now())
-        command = LocateCall(actor=actor, call_id=call.call_id, fix=fix, location=location)
+        joined = call.incident_id if location is not None else None
+        reach = self.engine.reach_of_crews(region, joined, location) if joined and location else None
+        command = LocateCall(actor=actor, call_id=call.call_id, fix=fix, location=location, reach=reach)
         return await self.engine.submit(region, command, answer=receipt_for(call.call_id, 200), key=key)
 
     def open_call(self, call_id: CallId) -> tuple[RegionId, Call] | None:

@@ -72,6 +72,13 @@ def question(incident: Incident) -> Question:
     )
 
 
+def basis(incident: Incident) -> c.Basis:
+    """What a recommendation for the incident would answer now."""
+    where = incident.location
+    at = None if where is None else (where.lat, where.lon)
+    return c.Basis(needs=unmet(incident), priority=incident.priority, at=at)
+
+
 def candidates(state: RegionState, incident: Incident) -> tuple[UnitId, ...]:
     """The free units that could fill a part of the need, by name: for these travel times are asked."""
     found: dict[UnitId, None] = {}
@@ -153,6 +160,9 @@ def assign(state: RegionState, command: c.AssignUnits, now: datetime) -> Verdict
     if command.recommended is not None and stale:
         old = f"the recommendation is {command.age_s:.0f} s old: ask for it again"
         return refuse("recommendation_stale", old)
+    if command.basis is not None and command.basis != basis(incident):
+        changed = f"{incident.incident_id} has changed since the recommendation was made: ask for it again"
+        return refuse("recommendation_stale", changed)
     units: list[Unit] = []
     for unit_id in dict.fromkeys(command.units):
         unit = known_unit(state, unit_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from math import cos, hypot, radians
 
 from msgspec.structs import replace
 
@@ -12,6 +11,7 @@ from dispatch.core import events as e
 from dispatch.core.lifecycle import CALL, may
 from dispatch.core.needs import live
 from dispatch.core.plans import PLANS, UNSPECIFIED, Plan, needs_of
+from dispatch.core.relocating import metres_between, relocated
 from dispatch.core.replanning import corrected, worsened
 from dispatch.core.state import RegionState, cell_of
 from dispatch.core.terms import (
@@ -34,8 +34,6 @@ from dispatch.core.verdict import NOTHING, Verdict, facts, open_call, open_incid
 
 JOIN_ACCURACY_M = 500.0
 """A call known less exactly than this joins nothing by itself."""
-
-METRES_PER_DEGREE = 111_195.0
 
 _TAKES = frozenset({CallStatus.CLAIMED, CallStatus.ANSWERED})
 _MOVES = _TAKES | {CallStatus.HELD, CallStatus.ABANDONED, CallStatus.CALLING_BACK}
@@ -111,19 +109,13 @@ def same_incident(state: RegionState, plan: Plan, where: Location | None, now: d
     for cell in ((row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)):
         for incident_id in state.cells.get(cell, ()):
             incident = state.incidents[incident_id]
-            metres = _metres(incident, where)
+            assert incident.location is not None, "only placed incidents stand in the grid"
+            metres = metres_between(incident.location, where)
             age_s = (now - incident.opened_at).total_seconds()
             fits = PLANS[incident.incident_type].group == plan.group and age_s <= plan.joins_s
             if fits and metres <= plan.joins_m and (best is None or (metres, incident.number) < best[:2]):
                 best = (metres, incident.number, incident)
     return best[2] if best else None
-
-
-def _metres(incident: Incident, where: Location) -> float:
-    """Distance on the plane that touches the Earth here: right to a hair within a kilometre."""
-    assert incident.location is not None
-    east = (incident.location.lon - where.lon) * cos(radians(where.lat))
-    return METRES_PER_DEGREE * hypot(east, incident.location.lat - where.lat)
 
 
 def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
@@ -135,11 +127,11 @@ def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
     incident = state.incidents[call.incident_id] if call.incident_id else None
     if command.location is None:
         return facts(*events)
-    if incident is not None and _follows(incident, command.location):
-        events.append(e.IncidentLocated(incident_id=incident.incident_id, location=command.location))
     target = _elsewhere(state, command.location)
     if target is not None:
-        events += _offered(state, call, target)
+        return facts(*events, *_offered(state, call, target))
+    if incident is not None and _follows(incident, command.location):
+        events += relocated(state, incident, command.location, command.reach, now)
     return facts(*events)
 
 
@@ -157,19 +149,25 @@ def _elsewhere(state: RegionState, found: Location) -> RegionId | None:
 
 
 def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
-    """Hand a call over; an incident that only this call describes, with nobody on the way, goes with it."""
+    """Hand a call over with the notes about it. An incident that only this call describes, with nobody on the
+    way, goes with it; one with other calls or with units stays, marked, until a person has decided about it.
+    """
     offer = Offer(offer_id=f"{state.region}:{state.seq}", to=to)
-    offered = e.CallOffered(call_id=call.call_id, offer=offer)
     if call.incident_id is None:
-        return [offered]
+        return [e.CallOffered(call_id=call.call_id, offer=offer)]
     incident = state.incidents[call.incident_id]
-    if incident.call_count > 1 or live(incident):
-        return []
-    return [
+    events: list[e.Event] = [
         e.CallSplit(call_id=call.call_id, incident_id=incident.incident_id),
-        e.IncidentClosed(incident_id=incident.incident_id, disposition=Disposition.REFERRED),
-        offered,
+        e.IncidentReferred(incident_id=incident.incident_id, call_id=call.call_id, to=to),
     ]
+    if _is_alone(incident):
+        events.append(e.IncidentClosed(incident_id=incident.incident_id, disposition=Disposition.REFERRED))
+    return [*events, e.CallOffered(call_id=call.call_id, offer=offer, notes=incident.notes)]
+
+
+def _is_alone(incident: Incident) -> bool:
+    """Whether only one call describes it and nobody is on the way."""
+    return incident.call_count <= 1 and not live(incident)
 
 
 def move(state: RegionState, command: c.MoveCall, now: datetime) -> Verdict:
@@ -196,9 +194,10 @@ def transfer(state: RegionState, command: c.TransferCall, now: datetime) -> Verd
     if isinstance(call, Refusal):
         return call
     if command.to != state.region:
-        events = _offered(state, call, command.to)
-        stays = f"incident {call.incident_id} has units or further calls: it stays here"
-        return facts(*events) if events else refuse("incident_has_units", stays)
+        if call.incident_id is not None and not _is_alone(state.incidents[call.incident_id]):
+            stays = f"incident {call.incident_id} has units or further calls: it stays here"
+            return refuse("incident_has_units", stays)
+        return facts(*_offered(state, call, command.to))
     if call.status is CallStatus.LINKED or not may(CALL, call.status, CallStatus.TRANSFERRED):
         return refuse("illegal_status", f"a call that is {call.status} cannot be transferred")
     return facts(e.CallMoved(call_id=call.call_id, status=CallStatus.TRANSFERRED))

@@ -20,6 +20,7 @@ from dispatch.core.terms import (
     IncidentId,
     Location,
     LocationFix,
+    Need,
     OrderId,
     Phase,
     Policy,
@@ -31,6 +32,7 @@ from dispatch.core.terms import (
     Unit,
     UnitId,
     UnitStatus,
+    Value,
 )
 
 
@@ -57,11 +59,15 @@ class ReceiveCall(Command, frozen=True, kw_only=True, tag="receive_call"):
 
 
 class LocateCall(Command, frozen=True, kw_only=True, tag="locate_call"):
-    """New evidence about a call; `location` is the estimate fused from all of it."""
+    """New evidence about a call; `location` is the estimate fused from all of it.
+
+    `reach` holds the way that the units on its incident would have to there.
+    """
 
     call_id: CallId
     fix: LocationFix
     location: Location | None = None
+    reach: Reach | None = None
 
 
 class MoveCall(Command, frozen=True, kw_only=True, tag="move_call"):
@@ -126,14 +132,23 @@ class Dispatch(Command, frozen=True, kw_only=True, tag="dispatch"):
     reach: Reach
 
 
+class Basis(Value, frozen=True, kw_only=True):
+    """What a recommendation answered: with another need, priority or place it is another question."""
+
+    needs: tuple[Need, ...]
+    priority: Priority
+    at: tuple[float, float] | None
+
+
 class AssignUnits(Command, frozen=True, kw_only=True, tag="assign_units"):
-    """A dispatcher confirms or chooses. `age_s` is the recommendation's age on the dispatcher's own clock."""
+    """A dispatcher confirms or chooses. `age_s` is the recommendation's age, `basis` what it was made from."""
 
     incident_id: IncidentId
     units: tuple[UnitId, ...]
     reach: Reach | None = None
     recommended: tuple[UnitId, ...] | None = None
     age_s: float | None = None
+    basis: Basis | None = None
     reason: str | None = None
 
 
@@ -184,8 +199,11 @@ class PrioritiseIncident(Command, frozen=True, kw_only=True, tag="prioritise_inc
 
 
 class LocateIncident(Command, frozen=True, kw_only=True, tag="locate_incident"):
+    """A person says where it is; `reach` holds the way that the units on it would have to there."""
+
     incident_id: IncidentId
     location: Location
+    reach: Reach | None = None
 
 
 class AddLeg(Command, frozen=True, kw_only=True, tag="add_leg"):
@@ -213,12 +231,13 @@ class RegisterUnit(Command, frozen=True, kw_only=True, tag="register_unit"):
 
 
 class ReportStatus(Command, frozen=True, kw_only=True, tag="report_status"):
-    """A crew, or a dispatcher for it, reports a status."""
+    """A crew, or a dispatcher for it, reports a status. `age_s`: how long ago the crew said so."""
 
     unit_id: UnitId
     status: UnitStatus
     status_id: str | None = None
     assignment_id: AssignmentId | None = None
+    age_s: float = 0.0
 
 
 class ShiftUnit(Command, frozen=True, kw_only=True, tag="shift_unit"):

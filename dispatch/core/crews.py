@@ -9,15 +9,17 @@ from msgspec.structs import replace
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.assigning import SEND_AGAIN_S, cleared, recall_order
-from dispatch.core.evolve import with_assignment
+from dispatch.core.evolve_units import with_assignment
 from dispatch.core.incidents import finished
 from dispatch.core.lifecycle import FREE, ORDER, UNIT, WORKING, may
 from dispatch.core.needs import SERVED, is_finished, live, settled, was_there
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Assignment, Incident, Order, Refusal, Stage, Unit, UnitStatus
+from dispatch.core.terms import Assignment, Incident, Order, OrderKind, Refusal, Stage, Unit, UnitStatus
 from dispatch.core.verdict import NOTHING, Verdict, facts, known_unit, refuse
 
 MOST_SENDS = 3
+DEVICE_CLOCK_S = 10.0
+"""How wrong a device's clock may be when it is asked whether a status was said before an assignment."""
 ACCEPT_S = 60.0
 """An order that was delivered but not accepted for this long goes to the next unit."""
 
@@ -56,14 +58,14 @@ def link(state: RegionState, command: c.ReportLink, now: datetime) -> Verdict:
 
 
 def report(state: RegionState, command: c.ReportStatus, now: datetime) -> Verdict:
-    """A status from a crew: a repeat says only that it is there, a late word about a past assignment is refused."""
+    """A status from a crew: a repeat says only that it is there, a late word about past work is refused."""
     unit = known_unit(state, command.unit_id)
     if isinstance(unit, Refusal):
         return unit
     repeated = command.status_id is not None and command.status_id == unit.last_status_id
     if repeated or command.status is unit.status:
         return facts(*_heard(unit))
-    obstacle = _report_obstacle(unit, command)
+    obstacle = _report_obstacle(state, unit, command, now)
     if obstacle is not None:
         return obstacle
     moved = e.UnitMoved(unit_id=unit.unit_id, status=command.status, status_id=command.status_id)
@@ -80,8 +82,13 @@ def _heard(unit: Unit) -> list[e.Event]:
     return [] if unit.linked else [e.UnitLinked(unit_id=unit.unit_id, linked=True)]
 
 
-def _report_obstacle(unit: Unit, command: c.ReportStatus) -> Refusal | None:
+def _report_obstacle(state: RegionState, unit: Unit, command: c.ReportStatus, now: datetime) -> Refusal | None:
     """Why a status that is news cannot be."""
+    if command.assignment_id is None and unit.incident_id is not None:
+        began = _assignment(state.incidents[unit.incident_id], unit).assigned_at
+        if now - timedelta(seconds=command.age_s) < began - timedelta(seconds=DEVICE_CLOCK_S):
+            late = f"{unit.call_sign} said that it was {command.status} before its present assignment"
+            return refuse("assignment_over", late)
     if command.assignment_id is not None and command.assignment_id != unit.assignment_id:
         return refuse("assignment_over", f"assignment {command.assignment_id} of {unit.call_sign} is over")
     if command.status in WORKING and unit.assignment_id is None:
@@ -138,7 +145,8 @@ def stage(state: RegionState, command: c.StageOrder, now: datetime) -> Verdict:
     if not said_by_units or not may(ORDER, order.stage, command.stage):
         return refuse("illegal_status", f"order {order.order_id} is {order.stage}, not to be {command.stage}")
     said = e.OrderStaged(order_id=order.order_id, stage=command.stage, reason=command.reason)
-    if command.stage is not Stage.REFUSED or order.assignment_id is None or order.assignment_id != unit.assignment_id:
+    turned_down = command.stage is Stage.REFUSED and order.kind is not OrderKind.MESSAGE
+    if not turned_down or order.assignment_id is None or order.assignment_id != unit.assignment_id:
         return facts(*_heard(unit), said)
     assert unit.incident_id is not None
     incident = state.incidents[unit.incident_id]
@@ -156,6 +164,8 @@ def send(state: RegionState, command: c.SendOrder, now: datetime) -> Verdict:
     if unheard and order.sends < MOST_SENDS:
         again = now + timedelta(seconds=SEND_AGAIN_S)
         return facts(e.OrderSent(order_id=order.order_id, send_again_at=again))
+    if order.kind is OrderKind.MESSAGE:
+        return facts(e.OrderDropped(order_id=order.order_id, reason="not_acknowledged"))
     deadline = order.at + timedelta(seconds=ACCEPT_S)
     if not unheard and now < deadline:
         return facts(e.OrderSent(order_id=order.order_id, send_again_at=deadline))

@@ -88,10 +88,14 @@ class CallClosed(Event, frozen=True, kw_only=True, tag="call_closed"):
 
 
 class CallOffered(Event, frozen=True, kw_only=True, tag="call_offered"):
-    """Hand-over, first step, in the giving region: the call stays ours until the other side has it."""
+    """Hand-over, first step, in the giving region: the call stays ours until the other side has it.
+
+    `notes` of the incident that it leaves go with it.
+    """
 
     call_id: CallId
     offer: Offer
+    notes: tuple[str, ...] = ()
 
 
 class CallAccepted(Event, frozen=True, kw_only=True, tag="call_accepted"):
@@ -114,8 +118,19 @@ class IncidentOpened(Event, frozen=True, kw_only=True, tag="incident_opened"):
 
 
 class IncidentLocated(Event, frozen=True, kw_only=True, tag="incident_located"):
+    """It is elsewhere than was thought. `etas_s`: how far the units on it have to go now, where that is known."""
+
     incident_id: IncidentId
     location: Location
+    etas_s: dict[AssignmentId, float] = {}
+
+
+class IncidentReferred(Event, frozen=True, kw_only=True, tag="incident_referred"):
+    """A call of it turned out to be another region's, and is offered there; units on it wait for a person's word."""
+
+    incident_id: IncidentId
+    call_id: CallId
+    to: RegionId
 
 
 class IncidentPrioritised(Event, frozen=True, kw_only=True, tag="incident_prioritised"):
@@ -200,6 +215,12 @@ class AssignmentCleared(Event, frozen=True, kw_only=True, tag="assignment_cleare
     order: Order | None = None
 
 
+class PlaceTold(Event, frozen=True, kw_only=True, tag="place_told"):
+    """A crew on its way is told of the corrected place. The order takes the place of an earlier one like it."""
+
+    order: Order
+
+
 class OrderSent(Event, frozen=True, kw_only=True, tag="order_sent"):
     order_id: OrderId
     send_again_at: datetime
@@ -265,6 +286,7 @@ AnyEvent = (
     | CallReleased
     | IncidentOpened
     | IncidentLocated
+    | IncidentReferred
     | IncidentPrioritised
     | IncidentClassified
     | IncidentHeld
@@ -277,6 +299,7 @@ AnyEvent = (
     | LegCancelled
     | UnitAssigned
     | AssignmentCleared
+    | PlaceTold
     | OrderSent
     | OrderStaged
     | OrderDropped

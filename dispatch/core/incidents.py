@@ -12,6 +12,7 @@ from dispatch.core.calls import new_incident
 from dispatch.core.lifecycle import INCIDENT, may
 from dispatch.core.needs import live, unmet
 from dispatch.core.plans import PLANS
+from dispatch.core.relocating import relocated
 from dispatch.core.replanning import reprioritised, worsened
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Disposition, IncidentStatus, Leg, Need, Refusal
@@ -36,7 +37,7 @@ def locate(state: RegionState, command: c.LocateIncident, now: datetime) -> Verd
     incident = open_incident(state, command.incident_id)
     if isinstance(incident, Refusal):
         return incident
-    return facts(e.IncidentLocated(incident_id=incident.incident_id, location=command.location))
+    return facts(*relocated(state, incident, command.location, command.reach, now))
 
 
 def note(state: RegionState, command: c.NoteIncident, now: datetime) -> Verdict:

@@ -192,7 +192,8 @@ class Location(Value, frozen=True, kw_only=True):
     """The best estimate of where help is needed, fused from all evidence.
 
     `regions` names the region of the point first, then any other that the uncertainty reaches.
-    `place` is a label for people, per language tag, made from our own gazetteer.
+    `place` is a label for people, per language tag, made from our own gazetteer. `outside`: the point lies in
+    no region, and the nearest one was taken.
     """
 
     lat: float
@@ -204,11 +205,15 @@ class Location(Value, frozen=True, kw_only=True):
     confirmed: bool = False
     urban: bool = False
     contradiction: str | None = None
+    outside: bool = False
     place: dict[str, str] = {}
 
 
 class Call(Value, frozen=True, kw_only=True):
-    """One contact with the service. Number, name and words live in `personal`, under `commitment`."""
+    """One contact with the service. Number, name and words live in `personal`, under `commitment`.
+
+    `notes` are those of the incident that it left behind in the region which handed it over.
+    """
 
     call_id: CallId
     region: RegionId
@@ -231,6 +236,7 @@ class Call(Value, frozen=True, kw_only=True):
     silent: bool = False
     joined_automatically: bool = False
     moving_to: RegionId | None = None
+    notes: tuple[str, ...] = ()
     answered_at: datetime | None = None
     closed_at: datetime | None = None
 
@@ -252,7 +258,10 @@ class Leg(Value, frozen=True, kw_only=True):
 
 
 class Assignment(Value, frozen=True, kw_only=True):
-    """One unit on one incident, with its own times. It is live until `cleared_at`."""
+    """One unit on one incident, with its own times. It is live until `cleared_at`.
+
+    `place_order_id` is the latest word to the crew that the place has changed.
+    """
 
     assignment_id: AssignmentId
     incident_id: IncidentId
@@ -267,16 +276,21 @@ class Assignment(Value, frozen=True, kw_only=True):
     delivered_at: datetime | None = None
     seen_at: datetime | None = None
     accepted_at: datetime | None = None
+    refused_at: datetime | None = None
     en_route_at: datetime | None = None
     on_scene_at: datetime | None = None
     transporting_at: datetime | None = None
     at_facility_at: datetime | None = None
     cleared_at: datetime | None = None
     cleared_reason: str | None = None
+    place_order_id: OrderId | None = None
 
 
 class Incident(Value, frozen=True, kw_only=True):
-    """What needs help; one or many calls have joined it, and each body has its own leg."""
+    """What needs help; one or many calls have joined it, and each body has its own leg.
+
+    `referred_to` is the region that took `referred_call` from it, the latest of them.
+    """
 
     incident_id: IncidentId
     number: int
@@ -293,6 +307,8 @@ class Incident(Value, frozen=True, kw_only=True):
     held: bool = False
     short: bool = False
     merged_into: IncidentId | None = None
+    referred_to: RegionId | None = None
+    referred_call: CallId | None = None
     disposition: Disposition | None = None
     closed_at: datetime | None = None
 

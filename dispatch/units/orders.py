@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dispatch.core.events import AssignmentCleared, Event, OrderSent, OrderStaged, UnitAssigned
+from dispatch.core.events import AssignmentCleared, Event, OrderSent, OrderStaged, PlaceTold, UnitAssigned
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Incident, IncidentId, Order, OrderId, RegionId, Stage
 from dispatch.errors import ServiceAway
@@ -45,9 +45,11 @@ class Publisher(Protocol):
 
 
 class ServiceClock(Protocol):
-    """Service time, and how many seconds of the wall a span of it takes."""
+    """Service time, the wall's, and how many seconds of the wall a span of service time takes."""
 
     def now(self) -> datetime: ...
+
+    def wall(self) -> datetime: ...
 
     def wall_delay_s(self, service_delay_s: float) -> float: ...
 
@@ -105,7 +107,7 @@ class Outbox:
         """Note which orders the committed events make due. Never waits, never raises."""
         for event in events:
             match event:
-                case UnitAssigned(order=order) | AssignmentCleared(order=Order() as order):
+                case UnitAssigned(order=order) | AssignmentCleared(order=Order() as order) | PlaceTold(order=order):
                     self._time(order.order_id)
                     self._make_due(region, order.order_id)
                 case OrderSent(order_id=order_id):

@@ -47,6 +47,9 @@ class ServiceTime:
     def now(self) -> datetime:
         return self.at
 
+    def wall(self) -> datetime:
+        return datetime.now(UTC)
+
     def wall_delay_s(self, service_delay_s: float) -> float:
         return max(0.0, service_delay_s)
 

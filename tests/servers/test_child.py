@@ -91,7 +91,7 @@ async def test_a_log_keeps_one_old_copy(make: Make, tmp_path: Path, monkeypatch:
     server = make("touch ready; while :; do echo a line of the log; sleep 0.002; done")
     await server.start()
     async with asyncio.timeout(SOON_S):
-        while not (tmp_path / "log.1").exists():
+        while not (tmp_path / "log.1").exists() or not (tmp_path / "log").read_text():
             await asyncio.sleep(0.02)
     await server.stop()
     assert "a line of the log" in (tmp_path / "log").read_text(), "it writes on into the emptied file"

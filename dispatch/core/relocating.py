@@ -1,0 +1,57 @@
+"""What follows when an incident is elsewhere than was thought: the crews on it are told, with the new way."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from math import cos, hypot, radians
+
+from dispatch.core import events as e
+from dispatch.core.assigning import ORDER_LIFE_S, SEND_AGAIN_S, eta_of
+from dispatch.core.needs import live
+from dispatch.core.recommend import driving_factor
+from dispatch.core.state import RegionState
+from dispatch.core.terms import Assignment, AssignmentId, Incident, Location, Order, OrderId, OrderKind, Reach
+
+TOLD_FROM_M = 50.0
+"""A crew that is there sees as far; a smaller correction would only disturb it."""
+
+METRES_PER_DEGREE = 111_195.0
+
+
+def relocated(
+    state: RegionState, incident: Incident, found: Location, reach: Reach | None, now: datetime
+) -> list[e.Event]:
+    """The incident at its new place, and the word to each crew that has not left the scene with a patient."""
+    factor = driving_factor(incident.priority, found)
+    etas_s: dict[AssignmentId, float] = {}
+    told: list[Assignment] = []
+    for assignment in live(incident):
+        if assignment.transporting_at is None and assignment.at_facility_at is None:
+            told.append(assignment)
+            eta_s = eta_of(assignment.unit_id, reach, factor)
+            if eta_s is not None and assignment.on_scene_at is None:
+                etas_s[assignment.assignment_id] = eta_s
+    located = e.IncidentLocated(incident_id=incident.incident_id, location=found, etas_s=etas_s)
+    if incident.location is not None and metres_between(incident.location, found) <= TOLD_FROM_M:
+        return [located]
+    return [located, *(e.PlaceTold(order=_word(state, assignment, now)) for assignment in told)]
+
+
+def _word(state: RegionState, assignment: Assignment, now: datetime) -> Order:
+    return Order(
+        order_id=OrderId(f"{assignment.assignment_id}.at{state.seq}"),
+        unit_id=assignment.unit_id,
+        kind=OrderKind.MESSAGE,
+        at=now,
+        expires_at=now + timedelta(seconds=ORDER_LIFE_S),
+        assignment_id=assignment.assignment_id,
+        incident_id=assignment.incident_id,
+        sends=1,
+        send_again_at=now + timedelta(seconds=SEND_AGAIN_S),
+    )
+
+
+def metres_between(a: Location, b: Location) -> float:
+    """Distance on the plane that touches the Earth there: right to a hair within a kilometre."""
+    east = (a.lon - b.lon) * cos(radians(b.lat))
+    return METRES_PER_DEGREE * hypot(east, a.lat - b.lat)
