@@ -13,6 +13,10 @@ from dispatch.errors import UserMistake
 
 BENCHES = {
     "intake": ("simulators.bench_intake", "calls kept and shown, with units reporting and consoles watching"),
+    "surge": (
+        "simulators.bench_surge",
+        "the worst days: an hour of a disaster, a long queue, saturation, crews' full life",
+    ),
     "travel": ("simulators.bench_travel", "the road engine: building, customising, many-to-one"),
 }
 DEFAULT = "intake"
@@ -29,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     intake.add_argument("--units", type=int, default=2_000, metavar="N", help="each reports every 5 s (2000)")
     intake.add_argument("--consoles", type=int, default=50, metavar="N", help="boards of all regions (50)")
     intake.add_argument("--seed", type=int, default=112, metavar="N", help="places and gaps of the calls (112)")
+    surge = parser.add_argument_group("surge")
+    surge.add_argument("--part", default="all", help="hour, queue, saturation, life or all (all)")
+    surge.add_argument("--hour-seconds", type=float, default=3600.0, metavar="S", help="of the hour (3600)")
+    surge.add_argument("--waiting", type=int, default=100_000, metavar="N", help="incidents of the queue (100000)")
+    surge.add_argument("--processes", type=int, default=1, choices=(1, 2), help="2: consoles on their own (1)")
 
 
 def run(args: argparse.Namespace) -> int:

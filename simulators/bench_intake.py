@@ -18,29 +18,28 @@ import gc
 import json
 import os
 import tempfile
-from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import msgspec
-
 from consoles.demo_accounts import FILE
 from consoles.serve import run_loop
 from dispatch.services import running_addresses
-from simulators.bench_traffic import Calls, Sent, crews, service
+from simulators.bench_fleet import Fleet, on_the_road
+from simulators.bench_measures import latency, own_cpu_s, seen, seen_by_all, slope_per_minute, watch_memory
+from simulators.bench_service import service
+from simulators.bench_traffic import Calls
 from simulators.checking import kept_calls
 from simulators.client import Client, Counts
-from simulators.country import SHARE, roster
+from simulators.country import roster, share_for
 from simulators.exposition import Reading, read, stages
 from simulators.lean import Poster, Watcher, watch
-from simulators.radio import Radio
-from simulators.report import Samples
 
 WARM_UP_S = 5.0
 WARM_UP_SHARE = 0.25
-MEMORY_EVERY_S = 2.0
+ON_TASK_S = 10.0
+"""How long, on average, a crew is about an incident."""
 ANSWERS_LIMIT_S = 15.0
 GOALS_MS = {"call_to_commit_ms": 25.0, "call_to_console_ms": 100.0}
 
@@ -58,30 +57,22 @@ async def _measured(args: argparse.Namespace, home: Path) -> dict[str, Any]:
         addresses = running_addresses(home)
         assert addresses is not None, "the service has just said that it is ready"
         units = roster(args.seed, share)[: args.units]
-        async with crews(units, addresses.mqtt_url) as radios:
+        async with on_the_road(units, addresses.mqtt_url, ON_TASK_S, args.seed) as fleet:
             watchers = [await watch(url, credentials["dispatcher"]["token"]) for _ in range(args.consoles)]
             try:
-                return await _run(args, url, credentials, (radios, watchers))
+                return await _run(args, url, credentials, (fleet, watchers))
             finally:
                 for watcher in watchers:
                     watcher.close()
-
-
-def share_for(units: int, seed: int) -> float:
-    """The share of the national fleet that has at least so many units."""
-    share = SHARE
-    while len(roster(seed, share)) < units:
-        share *= 1.05
-    return share
 
 
 async def _run(
     args: argparse.Namespace,
     url: str,
     credentials: dict[str, Any],
-    others: tuple[list[Radio], list[Watcher]],
+    others: tuple[Fleet, list[Watcher]],
 ) -> dict[str, Any]:
-    radios, watchers = others
+    fleet, watchers = others
     poster = Poster(url, credentials["device"]["token"])
     takers = Poster(url, credentials["call_taker"]["token"])
     calls = Calls(poster, takers, args.seed)
@@ -90,15 +81,15 @@ async def _run(
     gc.collect()
     gc.freeze()
     memory: list[Reading] = []
-    watching = asyncio.create_task(_watch_memory(url, memory))
-    frames, positions = _frames(watchers), _positions(radios)
-    before, began_cpu_s = await read(url), _own_cpu_s()
+    watching = asyncio.create_task(watch_memory(url, memory))
+    frames, positions = _frames(watchers), fleet.positions
+    before, began_cpu_s = await read(url), own_cpu_s()
     began_s = monotonic()
     await calls.place(args.calls_per_second, args.seconds)
     lasted_s = monotonic() - began_s
-    after, own_cpu_s = await read(url), _own_cpu_s() - began_cpu_s
+    after, generator_cpu_s = await read(url), own_cpu_s() - began_cpu_s
     watching.cancel()
-    frames, positions = _frames(watchers) - frames, _positions(radios) - positions
+    frames, positions = _frames(watchers) - frames, fleet.positions - positions
     await calls.answered(ANSWERS_LIMIT_S)
     await asyncio.sleep(1.0)
     client = Client(url, credentials["supervisor"]["token"], Counts())
@@ -120,12 +111,14 @@ async def _run(
         "calls_measured": len(measured),
         "calls_not_accepted": calls.sent - len(calls.kept),
         "calls_lost": len(kept.lost),
-        "call_to_commit_ms": _latency([call.kept_s - call.due_s for call in measured]),
-        "call_to_console_ms": _latency(_seen(measured, watchers)),
-        "call_to_slowest_console_ms": _latency(_seen_by_all(measured, watchers)),
+        "call_to_commit_ms": latency([call.kept_s - call.due_s for call in measured]),
+        "call_to_console_ms": latency(seen(measured, watchers)),
+        "call_to_slowest_console_ms": latency(seen_by_all(measured, watchers)),
         "goals_p99_ms": GOALS_MS,
         "positions_per_second": round(positions / lasted_s, 1),
         "frames_per_second": round(frames / lasted_s, 1),
+        "orders_heard": fleet.orders,
+        "orders_repeated": fleet.repeated,
         "consoles_broken": sum(watcher.broken for watcher in watchers),
         "connections": poster.opened,
         "memory_start_mb": round(before.memory_mb, 1),
@@ -133,7 +126,7 @@ async def _run(
         "memory_slope_mb_per_minute": slope_per_minute(memory),
         "service_cpu_us_per_call": round(1e6 * (after.cpu_s - before.cpu_s) / len(measured), 1),
         "service_cpu_percent": round(100 * (after.cpu_s - before.cpu_s) / lasted_s, 1),
-        "generator_cpu_percent": round(100 * own_cpu_s / lasted_s, 1),
+        "generator_cpu_percent": round(100 * generator_cpu_s / lasted_s, 1),
         "cpu_us_per_call_by_stage": {
             name: round(1e6 * seconds / len(measured), 2) for name, (seconds, _) in stages(before, after).items()
         },
@@ -141,60 +134,5 @@ async def _run(
     }
 
 
-async def _watch_memory(url: str, readings: list[Reading]) -> None:
-    while True:
-        readings.append(await read(url))
-        await asyncio.sleep(MEMORY_EVERY_S)
-
-
-def slope_per_minute(readings: Sequence[Reading]) -> float | None:
-    """Growth of resident memory in MB a minute: least squares over the second half, when caches are full."""
-    half = readings[len(readings) // 2 :]
-    if len(half) < 3:
-        return None
-    mean_s = sum(r.at_s for r in half) / len(half)
-    mean_mb = sum(r.memory_mb for r in half) / len(half)
-    over = sum((r.at_s - mean_s) * (r.memory_mb - mean_mb) for r in half)
-    return round(60 * over / sum((r.at_s - mean_s) ** 2 for r in half), 2)
-
-
-def _seen(calls: Sequence[Sent], watchers: Sequence[Watcher]) -> list[float]:
-    """For each call and each console, the seconds until that console had it."""
-    return [seen_s - call.due_s for w in watchers for call in calls if (seen_s := _seen_s(call, w)) is not None]
-
-
-def _seen_by_all(calls: Sequence[Sent], watchers: Sequence[Watcher]) -> list[float]:
-    """For each call, the seconds until every console had it."""
-    found = []
-    for call in calls:
-        times = [_seen_s(call, watcher) for watcher in watchers]
-        known = [at_s for at_s in times if at_s is not None]
-        if known and len(known) == len(times):
-            found.append(max(known) - call.due_s)
-    return found
-
-
-def _seen_s(call: Sent, watcher: Watcher) -> float | None:
-    numbers, times = watcher.came.get(call.region.encode(), ((), ()))
-    place = bisect_left(numbers, call.seq)
-    return times[place] if place < len(numbers) else None
-
-
-def _latency(seconds: Sequence[float]) -> dict[str, float | int | None]:
-    samples = Samples()
-    samples.seconds = list(seconds)
-    found: dict[str, float | int | None] = msgspec.structs.asdict(samples.latency())
-    return found
-
-
 def _frames(watchers: Sequence[Watcher]) -> int:
     return sum(watcher.frames for watcher in watchers)
-
-
-def _positions(radios: Sequence[Radio]) -> int:
-    return sum(radio.counts.positions for radio in radios)
-
-
-def _own_cpu_s() -> float:
-    times = os.times()
-    return times.user + times.system

@@ -107,6 +107,14 @@ def numbers(region: RegionFacts, share: float = SHARE) -> dict[str, int]:
     }
 
 
+def share_for(units: int, seed: int) -> float:
+    """The share of the national fleet that has at least so many units."""
+    share = SHARE
+    while len(roster(seed, share)) < units:
+        share *= 1.05
+    return share
+
+
 async def enrol(engine: Engine, units: Sequence[UnitSpec]) -> int:
     """Put the roster into a service that does not have it yet; says how many units are new.
 

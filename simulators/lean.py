@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from collections.abc import Sequence
 from time import monotonic
 from typing import cast
 from urllib.parse import urlsplit
@@ -106,13 +107,14 @@ class Poster:
 
 
 class Watcher(asyncio.Protocol):
-    """A board that is only timed: for each region the numbers that came, and when."""
+    """A board that is only timed: for each region the numbers that came, and when; without `timed` only counted."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, regions: Sequence[str] = (), timed: bool = True) -> None:
         parts = urlsplit(url)
         key = base64.b64encode(bytes(16)).decode()
         self._request = (
-            f"GET /ws/v1/board HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"GET /ws/v1/board?regions={','.join(regions)} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n"
             f"Authorization: Bearer {token}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
         ).encode()
         self.came: dict[bytes, tuple[list[int], list[float]]] = {}
@@ -120,6 +122,8 @@ class Watcher(asyncio.Protocol):
         self.bytes = 0
         self.open = asyncio.get_running_loop().create_future()
         self.broken = False
+        self.regions = tuple(regions)
+        self.timed = timed
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
 
@@ -173,6 +177,8 @@ class Watcher(asyncio.Protocol):
 
     def _frame(self, beginning: bytes, at_s: float) -> None:
         self.frames += 1
+        if not self.timed:
+            return
         found = _NUMBERED.match(beginning)
         if found is not None:
             numbers, times = self.came.setdefault(found.group(1) or found.group(2), ([], []))
@@ -185,11 +191,11 @@ class Watcher(asyncio.Protocol):
         self._transport.write(bytes((0x8A, 0x80 | len(payload), 0, 0, 0, 0)) + payload)
 
 
-async def watch(url: str, token: str) -> Watcher:
-    """A watcher whose line is open. Raises OSError."""
+async def watch(url: str, token: str, regions: Sequence[str] = (), timed: bool = True) -> Watcher:
+    """A watcher of these regions, or of all, whose line is open. Raises OSError."""
     parts = urlsplit(url)
     assert parts.hostname and parts.port
     loop = asyncio.get_running_loop()
-    _, watcher = await loop.create_connection(lambda: Watcher(url, token), parts.hostname, parts.port)
+    _, watcher = await loop.create_connection(lambda: Watcher(url, token, regions, timed), parts.hostname, parts.port)
     await watcher.open
     return watcher

@@ -12,7 +12,7 @@ from websockets.http11 import Request, Response
 
 from dispatch.web.metrics import Metrics
 from dispatch.writing.stages import StageMeasures, Stages
-from simulators.bench_intake import slope_per_minute
+from simulators.bench_measures import slope_per_minute
 from simulators.exposition import Reading, parsed, stages
 from simulators.lean import Poster, watch
 from simulators.mirror import Mirror, View

@@ -1,0 +1,89 @@
+"""What a benchmark makes of its raw times: latencies from the moment a call was due, memory's slope, CPU by stage."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from simulators.bench_traffic import Sent
+from simulators.exposition import Reading, read
+from simulators.lean import Watcher
+from simulators.report import Samples
+
+MEMORY_EVERY_S = 2.0
+
+
+async def watch_memory(url: str, readings: list[Reading]) -> None:
+    while True:
+        readings.append(await read(url))
+        await asyncio.sleep(MEMORY_EVERY_S)
+
+
+def slope_per_minute(readings: Sequence[Reading]) -> float | None:
+    """Growth of resident memory in MB a minute: least squares over the second half, when caches are full."""
+    half = readings[len(readings) // 2 :]
+    if len(half) < 3:
+        return None
+    mean_s = sum(r.at_s for r in half) / len(half)
+    mean_mb = sum(r.memory_mb for r in half) / len(half)
+    over = sum((r.at_s - mean_s) * (r.memory_mb - mean_mb) for r in half)
+    return round(60 * over / sum((r.at_s - mean_s) ** 2 for r in half), 2)
+
+
+def seen(calls: Sequence[Sent], watchers: Sequence[Watcher]) -> list[float]:
+    """For each call and each console, the seconds until that console had it."""
+    return [seen_s - call.due_s for w in watchers for call in calls if (seen_s := _seen_s(call, w)) is not None]
+
+
+def seen_by_all(calls: Sequence[Sent], watchers: Sequence[Watcher]) -> list[float]:
+    """For each call, the seconds until every console had it."""
+    found = []
+    for call in calls:
+        times = [_seen_s(call, watcher) for watcher in watchers]
+        known = [at_s for at_s in times if at_s is not None]
+        if known and len(known) == len(times):
+            found.append(max(known) - call.due_s)
+    return found
+
+
+def _seen_s(call: Sent, watcher: Watcher) -> float | None:
+    numbers, times = watcher.came.get(call.region.encode(), ((), ()))
+    place = bisect_left(numbers, call.seq)
+    return times[place] if place < len(numbers) else None
+
+
+def latency(seconds: Sequence[float]) -> dict[str, float | int | None]:
+    samples = Samples()
+    samples.seconds = list(seconds)
+    found: dict[str, float | int | None] = msgspec.structs.asdict(samples.latency())
+    return found
+
+
+def own_cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system
+
+
+def first_orders(calls: Sequence[Sent], ordered: Mapping[str, float]) -> list[float]:
+    """For each call that opened an incident, the seconds until its first unit had its order."""
+    firsts = firsts_of(ordered)
+    return [firsts[c.incident_id] - c.due_s for c in calls if c.opened and c.incident_id in firsts]
+
+
+def waits(calls: Sequence[Sent], ordered: Mapping[str, float]) -> list[float]:
+    """For each P1 incident, the seconds from its first call to its first unit's order."""
+    firsts = firsts_of(ordered)
+    return [firsts[c.incident_id] - c.due_s for c in calls if c.opened and c.urgent and c.incident_id in firsts]
+
+
+def firsts_of(ordered: Mapping[str, float]) -> dict[str, float]:
+    """Incident -> when the first order about it was heard. An assignment is named after its incident."""
+    firsts: dict[str, float] = {}
+    for assignment_id, at_s in ordered.items():
+        incident_id = assignment_id.partition(".")[0]
+        firsts[incident_id] = min(at_s, firsts.get(incident_id, at_s))
+    return firsts

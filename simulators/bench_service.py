@@ -1,0 +1,86 @@
+"""The service that a benchmark measures, as child processes that end with us however we end."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from dispatch.errors import ServiceAway
+from dispatch.servers.child import dying_with_us
+
+START_LIMIT_S, STOP_LIMIT_S = 180.0, 60.0
+CONSOLE_AT = re.compile(rb"^ *console +(\S+)")
+"""How the demo says where it is."""
+READY_AT = re.compile(rb"^ready at (\S+)")
+"""How `serve` says it."""
+
+
+@asynccontextmanager
+async def service(home: Path, seed: int, share: float) -> AsyncIterator[str]:
+    """A whole country without load in a directory of its own; yields its address."""
+    words = ["demo", "--no-load", "--port", "0", "--seed", str(seed), "--share", str(share)]
+    async with _child([*words, "--data-dir", str(home)], CONSOLE_AT, home / "service.log") as url:
+        yield url
+
+
+@asynccontextmanager
+async def gateway(home: Path) -> AsyncIterator[str]:
+    """A second process for consoles, beside the service of the same directory; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ["serve", "--roles", "gateway", "--port", str(port), "--data-dir", str(home)]
+    async with _child(words, READY_AT, home / "gateway.log") as url:
+        yield url
+
+
+@asynccontextmanager
+async def _child(words: Sequence[str], ready: re.Pattern[bytes], log: Path) -> AsyncIterator[str]:
+    """A process of ours that says where it can be reached. Raises ServiceAway when it does not."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dispatch", *words,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True, preexec_fn=dying_with_us(signal.SIGTERM),
+    )  # fmt: skip
+    assert process.stdout is not None
+    kept = log.open("wb")
+    reading: asyncio.Task[None] | None = None
+    try:
+        try:
+            url = await asyncio.wait_for(_address(process.stdout, ready, kept.write), START_LIMIT_S)
+        except TimeoutError:
+            raise ServiceAway(f"the service did not start within {START_LIMIT_S:.0f} s") from None
+        reading = asyncio.create_task(_kept(process.stdout, kept.write))
+        yield url
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        if reading is not None:
+            reading.cancel()
+        kept.close()
+
+
+async def _address(said: asyncio.StreamReader, ready: re.Pattern[bytes], keep: Callable[[bytes], object]) -> str:
+    """The address in the first line that says that it is ready."""
+    async for line in said:
+        keep(line)
+        found = ready.match(line)
+        if found is not None:
+            return found.group(1).decode()
+    raise ServiceAway("the service ended before it was ready")
+
+
+async def _kept(said: asyncio.StreamReader, keep: Callable[[bytes], object]) -> None:
+    async for line in said:
+        keep(line)
