@@ -6,6 +6,7 @@ are those of a plain car; the caller multiplies by a factor for lights and siren
 Not thread-safe.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import repeat
 from typing import Final
@@ -16,13 +17,14 @@ from numpy.typing import NDArray
 
 from routing import cch, labels
 from routing.cch import UNREACHABLE
-from routing.geometry import Point, along
-from routing.labels import EMPTY, MOVED, Network, Target, Units
+from routing.geometry import METRES_PER_DEGREE, Point, along
+from routing.labels import EMPTY, MOVED, READY, Network, Target, Units
 from routing.roads import Roads
 from routing.snapping import grid
 
 FIRST_SLOTS: Final = 256
 MOST_UNITS: Final = 100_000
+STILL_M: Final = 10.0  # within the error of a good receiver, and less than a second of driving
 
 Ints = NDArray[np.int32]
 Driven = tuple[int, float, float]  # an arc and the offsets between which it is driven, the first the lower
@@ -77,12 +79,22 @@ class Travel:
         self._free = list(range(FIRST_SLOTS - 1, -1, -1))
 
     def move(self, key: str, lat: float, lon: float) -> None:
-        """Note where a unit is; where that is on the roads is found out when somebody asks."""
+        """Note where a unit is; where that is on the roads is found out when somebody asks.
+
+        A unit within STILL_M of where it was last found has not moved: its receiver only trembles.
+        """
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._new_slot()
+        elif self._units.state[slot] == READY and self._is_still(slot, lat, lon):
+            return
         self._units.lat[slot], self._units.lon[slot] = lat, lon
         self._units.state[slot] = MOVED
+
+    def _is_still(self, slot: int, lat: float, lon: float) -> bool:
+        north_m = (lat - self._units.lat[slot]) * METRES_PER_DEGREE
+        east_m = (lon - self._units.lon[slot]) * METRES_PER_DEGREE * math.cos(math.radians(lat))
+        return bool(north_m * north_m + east_m * east_m < STILL_M * STILL_M)
 
     def forget(self, key: str) -> None:
         """Let a unit go; an unknown key is no fault."""

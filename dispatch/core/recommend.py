@@ -10,7 +10,7 @@ by 38 % in a city and 31 % in the country): 0.65 urban, 0.75 rural, 0.95 without
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -128,9 +128,8 @@ class Question(Value, frozen=True, kw_only=True):
 def gather(question: Question, units: Mapping[UnitId, Unit], reach: Reach) -> Inputs:
     """Freeze the decision's inputs: the nearest free candidates, with what each could do."""
     cost = kernel.driven(reach.ms, reach.age_s, question.factor, OLDEST_POSITION_S)
-    suits = [_suits(units.get(unit_id), question.needs) for unit_id in reach.units]
-    usable = np.where(np.array(suits, dtype=np.int64) > 0, cost, UNREACHABLE_MS).astype(np.int32)
-    near = sorted(_nearest(usable), key=lambda i: reach.units[i])
+    suits = _shortlist(question, units, reach, cost)
+    near = sorted(suits, key=lambda i: reach.units[i])
     return Inputs(
         policy=POLICY,
         incident_id=question.incident_id,
@@ -147,13 +146,17 @@ def gather(question: Question, units: Mapping[UnitId, Unit], reach: Reach) -> In
     )
 
 
-def _nearest(cost: kernel.Milliseconds) -> Iterable[int]:
-    """The shortlist: a partial sort, because only the set matters and ties are settled later by name."""
-    reachable = np.flatnonzero(cost < UNREACHABLE_MS)
-    if len(reachable) <= SHORTLIST:
-        return (int(i) for i in reachable)
-    order = np.argsort(cost[reachable], kind="stable")[:SHORTLIST]
-    return (int(i) for i in reachable[order])
+def _shortlist(
+    question: Question, units: Mapping[UnitId, Unit], reach: Reach, cost: kernel.Milliseconds
+) -> dict[int, int]:
+    """The nearest that can do something, and what: the farther ones are not even looked at."""
+    found: dict[int, int] = {}
+    for i in map(int, np.argsort(cost, kind="stable")):
+        if cost[i] >= UNREACHABLE_MS or len(found) == SHORTLIST:
+            break
+        if suits := _suits(units.get(reach.units[i]), question.needs):
+            found[i] = suits
+    return found
 
 
 def _suits(unit: Unit | None, needs: Sequence[Need]) -> int:

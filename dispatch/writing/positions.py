@@ -7,10 +7,13 @@ is does not depend on the speed of the service's clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from dispatch.core.terms import RegionId, UnitId
 from routing.geometry import COUNTRY_EAST, COUNTRY_NORTH, COUNTRY_SOUTH, COUNTRY_WEST
@@ -20,6 +23,8 @@ FUTURE_LIMIT = timedelta(seconds=120)
 FIX_INTERVAL_S = 0.5
 FIX_BURST = 60
 """A unit may send a fix each FIX_INTERVAL_S, and so many at once after it was without a link."""
+
+FIRST_SLOTS = 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SLACK_S = FIX_INTERVAL_S * FIX_BURST
@@ -74,6 +79,9 @@ class Positions:
         self.counts = PositionCounts()
         self._latest: dict[UnitId, Position] = {}
         self._full_at_s: dict[UnitId, float] = {}
+        # The times of the latest fixes side by side, so that the ages of hundreds are one subtraction.
+        self._slots: dict[UnitId, int] = {}
+        self._at_s = np.zeros(FIRST_SLOTS)
         self._tick = 0
         # Units of a region in the order of their last move: what moved since a tick stands at the end.
         self._moved: dict[RegionId, dict[UnitId, int]] = {}
@@ -110,6 +118,12 @@ class Positions:
         """The latest position of a unit, or None when it never sent one."""
         return self._latest.get(unit_id)
 
+    def ages_s(self, units: Sequence[UnitId], now: datetime) -> NDArray[np.float32]:
+        """Seconds since each unit's fix at the wall's time `now`; NaN for a unit that never sent one."""
+        slots = np.fromiter(map(self._slots.get, units, repeat(-1)), np.int32, len(units))
+        age_s = np.maximum(0.0, (now - _EPOCH).total_seconds() - self._at_s[slots])
+        return np.where(slots >= 0, age_s, np.nan).astype(np.float32)
+
     def moved_since(self, region: RegionId, tick: int) -> tuple[int, list[Position]]:
         """The units of a region that moved after `tick`, oldest move first, and the tick for the next time.
 
@@ -135,6 +149,10 @@ class Positions:
     def _keep(self, region: RegionId, position: Position) -> None:
         unit_id = position.unit_id
         self._latest[unit_id] = position
+        slot = self._slots.setdefault(unit_id, len(self._slots))
+        if slot == len(self._at_s):
+            self._at_s = np.concatenate([self._at_s, np.zeros(slot)])
+        self._at_s[slot] = (position.at - _EPOCH).total_seconds()
         self._tick += 1
         moved = self._moved.setdefault(region, {})
         moved.pop(unit_id, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
@@ -54,9 +55,10 @@ class Reacher:
 
         `now` is wall time: the age of a position does not depend on the service's clock.
         """
-        known = [(u, p) for u in units if (p := self._positions.get(u)) is not None]
-        names = tuple(unit_id for unit_id, _ in known)
-        age_s = np.fromiter((p.age_s(now) for _, p in known), np.float32, len(known))
+        names, age_s = tuple(units), self._positions.ages_s(units, now)
+        known = ~np.isnan(age_s)
+        if not known.all():
+            names, age_s = tuple(compress(names, known)), age_s[known]
         if self._roads is None:
             return self._straight(names, location, age_s)
         times = self._roads.times(names, location.lat, location.lon)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from routing.geometry import Point, distance_m
 from routing.labels import ACCESS_MS_PER_M, FREE_ACCESS_M
 from routing.roads import Roads, save
-from routing.travel import UNREACHABLE, Travel
+from routing.travel import STILL_M, UNREACHABLE, Travel, TravelTimes
 from routing.travel import Path as Way
 from tests.routing.oracle import Arc, answer_ms, dijkstra, expected_ms, neighbours, small_roads, starts_at
 
@@ -213,3 +213,21 @@ def test_after_warming_the_first_question_compiles_nothing(demo_roads: Roads, tm
     asked = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=ROOT)
     count, compiled_late = asked.stdout.split(maxsplit=1)
     assert int(count) >= 15 and compiled_late.strip() == "[]"
+
+
+def test_a_receiver_that_trembles_moves_no_unit_and_a_unit_that_creeps_does_move() -> None:
+    travel = Travel(small_roads(SQUARE, RING, [0, 1, 2, 3]))
+    travel.move("A1", 41.0, 69.002)
+    there = travel.times(["A1"], 41.005, 69.01).ms.tolist()
+    travel.move("A1", 41.0, 69.002 + STILL_M / 2 / 84_000)
+    assert travel.times(["A1"], 41.005, 69.01).ms.tolist() == there
+    for step in range(1, 8):
+        travel.move("A1", 41.0, 69.002 + step * STILL_M / 2 / 84_000)
+    crept = travel.times(["A1"], 41.005, 69.01)
+    assert crept.ms[0] < there[0]
+    assert distance_m((41.0, 69.002 + 3.5 * STILL_M / 84_000), (crept_at := at_of(travel, crept))) <= STILL_M, crept_at
+
+
+def at_of(travel: Travel, answer: TravelTimes) -> Point:
+    """Where the only unit of an answer was found."""
+    return travel._at(int(answer.edges[0]), float(answer.offsets[0]))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +68,15 @@ def test_a_clock_a_little_ahead_is_believed_and_its_fix_has_no_age() -> None:
     assert positions.put(ahead)
     assert ahead.age_s(NOW) == 0.0
     assert ahead.age_s(NOW + timedelta(seconds=90)) == 30.0
+
+
+def test_ages_are_told_side_by_side_and_an_unheard_unit_has_none() -> None:
+    positions = empty()
+    for after_s in (0.0, 10.0):
+        positions.put(fix("TK-1", after_s))
+    positions.put(fix("TK-2", 4.0))
+    ages_s = positions.ages_s([UnitId("TK-2"), UnitId("TK-9"), UnitId("TK-1")], fix(after_s=12.0).at)
+    assert ages_s[0] == 8.0 and np.isnan(ages_s[1]) and ages_s[2] == 2.0
 
 
 def test_a_repeated_fix_is_no_news() -> None:
