@@ -86,6 +86,7 @@ class Broadcast:
         self._touched = replicas.follow()
         self._feeds: dict[tuple[RegionId, str], Feed] = {}
         self._ticks: dict[RegionId, int] = {}
+        self._places: Frames = {}
         self._commits_s: list[float] = []
         self._flushed_s = 0.0
         self._flushing: asyncio.TimerHandle | None = None
@@ -228,6 +229,7 @@ class Broadcast:
             beats += 1
             try:
                 self.flush()
+                self._places.clear()
                 self._give(self._moved(), "positions")
                 if beats % 2 == 0:
                     self._heartbeat()
@@ -267,12 +269,14 @@ class Broadcast:
         return frames
 
     def _all_positions(self, audience: Audience, regions: Iterable[RegionId]) -> bytes:
-        """Where every unit of these regions is."""
-        made = (
-            self._positions_frame(region, audience.view, self._positions.moved_since(region, 0)[1])
-            for region in regions
-        )
-        return joined(text for text in made if text is not None)
+        """Where every unit of these regions is. Until the next beat, which tells what has moved since, the same
+        frame serves whoever comes: after a failover that is everybody.
+        """
+        for region in regions:
+            if (region, audience.view) not in self._places:
+                moved = self._positions.moved_since(region, 0)[1]
+                self._places[region, audience.view] = self._positions_frame(region, audience.view, moved) or b""
+        return joined(self._places[region, audience.view] for region in regions)
 
     def _positions_frame(self, region: RegionId, view: str, moved: list[Position]) -> bytes | None:
         cells = self.feed(region, view).shown["units"]
