@@ -29,22 +29,32 @@ LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 Credentials = dict[str, dict[str, Any]]
 
 
-async def seed_demo_credentials(store: Store, data_dir: Path, unit_id: str = UNIT) -> Credentials:
+async def seed_demo_credentials(
+    store: Store, data_dir: Path, unit_id: str = UNIT, *, mqtt_url: str | None = None
+) -> Credentials:
     """The credentials of this data directory, made when there are none, and known to the store afterwards.
 
     `{"dispatcher": {"username", "password", "token"}, …, "body": {…, "body"}, "device": {"actor", "token"},
-    "unit": {"unit_id", "username", "password", "token"}}`; each sees every region. The unit's user name and
-    password are for the broker.
+    "unit": {"unit_id", "username", "password", "token", "mqtt_url"}}`; each sees every region. The unit's
+    user name and password are for the broker, which answers at `mqtt_url`.
     """
-    path = data_dir / FILE
-    kept = await asyncio.to_thread(_read, path)
-    if kept is None:
-        kept = _made(unit_id)
-        await asyncio.to_thread(_write, path, kept)
+    kept = await asyncio.to_thread(_kept, data_dir / FILE, unit_id, mqtt_url)
     for role in PEOPLE:
         await _ensure_person(store, role, kept[str(role)])
     await _ensure_device(store, DEVICE, Role.DEVICE, kept["device"]["token"])
     await _ensure_device(store, f"unit:{kept['unit']['unit_id']}", Role.UNIT, kept["unit"]["token"])
+    return kept
+
+
+def _kept(path: Path, unit_id: str, mqtt_url: str | None) -> Credentials:
+    """The file's credentials, made if there are none. Where the broker answers may change from start to start."""
+    known = _read(path)
+    kept = known if known is not None else _made(unit_id)
+    told = kept["unit"].get("mqtt_url")
+    if mqtt_url is not None:
+        kept["unit"]["mqtt_url"] = mqtt_url
+    if known is None or kept["unit"].get("mqtt_url") != told:
+        _write(path, kept)
     return kept
 
 

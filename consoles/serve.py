@@ -51,7 +51,7 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _serve(settings: Settings) -> None:
-    options = Options(logins=lambda store: first_login(store, settings.data_dir))
+    options = Options(logins=lambda store, broker: first_login(store, settings.data_dir))
     process = serving if "core" in settings.roles else following
     async with process(settings, options, _say) as running:
         _say(f"ready at {running.url}")

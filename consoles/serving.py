@@ -60,8 +60,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     speed: float = 1.0
     roads: Callable[[], Roads] | None = None
     """Loads the road network; without one travel times follow the straight line, and the boards say so."""
-    logins: Callable[[PostgresStore], Awaitable[Credentials]] | None = None
-    """Sees to it that somebody can log in; the demo's are offered on its log-in page."""
+    logins: Callable[[PostgresStore, str], Awaitable[Credentials]] | None = None
+    """`logins(store, where the broker answers)` sees to it that somebody can log in.
+
+    The demo's are offered on its log-in page; those of units are made known to our own broker.
+    """
     before_open: Callable[[Running], Awaitable[None]] | None = None
     """Called when everything runs and nobody is let in yet: the demo enrols its units here."""
 
@@ -109,7 +112,8 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
         running = _assembled(settings, services, store, roads, clock_from(options.speed, await store.latest()))
         step.done("roads")
         if options.logins is not None:
-            running.credentials = await options.logins(store)
+            running.credentials = await options.logins(store, services.mqtt_address)
+            await services.write_credentials(unit_passwords(running.credentials))
         await stack.enter_async_context(_at_work(running))
         step.done("regions")
         if options.before_open is not None:
@@ -118,6 +122,12 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
         step.done("door")
         settle()
         yield running
+
+
+def unit_passwords(credentials: Credentials) -> dict[str, str]:
+    """{unit_id: password} of those log-ins that are a unit's on the broker."""
+    units = (kept for kept in credentials.values() if "unit_id" in kept and "password" in kept)
+    return {str(kept["unit_id"]): str(kept["password"]) for kept in units}
 
 
 class Steps:

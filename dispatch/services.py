@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -41,6 +42,12 @@ class Services:
         self.redis_url = settings.redis_url
         self._postgres = postgres
         self._broker = broker
+
+    @property
+    def mqtt_address(self) -> str:
+        """Where units find the broker: `mqtt://host:port`, without anybody's log-in."""
+        found = urlsplit(self.mqtt_url)
+        return f"{found.scheme}://{found.netloc.rpartition('@')[2]}"
 
     async def start(self) -> None:
         if self._postgres:

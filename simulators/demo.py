@@ -64,7 +64,7 @@ async def _demo(args: argparse.Namespace, settings: Settings) -> int:
         mode="SIMULATION",
         speed=args.speed,
         roads=lambda: roads.demo(settings.cache_dir, say=_step),
-        logins=lambda store: seed_demo_credentials(store, settings.data_dir, UNIT),
+        logins=lambda store, broker: seed_demo_credentials(store, settings.data_dir, UNIT, mqtt_url=broker),
         before_open=enrolled,
     )
     async with serving(settings, options, _step) as running:
@@ -144,6 +144,8 @@ def _welcome(running: Running, args: argparse.Namespace) -> None:
     for role in PEOPLE:
         kept = running.credentials[str(role)]
         _say(f"  {role:<{width}}  {kept['username']:<{width}}  {kept['password']}")
+    unit = running.credentials["unit"]
+    _say(f"  {'unit':<{width}}  {unit['username']:<{width}}  {unit['password']}  over MQTT 5 at {unit['mqtt_url']}")
     _say("\nOpen the console and log in as dispatcher. Ctrl-C stops everything.\n")
 
 

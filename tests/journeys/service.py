@@ -226,7 +226,7 @@ async def _enrolled(running: Running) -> None:
 
 async def _main(data_dir: Path, port: int) -> None:
     options = Options(
-        logins=lambda store: seed_demo_credentials(store, data_dir),
+        logins=lambda store, broker: seed_demo_credentials(store, data_dir),
         before_open=_enrolled,
     )
     settings = Settings(data_dir=data_dir, port=port)
