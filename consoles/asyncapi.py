@@ -152,7 +152,14 @@ CHANNELS = (
     Channel("owntracks", "owntracks/{unit_id}/{device}", "The same, from OwnTracks", OwnTracksLocation, True),
     Channel("status", "112/units/{unit_id}/status", "What a crew does; repeated until receipt", StatusReport, True),
     Channel("ack", "112/units/{unit_id}/ack", "How far an order has come", OrderAck, True),
-    Channel("link", "112/units/{unit_id}/link", "Birth and will of a unit's device", LinkReport, True),
+    Channel(
+        "link",
+        "112/units/{unit_id}/link",
+        "Birth and will of a unit's device; offline is lost contact after 30 s "
+        "without a word, so a will needs no delay of its own",
+        LinkReport,
+        True,
+    ),
     Channel("orders", "112/units/{unit_id}/orders", "What a unit is to do; QoS 1, expires", Order, False),
     Channel("receipts", "112/units/{unit_id}/receipts", "A status is committed", Receipt, False),
 )

@@ -118,7 +118,8 @@ class Field:
     ) -> None:
         self._engine = engine
         self.counts = FieldCounts()
-        self.fixes = Fixes(positions, on_link=self._offer)
+        self._states = states
+        self.fixes = Fixes(positions, on_link=self._offer, is_lost=self._is_lost)
         name = f"dispatch112-{plan.name}"
         self.line = Line(
             LinePlan(url=plan.url, client_id=name, subscriptions=REPORT_TOPICS),
@@ -165,8 +166,26 @@ class Field:
         except FormatError as fault:
             self._misunderstood(unit_id, kind, payload, fault)
             return
+        if isinstance(report, LinkReport):
+            self._linked(unit_id, report)
+            return
         self.fixes.heard(unit_id)
         self._offer(unit_id, report)
+
+    def _linked(self, unit_id: UnitId, report: LinkReport) -> None:
+        """A birth counts at once, a loss of contact only after the grace."""
+        if not report.online:
+            self.fixes.left(unit_id, report.at)
+            return
+        self.fixes.born(unit_id, report.at)
+        self._offer(unit_id, report)
+
+    def _is_lost(self, unit_id: UnitId) -> bool:
+        """Whether the unit's contact counts as lost, by what is committed."""
+        region = self._engine.region_of_unit(unit_id)
+        state = self._states.get(region) if region is not None else None
+        unit = state.units.get(unit_id) if state is not None else None
+        return unit is not None and not unit.linked
 
     def _decode(self, kind: str, payload: bytes) -> Report:
         if kind == "status":

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -45,14 +46,15 @@ _decode_receipt = msgspec.json.Decoder(Receipt).decode
 class RadioPlan(msgspec.Struct, frozen=True, kw_only=True):
     """`name` tells this connection from every other one at the broker.
 
-    `alone`: the one unit's own device, with birth and will; the broker says it is gone after `will_delay_s`.
+    `alone`: the one unit's own device, with birth and will; the broker says it is gone after `will_delay_s`, and
+    the service gives it its grace from then on.
     """
 
     url: str
     name: str
     units: tuple[UnitId, ...]
     alone: bool = False
-    will_delay_s: int = 30
+    will_delay_s: int = 0
 
 
 class RadioCounts(msgspec.Struct):
@@ -90,7 +92,7 @@ class Radio:
                 url=plan.url,
                 client_id=f"radio-{plan.name}",
                 subscriptions=_subscriptions(plan.units),
-                will=_will(plan) if plan.alone else None,
+                will=partial(_will, plan) if plan.alone else None,
             ),
             on_message=self._heard,
             on_up=self._came_up,
@@ -228,6 +230,6 @@ def _subscriptions(units: Sequence[UnitId]) -> tuple[tuple[str, int], ...]:
 
 
 def _will(plan: RadioPlan) -> Will:
-    """The will's time is when the line was made: a broker cannot know another."""
+    """The will's time is when its connection is made: a broker cannot know another."""
     gone = LinkReport(online=False, at=datetime.now(UTC))
     return Will(topic=f"112/units/{plan.units[0]}/link", payload=encode_report(gone), delay_s=plan.will_delay_s)

@@ -1,7 +1,8 @@
 """From a position message to `Positions`: quick for what nearly every phone sends, patient with the rest.
 
-Phones with OwnTracks say that they are gone (`lwt`) at once and never that they are back: a grace stands
-between the two here, and any word from the phone ends it.
+A device's will says that it is gone at once, also when it is back a moment later, and a phone with OwnTracks
+never says that it is back: a grace stands before every loss of contact here, and any word from the unit ends
+it or finds the unit again, however its contact was lost.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -22,7 +23,9 @@ from dispatch.formats.values import FormatError
 from dispatch.writing.positions import Position, Positions
 
 LOST_AFTER_S = 30.0
-"""A phone that has gone is out of contact after this long, as the will delay of our own devices has it."""
+"""A device that has gone is out of contact after this long."""
+CONNECTING = timedelta(seconds=10)
+"""A will is made before its connection and a birth after it: so much older than the birth it may be."""
 
 KMH_PER_MPS = 3.6
 SANE_EPOCH_S = (946_684_800, 4_102_444_800)
@@ -57,13 +60,25 @@ class FixCounts(msgspec.Struct):
 
 
 class Fixes:
-    """`take` each message of the position topics. `on_link` gets a contact lost or found again."""
+    """`take` each message of the position topics. `on_link` gets a contact lost or found again.
 
-    def __init__(self, positions: Positions, *, on_link: Callable[[UnitId, LinkReport], None]) -> None:
+    `is_lost` says of a unit whether its contact counts as lost now, whoever found that: a unit that did not
+    answer its order is given up by the core, and one that was lost before a restart still is.
+    """
+
+    def __init__(
+        self,
+        positions: Positions,
+        *,
+        on_link: Callable[[UnitId, LinkReport], None],
+        is_lost: Callable[[UnitId], bool] = lambda _unit_id: False,
+    ) -> None:
         self._positions = positions
         self._on_link = on_link
+        self._is_lost = is_lost
         self._leaving: dict[UnitId, asyncio.TimerHandle] = {}
         self._gone: set[UnitId] = set()
+        self._births: dict[UnitId, datetime] = {}
         self.counts = FixCounts()
 
     def take(self, topic: str, payload: bytes) -> None:
@@ -83,7 +98,7 @@ class Fixes:
             case _Plain() | Heard():
                 self._fix(unit_id, heard)
             case LastWill():
-                self._leave(unit_id)
+                self.left(unit_id)
             case Ignored():
                 self.counts.ignored += 1
 
@@ -92,9 +107,29 @@ class Fixes:
         leaving = self._leaving.pop(unit_id, None)
         if leaving is not None:
             leaving.cancel()
-        if unit_id in self._gone:
+        if unit_id in self._gone or self._is_lost(unit_id):
             self._gone.discard(unit_id)
             self._on_link(unit_id, LinkReport(online=True))
+
+    def born(self, unit_id: UnitId, at: datetime | None) -> None:
+        """The unit's device is connected since `at`: no will from before counts any more."""
+        self.heard(unit_id)
+        if at is not None and self._positions.region_of(unit_id) is not None:
+            self._births[unit_id] = at
+
+    def left(self, unit_id: UnitId, at: datetime | None = None) -> None:
+        """The unit's device, or its broker, says that it has gone: it is lost unless it speaks within the grace.
+
+        `at` is when it said so, which for a will is when its connection was made.
+        """
+        if unit_id in self._leaving or self._positions.region_of(unit_id) is None:
+            return
+        born = self._births.get(unit_id)
+        if at is not None and born is not None and at < born - CONNECTING:
+            self.counts.ignored += 1
+            return
+        loop = asyncio.get_running_loop()
+        self._leaving[unit_id] = loop.call_later(self._grace_s(unit_id, at), self._lose, unit_id)
 
     def close(self) -> None:
         """Forget the graces that still run."""
@@ -103,8 +138,7 @@ class Fixes:
         self._leaving.clear()
 
     def _fix(self, unit_id: UnitId, heard: _Plain | Heard) -> None:
-        if self._leaving or self._gone:
-            self.heard(unit_id)
+        self.heard(unit_id)
         position = _from_plain(unit_id, heard) if isinstance(heard, _Plain) else _from_heard(unit_id, heard)
         if position is None:
             self.counts.incomplete += 1
@@ -114,11 +148,14 @@ class Fixes:
             self.counts.panics += 1
             log.warning("a crew pressed for help", extra={"unit": unit_id, "action": "panic"})
 
-    def _leave(self, unit_id: UnitId) -> None:
-        if unit_id in self._leaving or self._positions.region_of(unit_id) is None:
-            return
-        loop = asyncio.get_running_loop()
-        self._leaving[unit_id] = loop.call_later(LOST_AFTER_S, self._lose, unit_id)
+    def _grace_s(self, unit_id: UnitId, at: datetime | None) -> float:
+        """A broker may have held a will back: a device that sent fixes on that connection was silent meanwhile,
+        and its silence counts.
+        """
+        last, now = self._positions.get(unit_id), datetime.now(UTC)
+        if at is None or last is None or last.received_at < at or (now - at).total_seconds() < LOST_AFTER_S:
+            return LOST_AFTER_S
+        return max(0.0, LOST_AFTER_S - max(0.0, (now - last.received_at).total_seconds()))
 
     def _lose(self, unit_id: UnitId) -> None:
         self._leaving.pop(unit_id, None)

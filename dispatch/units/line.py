@@ -60,7 +60,8 @@ class LinePlan(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str
     subscriptions: tuple[tuple[str, int], ...] = ()
     session_expiry_s: int = 3600
-    will: Will | None = None
+    will: Callable[[], Will] | None = None
+    """Asked anew for each connection: a will says when that was made."""
     light: bool = False
 
 
@@ -184,7 +185,7 @@ class Line:
             # Without it an order waits up to 40 ms for the broker's delayed TCP acknowledgement.
             socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
             properties=None if light else connect_properties(self._plan.session_expiry_s),
-            will=_will(self._plan.will),
+            will=_will(self._plan.will() if self._plan.will is not None else None),
             tls_context=ssl.create_default_context() if secure else None,
             queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", self._inbox),
         )

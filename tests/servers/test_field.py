@@ -2,23 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiomqtt
+import msgspec
 import pytest
 
+from dispatch.core.commands import ReportLink
 from dispatch.core.events import OrderStaged, UnitLinked, UnitMoved
-from dispatch.core.terms import Stage, UnitId, UnitStatus
+from dispatch.core.terms import SYSTEM, Stage, UnitId, UnitStatus
 from dispatch.servers.broker_programs import find_broker
 from dispatch.units import fixes
+from dispatch.units.fixes import Fixes
+from dispatch.writing.positions import Positions
 from simulators import radio as radio_module
 from simulators.radio import RadioPlan
-from tests.servers.crew_desk import POINT
+from tests.servers.crew_desk import POINT, TASHKENT, a_position
 from tests.servers.field_world import FieldWorld, field_world, plain_client, until
 from tests.servers.wire import Wire
 
 AT = "2026-11-23T09:00:00Z"
 SETTLE_S = 0.3
+FIX = {"_type": "location", "lat": POINT[0], "lon": POINT[1], "tst": 1795424400}
 
 
 @pytest.fixture
@@ -131,10 +137,13 @@ async def test_with_the_store_away_a_status_is_repeated_until_it_is_kept(
     assert moves(world) == [UnitStatus.OUT_OF_SERVICE]
 
 
-async def test_a_device_whose_wire_is_cut_is_out_of_contact_and_comes_back(world: FieldWorld, unit: UnitId) -> None:
+async def test_a_device_whose_wire_is_cut_is_out_of_contact_and_comes_back(
+    world: FieldWorld, unit: UnitId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixes, "LOST_AFTER_S", 0.3)
     url = await world.unit_url(unit)
     async with Wire(int(url.rpartition(":")[2])) as wire:
-        plan = RadioPlan(url=wire.url(url), name="device", units=(unit,), alone=True, will_delay_s=1)
+        plan = RadioPlan(url=wire.url(url), name="device", units=(unit,), alone=True)
         await world.radio(plan)
         wire.cut()
         await until(lambda: not world.desk.committed[world.desk.ahead.region].units[unit].linked)
@@ -143,10 +152,13 @@ async def test_a_device_whose_wire_is_cut_is_out_of_contact_and_comes_back(world
         await until(lambda: [event.linked for event in world.desk.happened(UnitLinked)] == [False, True])
 
 
-async def test_a_short_break_is_not_lost_contact(world: FieldWorld, unit: UnitId) -> None:
+async def test_a_short_break_is_not_lost_contact(
+    world: FieldWorld, unit: UnitId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixes, "LOST_AFTER_S", 2.0)
     url = await world.unit_url(unit)
     async with Wire(int(url.rpartition(":")[2])) as wire:
-        plan = RadioPlan(url=wire.url(url), name="device", units=(unit,), alone=True, will_delay_s=2)
+        plan = RadioPlan(url=wire.url(url), name="device", units=(unit,), alone=True)
         device = await world.radio(plan)
         wire.cut()
         await until(lambda: not device.line.up)
@@ -156,14 +168,59 @@ async def test_a_short_break_is_not_lost_contact(world: FieldWorld, unit: UnitId
     assert world.desk.happened(UnitLinked) == []
 
 
+async def test_a_device_that_says_it_is_gone_is_lost_only_when_it_stays_silent(
+    world: FieldWorld, unit: UnitId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixes, "LOST_AFTER_S", 1.0)
+    await world.say(f"112/units/{unit}/link", {"online": False})
+    await until(lambda: world.field.counts.links == 1)
+    await world.say(f"112/units/{unit}/position", FIX)
+    await asyncio.sleep(1.0 + SETTLE_S)
+    assert world.desk.happened(UnitLinked) == [], "its next fix ended the grace"
+    await world.say(f"112/units/{unit}/link", {"online": False})
+    await until(lambda: [event.linked for event in world.desk.happened(UnitLinked)] == [False])
+
+
+async def test_the_will_of_an_earlier_connection_loses_nobody(
+    world: FieldWorld, unit: UnitId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixes, "LOST_AFTER_S", 0.1)
+    await world.say(f"112/units/{unit}/link", {"online": True, "at": "2026-11-23T09:10:00Z"})
+    await world.say(f"112/units/{unit}/link", {"online": False, "at": "2026-11-23T09:00:00Z"})
+    await until(lambda: world.field.fixes.counts.ignored == 1)
+    await asyncio.sleep(0.1 + SETTLE_S)
+    assert world.desk.happened(UnitLinked) == []
+    await world.say(f"112/units/{unit}/link", {"online": False, "at": "2026-11-23T09:09:58Z"})
+    await until(lambda: [event.linked for event in world.desk.happened(UnitLinked)] == [False])
+
+
+@pytest.mark.parametrize("silent_s", [5.0, 31.0])
+async def test_silence_before_a_will_that_the_broker_held_back_counts(silent_s: float) -> None:
+    now, said = datetime.now(UTC), []
+    positions = Positions({UnitId("TK-A22"): TASHKENT}.get)
+    looked_at = Fixes(positions, on_link=lambda unit_id, report: said.append(report.online))
+    heard_at = now - timedelta(seconds=silent_s)
+    positions.put(msgspec.structs.replace(a_position(), at=heard_at, received_at=heard_at))
+    looked_at.left(UnitId("TK-A22"), now - timedelta(minutes=10))
+    await asyncio.sleep(0.1)
+    looked_at.close()
+    assert said == ([False] if silent_s > fixes.LOST_AFTER_S else [])
+
+
+@pytest.mark.parametrize("topic", ["112/units/{}/position", "owntracks/{}/phone"])
+async def test_a_unit_that_was_given_up_is_found_by_its_next_fix(world: FieldWorld, unit: UnitId, topic: str) -> None:
+    await world.desk.submit(TASHKENT, ReportLink(actor=SYSTEM, unit_id=unit, linked=False))
+    await world.say(topic.format(unit), FIX)
+    await until(lambda: [event.linked for event in world.desk.happened(UnitLinked)] == [False, True])
+
+
 async def test_a_phone_that_has_gone_is_lost_after_a_grace_and_found_by_its_next_fix(
     world: FieldWorld, unit: UnitId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fixes, "LOST_AFTER_S", 0.2)
     await world.say(f"owntracks/{unit}/phone", {"_type": "lwt", "tst": 1795424400})
     await until(lambda: [event.linked for event in world.desk.happened(UnitLinked)] == [False])
-    fix = {"_type": "location", "lat": POINT[0], "lon": POINT[1], "tst": 1795424400}
-    await world.say(f"owntracks/{unit}/phone", fix)
+    await world.say(f"owntracks/{unit}/phone", FIX)
     await until(lambda: [event.linked for event in world.desk.happened(UnitLinked)] == [False, True])
 
 
