@@ -50,6 +50,21 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
+def run_to_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run work that ends by itself; SIGTERM cancels it, so that it stops what it started. Exits with 143 then."""
+
+    async def stoppable() -> T:
+        doing = asyncio.current_task()
+        assert doing is not None, "a coroutine runs in a task"
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, doing.cancel)
+        return await work
+
+    try:
+        return run_loop(stoppable())
+    except asyncio.CancelledError:
+        raise SystemExit(128 + signal.SIGTERM) from None
+
+
 async def _serve(settings: Settings) -> None:
     options = Options(logins=lambda store, broker: first_login(store, settings.data_dir))
     process = serving if "core" in settings.roles else following

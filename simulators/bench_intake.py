@@ -24,7 +24,7 @@ from time import monotonic
 from typing import Any
 
 from consoles.demo_accounts import FILE
-from consoles.serve import run_loop
+from consoles.serve import run_to_end
 from dispatch.services import running_addresses
 from simulators.bench_fleet import Fleet, on_the_road
 from simulators.bench_measures import latency, own_cpu_s, seen, seen_by_all, slope_per_minute, watch_memory
@@ -47,7 +47,7 @@ GOALS_MS = {"call_to_commit_ms": 25.0, "call_to_console_ms": 100.0}
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Start everything, measure, stop everything."""
     with tempfile.TemporaryDirectory(prefix="dispatch112-bench-") as home:
-        return run_loop(_measured(args, Path(home)))
+        return run_to_end(_measured(args, Path(home)))
 
 
 async def _measured(args: argparse.Namespace, home: Path) -> dict[str, Any]:

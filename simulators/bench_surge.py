@@ -28,7 +28,7 @@ from typing import Any
 import msgspec
 
 from consoles.demo_accounts import FILE
-from consoles.serve import run_loop
+from consoles.serve import run_to_end
 from dispatch.errors import UserMistake
 from dispatch.services import running_addresses
 from simulators.arrivals import shares
@@ -90,7 +90,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {"processors": len(os.sched_getaffinity(0)), "processes": args.processes}
     for part in parts:
         with tempfile.TemporaryDirectory(prefix="dispatch112-bench-") as home:
-            report[part] = {"goal": GOALS[part]} | run_loop(PARTS[part](args, Path(home)))
+            report[part] = {"goal": GOALS[part]} | run_to_end(PARTS[part](args, Path(home)))
         report["calls_lost"] = report.get("calls_lost", 0) + report[part]["calls_lost"]
     return report
 
