@@ -24,6 +24,7 @@ from dispatch.clock import Clock
 from dispatch.core.terms import RegionId
 from dispatch.door import open_door
 from dispatch.engine import Listener
+from dispatch.errors import UserMistake
 from dispatch.store import Store
 from dispatch.web.application import application
 from dispatch.web.audit import Audit
@@ -73,7 +74,10 @@ async def opened(front: Front) -> AsyncIterator[int]:
     pages = Pages(outlines_geojson, Basemap(front.roads) if front.roads is not None else None)
     app = application(_routes(front, health, pages), front.access.actor_of, front.metrics, pages.files())
     await health.ask()
-    door = await open_door(app, gateway.handle, front.listen, front.metrics)
+    try:
+        door = await open_door(app, gateway.handle, front.listen, front.metrics)
+    except OSError as fault:
+        raise UserMistake(f"cannot listen at {front.listen[0]}, port {front.listen[1]}: {fault.strerror}") from None
     works = (health.run(), broadcast.run(), gateway.run(), front.audit.run())
     beside = [asyncio.create_task(work) for work in works]
     try:

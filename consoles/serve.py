@@ -7,6 +7,7 @@ import asyncio
 import json
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -18,6 +19,7 @@ from consoles.access import hashed
 from consoles.gateway_process import following
 from consoles.serving import Credentials, Options, serving
 from dispatch.actors import Role
+from dispatch.errors import UserMistake
 from dispatch.settings import Settings, add_settings_arguments, settings_from
 from dispatch.store import Store
 from dispatch.writing.records import Operator
@@ -40,8 +42,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     settings = settings_from(args)
+    can_listen(settings)
     run_loop(_serve(settings))
     return 0
+
+
+def can_listen(settings: Settings) -> None:
+    """Raises UserMistake when nothing can listen where the door is to be, before anything is started."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, place in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(place)
+    except (OSError, UnicodeError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) else fault
+        raise UserMistake(f"cannot listen at {settings.host}, port {settings.port}: {why}") from None
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:

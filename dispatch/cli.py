@@ -164,7 +164,12 @@ def _run(words: list[str]) -> int:
         epilog=f"example: {PROGRAM} {command.example}",
     )
     getattr(module, command.arguments)(parser)
-    return int(getattr(module, command.run)(parser.parse_args(rest)))
+    return int(getattr(module, command.run)(_parsed(parser, rest)))
+
+
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Flags may stand anywhere, also between what has no flag: `decode aml --hmac-key KEY -`."""
+    return parser.parse_intermixed_args(words)
 
 
 def _overview() -> str:

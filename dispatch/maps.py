@@ -13,7 +13,7 @@ from routing import command
 
 def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_travel_arguments(parser)
-    parser.set_defaults(map_dir=settings_from(argparse.Namespace()).cache_dir)
+    parser.set_defaults(demo_dir=settings_from(argparse.Namespace()).cache_dir)
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:

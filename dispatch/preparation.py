@@ -7,6 +7,7 @@ import argparse
 import time
 from collections.abc import Callable
 
+from dispatch.errors import UserMistake
 from dispatch.settings import Settings, settings_from
 
 
@@ -16,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = settings_from(args)
-    settings.cache_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.cache_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise UserMistake(f"cannot use {settings.cache_dir}: {fault.strerror}") from None
     for name, make in PIECES.items():
         began = time.monotonic()
         make(settings)

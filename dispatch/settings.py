@@ -32,6 +32,8 @@ SCHEMES = {
     "mqtt_url": ("mqtt", "mqtts"),
 }
 
+HOSTED = ("mqtt", "mqtts", "http", "https", "redis", "rediss")
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the servers are, where our files lie, which part of the work this process does."""
@@ -80,11 +82,11 @@ def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str]) -> S
     values: dict[str, Any] = {}
     for name in Settings.__struct_fields__:
         variable = VARIABLES.get(name, "")
-        given = flags.get(name)
+        given, source = flags.get(name), f"--{name.replace('_', '-')}"
         if given is None:
-            given = environment.get(variable) or None
+            given, source = environment.get(variable) or None, variable
         if given is not None:
-            values[name] = _understood(name, given, variable or f"--{name.replace('_', '-')}")
+            values[name] = _understood(name, given, source)
     return Settings(**values)
 
 
@@ -118,18 +120,39 @@ def _understood(name: str, given: Any, source: str) -> Any:
     if name == "address":
         return _url(given, ("http", "https"), source).rstrip("/")
     if name == "host":
-        return given
+        return _named(given, source)
     if name == "data_dir":
-        return Path(given).expanduser()
+        return _directory(_named(given, source), source)
     if name in ("port", "mqtt_port"):
         return _port(given, source)
-    return _listed(name, given)
+    return _listed(name, given, source)
 
 
 def _url(given: str, schemes: tuple[str, ...], source: str) -> str:
-    if urlsplit(given).scheme not in schemes:
-        raise UserMistake(f"{source} must begin with {schemes[0]}://")
+    try:
+        parts = urlsplit(given)
+        if parts.scheme not in schemes:
+            raise UserMistake(f"{source} must begin with {schemes[0]}://")
+        # Postgres' own reader knows more shapes, and a Unix socket has no host.
+        if parts.scheme in HOSTED and (not parts.hostname or parts.port == 0):
+            raise UserMistake(f"{source} names no host")
+    except ValueError:
+        # The fault's own words may hold a piece of the password.
+        raise UserMistake(f"{source} is no address: its host or port cannot be read") from None
     return given
+
+
+def _named(given: str, source: str) -> str:
+    if not str(given).strip() or "\0" in str(given):
+        raise UserMistake(f"{source} names nothing")
+    return given
+
+
+def _directory(given: str, source: str) -> Path:
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as fault:
+        raise UserMistake(f"{source}: {fault}") from None
 
 
 def _port(given: Any, source: str) -> int:
@@ -142,10 +165,20 @@ def _port(given: Any, source: str) -> int:
     return port
 
 
-def _listed(name: str, given: Any) -> tuple[str, ...]:
+def _listed(name: str, given: Any, source: str) -> tuple[str, ...]:
     words = given.split(",") if isinstance(given, str) else given
-    named = tuple(word.strip() for word in words if word.strip())
-    unknown = set(named) - set(ROLES) if name == "roles" else set()
+    named = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
+    if not named:
+        raise UserMistake(f"{source} names none; leave it out for all")
+    known = ROLES if name == "roles" else _regions()
+    unknown = [word for word in named if word not in known]
     if unknown:
-        raise UserMistake(f"--roles takes {', '.join(ROLES)}; unknown: {', '.join(sorted(unknown))}")
-    return named or (ROLES if name == "roles" else ())
+        raise UserMistake(f"{source} takes {', '.join(known)}; unknown: {', '.join(unknown)[:100]}")
+    return named
+
+
+def _regions() -> tuple[str, ...]:
+    # Here, because it brings the outlines' libraries with it, which most commands do without.
+    from routing.regions import region_facts
+
+    return tuple(region_facts())

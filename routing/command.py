@@ -36,13 +36,14 @@ def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = TRAVEL_EXAMPLE
     parser.add_argument("--from", dest="start", required=True, metavar="LAT,LON", help="where the drive begins")
     parser.add_argument("--to", dest="end", required=True, metavar="LAT,LON", help="where it ends")
-    parser.add_argument("--map", dest="map_dir", type=Path, default=DEFAULT_MAP, metavar="DIR", help="the road network")
+    parser.add_argument("--map", dest="map_dir", type=Path, metavar="DIR", help="a road network (the demo's)")
+    parser.set_defaults(demo_dir=DEFAULT_MAP)
 
 
 def run_travel(args: argparse.Namespace) -> int:
     """Print the quickest way between two positions: seconds, metres, and the way as a GeoJSON line."""
     start, end = parse_point(args.start), parse_point(args.end)
-    travel = Travel(roads.demo(args.map_dir, say=lambda _: None))
+    travel = Travel(_network(args))
     path = travel.path(start, end)
     if path is None:
         raise ValueError(f"no road leads from {args.start} to {args.end}")
@@ -58,6 +59,13 @@ def run_travel(args: argparse.Namespace) -> int:
     }
     print(json.dumps(answer))
     return 0
+
+
+def _network(args: argparse.Namespace) -> roads.Roads:
+    """The network of the directory that was named; the demo's own is drawn when it is not there yet."""
+    if args.map_dir is None:
+        return roads.demo(args.demo_dir, say=lambda _: None)
+    return roads.load(roads.demo_file(args.map_dir))
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:

@@ -51,7 +51,7 @@ class Roads(NamedTuple):
 def demo(cache_dir: Path, seed: int = DEMO_SEED, say: Say = print) -> Roads:
     """The generated network of the demo country: built and ordered once (some seconds), then read from the
     cache."""
-    path = cache_dir / f"demo-roads-{DEMO_VERSION}-{seed}.npz"
+    path = demo_file(cache_dir, seed)
     if path.exists():
         try:
             return load(path)
@@ -65,6 +65,11 @@ def demo(cache_dir: Path, seed: int = DEMO_SEED, say: Say = print) -> Roads:
     say(f"ordered {len(roads.lat):,} road nodes in {time.perf_counter() - started:.1f} s")
     save(roads, path)
     return roads
+
+
+def demo_file(directory: Path, seed: int = DEMO_SEED) -> Path:
+    """Where a directory keeps the demo's network."""
+    return directory / f"demo-roads-{DEMO_VERSION}-{seed}.npz"
 
 
 def with_order(roads: Roads, name: str) -> Roads:

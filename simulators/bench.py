@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dispatch.errors import UserMistake
+from dispatch.flags import RATE_MAX, WEEK_S, can_be_written, more_than, seed, whole
 
 BENCHES = {
     "intake": ("simulators.bench_intake", "calls kept and shown, with units reporting and consoles watching"),
@@ -20,6 +21,8 @@ BENCHES = {
     "travel": ("simulators.bench_travel", "the road engine: building, customising, many-to-one"),
 }
 DEFAULT = "intake"
+UNITS_MAX, CONSOLES_MAX, WAITING_MAX = 9_000, 10_000, 1_000_000
+"""Units: as many as the largest roster has."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +31,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"{named} ({DEFAULT})")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures there as well")
     intake = parser.add_argument_group("intake")
-    intake.add_argument("--calls-per-second", type=float, default=200.0, metavar="N", help="open loop (200)")
-    intake.add_argument("--seconds", type=float, default=60.0, metavar="S", help="how long it is measured (60)")
-    intake.add_argument("--units", type=int, default=2_000, metavar="N", help="each reports every 5 s (2000)")
-    intake.add_argument("--consoles", type=int, default=50, metavar="N", help="boards of all regions (50)")
-    intake.add_argument("--seed", type=int, default=112, metavar="N", help="places and gaps of the calls (112)")
+    intake.add_argument(
+        "--calls-per-second", type=more_than(0, RATE_MAX), default=200.0, metavar="N", help="open loop (200)"
+    )
+    intake.add_argument(
+        "--seconds", type=more_than(0, WEEK_S), default=60.0, metavar="S", help="how long it is measured (60)"
+    )
+    intake.add_argument(
+        "--units", type=whole(1, UNITS_MAX), default=2_000, metavar="N", help="each reports every 5 s (2000)"
+    )
+    intake.add_argument(
+        "--consoles", type=whole(0, CONSOLES_MAX), default=50, metavar="N", help="boards of all regions (50)"
+    )
+    intake.add_argument("--seed", type=seed, default=112, metavar="N", help="places and gaps of the calls (112)")
     surge = parser.add_argument_group("surge")
     surge.add_argument("--part", default="all", help="hour, queue, saturation, life or all (all)")
-    surge.add_argument("--hour-seconds", type=float, default=3600.0, metavar="S", help="of the hour (3600)")
-    surge.add_argument("--waiting", type=int, default=100_000, metavar="N", help="incidents of the queue (100000)")
+    surge.add_argument(
+        "--hour-seconds", type=more_than(0, WEEK_S), default=3600.0, metavar="S", help="of the hour (3600)"
+    )
+    surge.add_argument(
+        "--waiting", type=whole(1, WAITING_MAX), default=100_000, metavar="N", help="incidents of the queue (100000)"
+    )
     surge.add_argument("--processes", type=int, default=1, choices=(1, 2), help="2: consoles on their own (1)")
 
 
@@ -44,11 +59,12 @@ def run(args: argparse.Namespace) -> int:
     """Run one benchmark; 1 when something that was promised is missing."""
     if args.name not in BENCHES:
         raise UserMistake(f"no benchmark {args.name!r}: there are {', '.join(BENCHES)}")
+    if args.report is not None:
+        can_be_written(args.report)
     measure: Callable[[argparse.Namespace], dict[str, Any]] = importlib.import_module(BENCHES[args.name][0]).measure
     figures = measure(args)
     text = json.dumps(figures, indent=2)
     print(text)
     if args.report is not None:
-        args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(text + "\n")
     return 1 if figures.get("calls_lost") else 0

@@ -100,6 +100,7 @@ async def _run(
         poster.close()
         takers.close()
     measured = calls.kept[warm:]
+    each = max(1, len(measured))
     return {
         "calls_per_second": args.calls_per_second,
         "seconds": round(lasted_s, 1),
@@ -124,11 +125,11 @@ async def _run(
         "memory_start_mb": round(before.memory_mb, 1),
         "memory_end_mb": round(after.memory_mb, 1),
         "memory_slope_mb_per_minute": slope_per_minute(memory),
-        "service_cpu_us_per_call": round(1e6 * (after.cpu_s - before.cpu_s) / len(measured), 1),
+        "service_cpu_us_per_call": round(1e6 * (after.cpu_s - before.cpu_s) / each, 1),
         "service_cpu_percent": round(100 * (after.cpu_s - before.cpu_s) / lasted_s, 1),
         "generator_cpu_percent": round(100 * generator_cpu_s / lasted_s, 1),
         "cpu_us_per_call_by_stage": {
-            name: round(1e6 * seconds / len(measured), 2) for name, (seconds, _) in stages(before, after).items()
+            name: round(1e6 * seconds / each, 2) for name, (seconds, _) in stages(before, after).items()
         },
         "stage_runs": {name: int(runs) for name, (_, runs) in stages(before, after).items()},
     }

@@ -29,6 +29,7 @@ from simulators.sites import Site, sites
 
 SHARE = 0.3
 """The share of the national fleet that the demo shows."""
+SHARE_MAX = 2.0
 UNITS_A_STATION = 2_865 / 1_680
 CONFIRMED = ("UZ-NW", "UZ-SI", "UZ-XO")
 """Regions where dispatchers confirm each recommendation; in the others the system assigns by itself."""
@@ -92,7 +93,7 @@ class Engine(Protocol):
 
 def roster(seed: int, share: float = SHARE, snap: Snap | None = None) -> tuple[UnitSpec, ...]:
     """The same units for the same seed and share; `snap` moves a station onto the roads."""
-    assert 0 < share <= 2, share
+    assert 0 < share <= SHARE_MAX, share
     return tuple(spec for region in region_facts().values() for spec in _of_region(region, seed, share, snap))
 
 
@@ -111,7 +112,7 @@ def share_for(units: int, seed: int) -> float:
     """The share of the national fleet that has at least so many units."""
     share = SHARE
     while len(roster(seed, share)) < units:
-        share *= 1.05
+        share = min(1.05 * share, SHARE_MAX)
     return share
 
 

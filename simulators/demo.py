@@ -15,12 +15,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from consoles.demo_accounts import PEOPLE, UNIT, seed_demo_credentials
-from consoles.serve import run_loop, stopped
+from consoles.serve import can_listen, run_loop, stopped
 from consoles.serving import Options, Running, serving
 from dispatch.errors import UserMistake
+from dispatch.flags import RATE_MAX, WEEK_S, between, can_be_written, more_than, seed
 from dispatch.settings import Settings, add_settings_arguments, settings_from
 from routing import roads
-from simulators.country import SHARE, enrol, roster
+from simulators.country import SHARE, SHARE_MAX, enrol, roster
 
 STOP_LIMIT_S = 30.0
 SPEEDS = (0.1, 120.0)
@@ -32,26 +33,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", metavar="N", help="the one port for HTTP and WebSocket (8112)")
     parser.add_argument(
         "--calls-per-minute",
-        type=float,
+        type=more_than(0, 60 * RATE_MAX),
         metavar="N",
         help="in service time, the whole country (the hour's own rate)",
     )
-    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="service time runs X times as fast (1)")
-    parser.add_argument("--seed", type=int, default=112, metavar="N", help="the country, its calls and crews (112)")
-    parser.add_argument("--share", type=float, default=SHARE, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--speed", type=between(*SPEEDS), default=1.0, metavar="X", help="service time runs X times as fast (1)"
+    )
+    parser.add_argument("--seed", type=seed, default=112, metavar="N", help="the country, its calls and crews (112)")
+    parser.add_argument("--share", type=more_than(0, SHARE_MAX), default=SHARE, help=argparse.SUPPRESS)
     parser.add_argument("--no-load", action="store_true", help="nobody calls, no crew moves, nobody is at the desks")
-    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="wall time; absent: until Ctrl-C")
+    parser.add_argument(
+        "--for", dest="seconds", type=more_than(0, WEEK_S), metavar="SECONDS", help="wall time; absent: until Ctrl-C"
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve, simulate, stop cleanly; 1 when a call was lost or a unit was assigned twice."""
-    if not SPEEDS[0] <= args.speed <= SPEEDS[1]:
-        raise UserMistake(f"--speed is from {SPEEDS[0]:g} to {SPEEDS[1]:g}, not {args.speed:g}")
-    for flag in ("calls_per_minute", "seconds"):
-        if getattr(args, flag) is not None and not getattr(args, flag) > 0:
-            raise UserMistake(f"--{'for' if flag == 'seconds' else flag.replace('_', '-')} must be more than 0")
-    return run_loop(_demo(args, settings_from(args)))
+    settings = settings_from(args)
+    can_listen(settings)
+    if args.report is not None:
+        if args.no_load:
+            raise UserMistake("--report tells what the load has measured, and --no-load leaves that out")
+        can_be_written(args.report)
+    return run_loop(_demo(args, settings))
 
 
 async def _demo(args: argparse.Namespace, settings: Settings) -> int:

@@ -9,43 +9,65 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from consoles.demo_accounts import FILE
 from consoles.serve import run_loop
 from dispatch.errors import ServiceAway, UserMistake
+from dispatch.flags import RATE_MAX, WEEK_S, can_be_written, more_than, seed, whole
 from dispatch.services import running_addresses
 from dispatch.settings import Settings, settings_from
-from simulators.country import SHARE
+from simulators.country import SHARE, SHARE_MAX
 from simulators.load import LoadOptions
 from simulators.load import run as load
 from simulators.report import LoadReport
 
 UNCLEAN = 1
+UNITS_MAX, CONSOLES_MAX = 100_000, 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `load`."""
-    parser.add_argument("--url", default="http://127.0.0.1:8112", help="where the service answers")
+    parser.add_argument("--url", type=_address, default="http://127.0.0.1:8112", help="where the service answers")
     parser.add_argument("--mqtt-url", metavar="URL", help="its broker; absent: that of --data-dir")
     parser.add_argument("--data-dir", metavar="DIR", help="where credentials.json lies (.data)")
     parser.add_argument("--credentials", metavar="FILE", help="the log-ins; absent: DATA_DIR/credentials.json")
-    parser.add_argument("--calls-per-second", type=float, metavar="N", help="in service time (the hour's own rate)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long; absent: until stopped")
-    parser.add_argument("--units", type=int, metavar="N", help="simulate so many crews (all of the roster)")
-    parser.add_argument("--consoles", type=int, default=0, metavar="N", help="so many further consoles watch (0)")
-    parser.add_argument("--seed", type=int, default=112, metavar="N", help="the country and its calls (112)")
-    parser.add_argument("--share", type=float, default=SHARE, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--calls-per-second", type=more_than(0, RATE_MAX), metavar="N", help="in service time (the hour's own rate)"
+    )
+    parser.add_argument("--seconds", type=more_than(0, WEEK_S), metavar="S", help="how long; absent: until stopped")
+    parser.add_argument(
+        "--units", type=whole(1, UNITS_MAX), metavar="N", help="simulate so many crews (all of the roster)"
+    )
+    parser.add_argument(
+        "--consoles", type=whole(0, CONSOLES_MAX), default=0, metavar="N", help="so many further consoles watch (0)"
+    )
+    parser.add_argument("--seed", type=seed, default=112, metavar="N", help="the country and its calls (112)")
+    parser.add_argument("--share", type=more_than(0, SHARE_MAX), default=SHARE, help=argparse.SUPPRESS)
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
     parser.add_argument("--stop-with-input", action="store_true", help=argparse.SUPPRESS)
+
+
+def _address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        whole_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole_address = False
+    if not whole_address:
+        raise argparse.ArgumentTypeError(f"an address such as http://127.0.0.1:8112, not {text[:60]}")
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
     """Load, report, and say by the exit status whether all that was promised is there."""
     settings = settings_from(args)
+    if args.report is not None:
+        can_be_written(args.report)
     credentials = _credentials(Path(args.credentials) if args.credentials else settings.data_dir / FILE)
     options = LoadOptions(
         seed=args.seed,
-        calls_per_minute=args.calls_per_second * 60 if args.calls_per_second else None,
+        calls_per_minute=args.calls_per_second * 60 if args.calls_per_second is not None else None,
         seconds=args.seconds,
         share=args.share,
         units=args.units,
@@ -105,10 +127,15 @@ def _credentials(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as fault:
         raise UserMistake(f"cannot read the log-ins from {path}: {fault}") from None
-    missing = {"device", "call_taker", "dispatcher", "supervisor"} - found.keys()
+    needed = ("call_taker", "device", "dispatcher", "supervisor")
+    missing = [role for role in needed if not isinstance(found, dict) or not _has_token(found.get(role))]
     if missing:
-        raise UserMistake(f"{path} has no log-in for {', '.join(sorted(missing))}")
+        raise UserMistake(f"{path} has no log-in for {', '.join(missing)}")
     return found
+
+
+def _has_token(kept: object) -> bool:
+    return isinstance(kept, dict) and isinstance(kept.get("token"), str)
 
 
 def _say(text: str) -> None:

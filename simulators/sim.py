@@ -6,6 +6,7 @@ import argparse
 import sys
 from time import perf_counter
 
+from dispatch.flags import SEED_MAX, whole
 from simulators.world import Failed, run_seed
 
 SEEDS = 200
@@ -13,8 +14,12 @@ TOLD_EVERY_S = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many worlds (default: %(default)s)")
-    parser.add_argument("--first", type=int, default=0, help="the first seed (default: %(default)s)")
+    parser.add_argument(
+        "--seeds", type=whole(1, 10_000_000), default=SEEDS, help="how many worlds (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--first", type=whole(0, SEED_MAX - 10_000_000), default=0, help="the first seed (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

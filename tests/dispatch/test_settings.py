@@ -44,9 +44,19 @@ def test_a_url_of_the_wrong_kind_is_refused(variable: str, value: str) -> None:
 def test_roles_and_regions_are_lists_with_commas() -> None:
     given = read_settings({"roles": "core, intake", "regions": "UZ-TK,UZ-TO"}, {})
     assert (given.roles, given.regions) == (("core", "intake"), ("UZ-TK", "UZ-TO"))
-    assert read_settings({"roles": " , "}, {}).roles == ROLES
+    assert read_settings({}, {}).roles == ROLES
+    with pytest.raises(UserMistake, match="--roles names none"):
+        read_settings({"roles": " , "}, {})
+    with pytest.raises(UserMistake, match="unknown: UZ-ZZ"):
+        read_settings({"regions": "UZ-TK,UZ-ZZ"}, {})
     with pytest.raises(UserMistake, match="gatway"):
         read_settings({"roles": "core,gatway"}, {})
+
+
+def test_an_address_that_cannot_be_read_is_refused_without_its_password() -> None:
+    with pytest.raises(UserMistake) as told:
+        read_settings({"mqtt_url": "mqtt://joe:s3cret/x@broker"}, {})
+    assert "--mqtt-url" in str(told.value) and "s3cret" not in str(told.value)
 
 
 @pytest.mark.parametrize(
