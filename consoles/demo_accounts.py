@@ -14,6 +14,7 @@ from typing import Any
 
 from consoles.access import digest, hashed
 from dispatch.actors import Role
+from dispatch.calling.aml import KEY_FILE
 from dispatch.core.terms import Body
 from dispatch.store import Store
 from dispatch.writing.records import Device, Operator
@@ -23,6 +24,7 @@ PEOPLE = (Role.CALL_TAKER, Role.DISPATCHER, Role.SUPERVISOR, Role.PLANNER, Role.
 BODY = Body.MIA
 DEVICE = "device:demo"
 UNIT = "TK-A1"
+AML_ALGORITHM = "HMAC-SHA256, hex, of everything before &hmac="
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without those that look alike: the passwords are read off a terminal."""
 
@@ -35,8 +37,9 @@ async def seed_demo_credentials(
     """The credentials of this data directory, made when there are none, and known to the store afterwards.
 
     `{"dispatcher": {"username", "password", "token"}, …, "body": {…, "body"}, "device": {"actor", "token"},
-    "unit": {"unit_id", "username", "password", "token", "mqtt_url"}}`; each sees every region. The unit's
-    user name and password are for the broker, which answers at `mqtt_url`.
+    "unit": {"unit_id", "username", "password", "token", "mqtt_url"}, "aml": {"hmac_key", "algorithm"}}`; each
+    sees every region. The unit's user name and password are for the broker, which answers at `mqtt_url`. A form
+    to `POST /aml` is signed with the key of `aml`, which the service itself reads from its own file.
     """
     kept = await asyncio.to_thread(_kept, data_dir / FILE, unit_id, mqtt_url)
     for role in PEOPLE:
@@ -50,12 +53,20 @@ def _kept(path: Path, unit_id: str, mqtt_url: str | None) -> Credentials:
     """The file's credentials, made if there are none. Where the broker answers may change from start to start."""
     known = _read(path)
     kept = known if known is not None else _made(unit_id)
-    told = kept["unit"].get("mqtt_url")
-    if mqtt_url is not None:
-        kept["unit"]["mqtt_url"] = mqtt_url
-    if known is None or kept["unit"].get("mqtt_url") != told:
-        _write(path, kept)
-    return kept
+    unit = kept["unit"] | ({"mqtt_url": mqtt_url} if mqtt_url is not None else {})
+    aml = {"hmac_key": _aml_key(path.parent, kept.get("aml", {})), "algorithm": AML_ALGORITHM}
+    told = kept | {"unit": unit, "aml": aml}
+    if told != known:
+        _write(path, told)
+    return told
+
+
+def _aml_key(data_dir: Path, kept: dict[str, Any]) -> str:
+    """The key that the service holds forms to; made, or given back to it, when it has none."""
+    path = data_dir / KEY_FILE
+    if not path.is_file():
+        _write_private(path, kept.get("hmac_key") or secrets.token_urlsafe(32))
+    return path.read_text("utf-8").strip()
 
 
 def _made(unit_id: str) -> Credentials:
@@ -102,12 +113,16 @@ def _read(path: Path) -> Credentials | None:
 
 
 def _write(path: Path, credentials: Credentials) -> None:
+    _write_private(path, json.dumps(credentials, indent=1))
+
+
+def _write_private(path: Path, text: str) -> None:
     """For the owner alone, and whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(credentials, file, indent=1)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)

@@ -55,7 +55,7 @@ OUTCOMES = {
     "refused": "the call did not take it now",
     "no_position": "says that it knows no position, or one abroad",
     "unnamed": "neither number nor IMEI",
-    "forged": "the hmac is wrong",
+    "forged": "the hmac is wrong, or there is no key to try it with",
     "unauthenticated": "nobody vouches for it",
     "unreadable": "not AML",
     "away": "the database was away; kept like one that waits",
@@ -79,12 +79,15 @@ class Trust:
         return any(address in network for network in self._networks)
 
 
+KEY_FILE = "aml.key"
+
+
 def trusted(home: Path) -> Trust:
     """What the installation's files say: `aml.key` holds the key, `aml.allow` an address or network a line.
 
     Without them only senders who are logged in are trusted. Raises UserMistake for a line that is no address.
     """
-    key, allow = home / "aml.key", home / "aml.allow"
+    key, allow = home / KEY_FILE, home / "aml.allow"
     lines = allow.read_text("utf-8").splitlines() if allow.is_file() else []
     allowed = tuple(said for line in lines if (said := line.partition("#")[0].strip()))
     secret = key.read_bytes().strip() if key.is_file() else b""
@@ -114,8 +117,10 @@ class AmlDoor:
                 method="POST", path="/api/v1/aml", handler=self.receive, tag="calls", takes=FORM,
                 summary="A handset's own location, as form or SMS text", responses={204: None},
                 body_max=MAX_AML_BYTES,
-                description="Google's ELS form signed with hmac, or text/plain with `A\"ML=…` and the number "
-                "that sent it in `?from=`. Always 204; what is not authenticated is counted and never used.",
+                description="Google's ELS form signed with `hmac` as its last field: the hex HMAC-SHA256 (or SHA1) "
+                "of everything before `&hmac=`, under the installation's `aml.key`; or text/plain with `A\"ML=…` and the number "
+                "that sent it in `?from=`. Always 204; what is not authenticated is counted and never used, nor is a form "
+                "whose hmac is wrong or cannot be tried, whoever sent it.",
             ),
         )  # fmt: skip
 
@@ -136,8 +141,8 @@ class AmlDoor:
         except FormatError as fault:
             await self._kept_raw(request, raw, str(fault))
             return "unreadable"
-        signed = b"hmac=" in raw and message.transport == "form"
-        if signed and message.verified is False:
+        signed = b"hmac=" in raw.lower() and message.transport == "form"
+        if signed and message.verified is not True:
             return "forged"
         if not message.verified and await self._sender_of(request) is None:
             return "unauthenticated"

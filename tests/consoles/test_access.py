@@ -267,7 +267,8 @@ async def test_the_demo_makes_its_log_ins_once_for_the_owner_alone(tmp_path: Pat
     assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
     assert await seed_demo_credentials(world.store, tmp_path) == made
     roles = {"call_taker", "dispatcher", "supervisor", "planner", "admin", "body"}
-    assert set(made) == roles | {"device", "unit"}
+    assert set(made) == roles | {"device", "unit", "aml"}
+    assert stat.S_IMODE((tmp_path / "aml.key").stat().st_mode) == 0o600
     for role in roles:
         actor, _ = await world.access.log_in(made[role]["username"], made[role]["password"], role)
         assert actor.role == role

@@ -82,10 +82,11 @@ class Got(msgspec.Struct, frozen=True):
 class ApiWorld:
     """`call` asks as one of ACTORS; `clock` is moved by hand; the store and `home` outlive a `stop`."""
 
-    def __init__(self, store: Store, home: Path | None) -> None:
+    def __init__(self, store: Store, home: Path | None, trust: Trust) -> None:
         self.store = store
         self.clock = ManualClock()
         self.home = home
+        self._trust = trust
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -124,7 +125,7 @@ class ApiWorld:
                 audit=self.audit,
                 authenticate=self.access.actor_of,
                 ids=IdSource(self.clock, seed=7),
-                trust=Trust(AML_KEY),
+                trust=self._trust,
                 spool=self.spool,
             )
         )
@@ -207,7 +208,9 @@ class ApiWorld:
 
 
 @contextlib.asynccontextmanager
-async def api_world(store: Store | None = None, home: Path | None = None) -> AsyncIterator[ApiWorld]:
+async def api_world(
+    store: Store | None = None, home: Path | None = None, trust: Trust | None = None
+) -> AsyncIterator[ApiWorld]:
     """The interface, running, with a token for each of ACTORS; with `home` it has a spool there."""
     kept = store or MemoryStore()
     if store is None:
@@ -222,7 +225,7 @@ async def api_world(store: Store | None = None, home: Path | None = None) -> Asy
                 regions=regions,
             )
         )
-    world = ApiWorld(kept, home)
+    world = ApiWorld(kept, home, trust or Trust(AML_KEY))
     await world.start()
     try:
         yield world

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from dispatch.calling.aml import Trust
 from dispatch.formats.aml import sign_form
 from tests.servers.api_world import AML_KEY, CHORSU, TK, ApiWorld, Got, api_world
 
@@ -57,6 +58,18 @@ async def test_a_forged_or_unsigned_form_is_counted_and_never_used(world: ApiWor
     await send(world, form(device_number=NUMBER), key=None)
     assert place(world, call["call_id"]) is None
     assert (await outcome(world, "forged"), await outcome(world, "unauthenticated")) == (1, 1)
+
+
+@pytest.mark.parametrize("token", [None, "device"])
+async def test_an_hmac_that_nobody_can_try_is_forged_whoever_sent_it(token: str | None) -> None:
+    async with api_world(trust=Trust()) as keyless:
+        call = await keyless.new_call(channel="voice", caller={"number": NUMBER})
+        for name in ("hmac", "HMAC"):
+            said = f"{form(device_number=NUMBER)}&{name}={'0' * 64}"
+            kind = "application/x-www-form-urlencoded"
+            assert (await keyless.post("aml", said.encode(), kind=kind, token=token)).status == 204
+        assert place(keyless, call["call_id"]) is None
+        assert await outcome(keyless, "forged") == 2
 
 
 async def test_an_sms_of_a_known_gateway_locates_the_call_of_its_sender(world: ApiWorld) -> None:

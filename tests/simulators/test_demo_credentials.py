@@ -1,4 +1,4 @@
-"""The demo's unit logs in at the broker from the first start: its own topics and no others, also after a restart."""
+"""What credentials.json says works from outside: the unit at the broker, with its own topics only, and AML's key."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiomqtt
 import pytest
 
+from dispatch.formats.aml import sign_form
 from dispatch.servers.broker_programs import find_broker
 from dispatch.services import running_addresses
 from simulators.client import Client, Counts
@@ -100,6 +101,25 @@ async def positioned(home: Path, url: str, unit_id: str) -> dict[str, Any]:
         await reader.close()
     found: dict[str, Any] = unit
     return found
+
+
+async def test_a_form_signed_with_the_demos_key_locates_its_call_and_a_forged_one_does_not(tmp_path: Path) -> None:
+    home = tmp_path / "data"
+    async with demo(home, "--no-load") as (_, url):
+        key = json.loads((home / "credentials.json").read_text())["aml"]["hmac_key"]
+        client = Client(url, token(home, "call_taker"), Counts())
+        try:
+            said = {"channel": "voice", "caller": {"number": "+998901234567"}}
+            call = (await client.post("calls", said)).body["call_id"]
+            fields = {"v": 1, "device_number": "+998901234567", "location_latitude": 41.3264}
+            form = urlencode(fields | {"location_longitude": 69.2346, "location_accuracy": 12})
+            assert (await client.post_form("aml", sign_form(form, b"a guess").encode())).status == 204
+            assert (await client.get(f"calls/{call}")).body.get("location") is None
+            assert (await client.post_form("aml", sign_form(form, key.encode()).encode())).status == 204
+            found = (await client.get(f"calls/{call}")).body["location"]
+            assert (found["source"], found["point"]["coordinates"]) == ("aml", [69.2346, 41.3264])
+        finally:
+            await client.close()
 
 
 async def test_the_units_log_in_works_at_the_broker_and_reaches_only_its_own_topics(tmp_path: Path) -> None:
