@@ -51,9 +51,11 @@ OUTCOMES = {
     "waiting": "no such call yet; kept ten minutes",
     "expired": "its call never came",
     "dropped": "gave way to newer ones: too many wait",
-    "late": "its call was closed in between",
-    "refused": "the call did not take it now",
-    "no_position": "says that it knows no position, or one abroad",
+    "late_used": "its call was over; the incident of the call has its place now",
+    "late": "its call was over and nothing took its place; kept for a supervisor",
+    "refused": "the call did not take it now; kept for a supervisor",
+    "no_position": "says that it knows no position",
+    "misplaced": "readable, but its position is none, or abroad; kept for a supervisor",
     "unnamed": "neither number nor IMEI",
     "forged": "the hmac is wrong, or there is no key to try it with",
     "unauthenticated": "nobody vouches for it",
@@ -61,6 +63,13 @@ OUTCOMES = {
     "away": "the database was away; kept like one that waits",
 }
 """What became of a message: the label of the counter."""
+
+FOR_A_PERSON = {
+    "late": "AML of a call that is over",
+    "refused": "AML that its call did not take",
+    "misplaced": "AML without a usable position",
+}
+"""Outcomes in which somebody's place would be lost unless a person looks at the message."""
 
 
 class Trust:
@@ -144,16 +153,21 @@ class AmlDoor:
         signed = b"hmac=" in raw.lower() and message.transport == "form"
         if signed and message.verified is not True:
             return "forged"
-        if not message.verified and await self._sender_of(request) is None:
+        sender = GATEWAY if message.verified else await self._sender_of(request)
+        if sender is None:
             return "unauthenticated"
-        return await self.deliver(message)
+        outcome = await self.deliver(message)
+        if outcome in FOR_A_PERSON:
+            why = self._words(outcome, message)
+            await self.contacts.keep(raw, why, sender, ("aml", request.content_type))
+        return outcome
 
     async def deliver(self, message: AmlMessage) -> str:
         """Hand an authenticated message to its call, or keep it until the call comes. The outcome."""
         now = self._reception.clock.now()
         fix = aml_fix(message, now)
         if fix is None:
-            return "no_position"
+            return "no_position" if message.unknown else "misplaced"
         if message.number is None and message.imei is None:
             return "unnamed"
         match = self.matcher.match(message, now)
@@ -170,10 +184,17 @@ class AmlDoor:
     async def _put(self, call_id: CallId, fix: LocationFix) -> str:
         found = self._reception.open_call(call_id)
         if found is None:
-            return "late"
+            return "late_used" if await self._reception.locate_ended(call_id, fix, GATEWAY.actor_id) else "late"
         region, call = found
         reply = await self._reception.locate(region, call, fix, GATEWAY.actor_id)
         return "used" if reply.refusal is None else "refused"
+
+    def _words(self, outcome: str, message: AmlMessage) -> str:
+        """Why a message waits for a person, and with which call it belongs."""
+        match = self.matcher.match(message, self._reception.clock.now())
+        of = f" (call {match.call_id})" if match is not None else ""
+        why = "; ".join(message.warnings) if outcome == "misplaced" else ""
+        return f"{FOR_A_PERSON[outcome]}{of}{': ' + why if why else ''}"
 
     def _waits(self, message: AmlMessage, now: datetime, outcome: str) -> str:
         self._count("dropped", self.matcher.keep(message, now))

@@ -18,7 +18,7 @@ from dispatch.calling.contacts import home_of
 from dispatch.calling.locating import Locator, aml_fix
 from dispatch.calling.matching import Caller, Matcher
 from dispatch.clock import Clock
-from dispatch.core.commands import LocateCall
+from dispatch.core.commands import LocateCall, LocateIncident
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, ActorId, Call, CallId, Location, LocationFix, RegionId
 from dispatch.engine import Engine, Key, Reply
@@ -83,6 +83,30 @@ class Reception:
         command = LocateCall(actor=actor, call_id=call.call_id, fix=fix, location=location, reach=reach)
         return await self.engine.submit(region, command, answer=receipt_for(call.call_id, 200), key=key)
 
+    async def locate_ended(self, call_id: CallId, fix: LocationFix, actor: ActorId) -> bool:
+        """Place the incident of a call that is over, where nothing better is known; False: it was not placed.
+
+        The call itself takes no evidence any more. What a person confirmed stands, and so does the place of an
+        incident that other calls describe.
+        """
+        region = self.engine.region_of_call(call_id)
+        state = self.engine.states[region] if region is not None else None
+        call = state.call(call_id) if state is not None else None
+        incident = state.incidents.get(call.incident_id) if state and call and call.incident_id else None
+        if region is None or call is None or incident is None:
+            return False
+        old = incident.location
+        if old is not None and (old.confirmed or incident.call_count):
+            return False
+        known = () if old is None else (_as_fix(old),)
+        found = self.locator.estimate((*known, *call.evidence, fix), self.clock.now())
+        if found is None or (found.source, found.lat, found.lon) != (fix.source, fix.lat, fix.lon):
+            return False
+        if found.regions and region not in found.regions:
+            return False
+        command = LocateIncident(actor=actor, incident_id=incident.incident_id, location=found)
+        return (await self.engine.submit(region, command)).refusal is None
+
     def open_call(self, call_id: CallId) -> tuple[RegionId, Call] | None:
         """An open call and its region, as the engine knows them now."""
         region = self.engine.region_of_call(call_id)
@@ -139,6 +163,17 @@ class Reception:
         self.matcher.forget(caller.call_id)
         for message in waiting:
             self.matcher.keep(message, now)
+
+
+def _as_fix(location: Location) -> LocationFix:
+    return LocationFix(
+        source=location.source,
+        at=location.at,
+        lat=location.lat,
+        lon=location.lon,
+        accuracy_m=location.accuracy_m,
+        confirmed=location.confirmed,
+    )
 
 
 def receipt_for(call_id: CallId, status: int) -> Answering:

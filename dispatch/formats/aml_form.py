@@ -10,7 +10,7 @@ import hmac
 import re
 from urllib.parse import parse_qsl
 
-from dispatch.formats.aml_message import AmlMessage, caller_number, imei, technique
+from dispatch.formats.aml_message import AmlMessage, caller_number, imei, says_none, technique
 from dispatch.formats.values import Fields, FormatError, as_bytes, capped, first_of_each, shown
 
 MAX_FORM_BYTES = 16_384
@@ -19,6 +19,7 @@ SIGNATURE_FIELD = b"&hmac="
 
 _DIGESTS = {40: hashlib.sha1, 64: hashlib.sha256}
 _HEX = re.compile(rb"[0-9a-fA-F]+")
+_PLACE = ("location_latitude", "location_longitude")
 _BLANK = b" \t\r\n\x00"
 _KNOWN = frozenset(
     [
@@ -121,7 +122,8 @@ def _message(fields: Fields, verified: bool | None) -> AmlMessage:
     return AmlMessage(
         transport="form",
         version=fields.text("v") or "1",
-        position=fields.point("location_latitude", "location_longitude"),
+        position=fields.point(*_PLACE),
+        unknown=not any(fields.text(key) for key in _PLACE) or says_none(fields, _PLACE, None),
         accuracy_m=fields.accuracy("location_accuracy"),
         at=fields.epoch("location_time"),
         confidence=_confidence(fields),

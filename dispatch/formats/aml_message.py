@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from dispatch.formats.numbers import e164
-from dispatch.formats.values import Fields, Point, shown
+from dispatch.formats.values import Fields, Point, as_number, shown
 
 # First letters are the codes of the SMS; Google's form spells the same words out.
 TECHNIQUES: dict[str, str] = {
@@ -29,12 +29,14 @@ class AmlMessage(msgspec.Struct, frozen=True, kw_only=True):
     `at` is the time of the fix, `call_at` the start of the call, both aware UTC. `confidence` is the
     percentage that the handset is within `accuracy_m` of `position`. `method` is the sender's own word
     (`G`, `W`, … in SMS; `gps`, `wifi`, … in forms); `technique` translates it. `number` is the caller's
-    in E.164; `emergency_number` is what was dialled. `verified` is `None` when nobody could check.
+    in E.164; `emergency_number` is what was dialled. `verified` is `None` when nobody could check. `unknown`
+    says that the handset itself knows no position: a normal message, unlike one whose position cannot be used.
     """
 
     transport: Literal["sms", "form"]
     version: str
     position: Point | None = None
+    unknown: bool = False
     accuracy_m: float | None = None
     at: datetime | None = None
     confidence: float | None = None
@@ -54,6 +56,14 @@ class AmlMessage(msgspec.Struct, frozen=True, kw_only=True):
     language: str | None = None
     verified: bool | None = None
     warnings: tuple[str, ...] = ()
+
+
+def says_none(fields: Fields, keys: tuple[str, str], method: str | None) -> bool:
+    """Whether the sender says that it knows no position: zeros, or nothing in `keys` and its word for none."""
+    given = [str(fields.values.get(key) or "").strip() for key in keys]
+    if all(as_number(text) == 0.0 for text in given):
+        return True
+    return all(not text or as_number(text) == 0.0 for text in given) and method in ("N", "none")
 
 
 def technique(method: str | None) -> str | None:

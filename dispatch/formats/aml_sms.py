@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from dispatch.formats.aml_message import TECHNIQUES, AmlMessage, caller_number, imei
+from dispatch.formats.aml_message import TECHNIQUES, AmlMessage, caller_number, imei, says_none
 from dispatch.formats.values import (
     Fields,
     FormatError,
@@ -39,6 +39,8 @@ _GSM_ALPHABET = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
+# Between two fields, never inside one: a field begins with its key.
+_COMMA = re.compile(r",(?=[a-z]{2,3}=)", re.IGNORECASE | re.ASCII)
 _PADDING = " \t\r\n\"'\x00@"
 
 
@@ -94,7 +96,11 @@ def _fields(body: str) -> Fields:
     warnings: list[str] = []
     pairs: list[tuple[str, str]] = []
     # Blanks carry no meaning in AML, but gateways wrap and pad lines.
-    for part in "".join(body.split()).split(";")[1:]:
+    text = "".join(body.split())
+    if ";" not in text and _COMMA.search(text):
+        warnings.append("commas where semicolons belong, read as those")
+        text = _COMMA.sub(";", text)
+    for part in text.split(";")[1:]:
         key, equals, value = part.partition("=")
         if equals:
             pairs.append((key.lower(), value))
@@ -103,15 +109,23 @@ def _fields(body: str) -> Fields:
     return Fields(first_of_each(pairs, warnings), warnings)
 
 
+def _look_at_keys(fields: Fields, known: frozenset[str]) -> None:
+    fields.refuse_unknown(known)
+    if not known & fields.values.keys():
+        fields.warn("ML", "no field of AML follows")
+
+
 def _version_1(fields: Fields, body: str, number: str | None) -> AmlMessage:
-    fields.refuse_unknown(_V1_KEYS)
+    _look_at_keys(fields, _V1_KEYS)
     method = _method(fields, "pm")
     _check_length(fields, body)
+    unmeasured = (fields.text("rd") or "").upper() == "N"
     return AmlMessage(
         transport="sms",
         version="1",
         position=_position(fields, method),
-        accuracy_m=None if (fields.text("rd") or "").upper() == "N" else fields.accuracy("rd"),
+        unknown=says_none(fields, ("lt", "lg"), "N" if unmeasured else method),
+        accuracy_m=None if unmeasured else fields.accuracy("rd"),
         at=_time(fields, "top"),
         confidence=fields.number("lc", 0.0, 100.0),
         method=method,
@@ -125,19 +139,21 @@ def _version_1(fields: Fields, body: str, number: str | None) -> AmlMessage:
 
 
 def _version_2(fields: Fields, number: str | None) -> AmlMessage:
-    fields.refuse_unknown(_V2_KEYS)
+    _look_at_keys(fields, _V2_KEYS)
     place = _inside(fields, "lo", ("lat", "lon", "accuracy"))
     height = _inside(fields, "lz", ("altitude", "accuracy"))
     call_at = fields.epoch("et")
+    method = _method(fields, "ls")
     network = fields.digits("nc", 5, 6) or ""
     return AmlMessage(
         transport="sms",
         version="2",
         position=place.point("lat", "lon"),
+        unknown=says_none(place, ("lat", "lon"), method),
         accuracy_m=place.accuracy("accuracy"),
         at=_fix_time(fields, call_at),
         confidence=fields.number("lc", 0.0, 100.0),
-        method=_method(fields, "ls"),
+        method=method,
         number=number,
         imei=imei(fields, "ei"),
         mcc=network[:3] or None,

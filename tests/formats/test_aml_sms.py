@@ -231,6 +231,40 @@ def test_decimal_commas_of_a_handset_are_read_and_flagged() -> None:
     assert len(message.warnings) == 2
 
 
+def test_commas_between_the_fields_are_read_as_semicolons_and_flagged() -> None:
+    message = decode_sms(TASHKENT.replace(";", ",").replace("41.31108", "41,31108"))
+    assert message.position == Point(lat=41.31108, lon=69.24056)
+    assert (message.accuracy_m, message.imei, message.mnc) == (35.0, "353472104343540", "04")
+    assert "commas where semicolons belong, read as those" in message.warnings
+    second = decode_sms('A"ML=2,en=112,et=1795445527,lo=41.31108,69.24056,20.5,lt=-5,ei=353472104343540')
+    assert (second.position, second.accuracy_m) == (Point(lat=41.31108, lon=69.24056), 20.5)
+
+
+@pytest.mark.parametrize("text", ['A"ML=1', 'A"ML=1;zz=1', 'A"ML=2;rd=1', 'A"ML=1;;;'])
+def test_a_header_that_no_known_field_follows_is_a_warning(text: str) -> None:
+    assert "ML: no field of AML follows" in decode_sms(text).warnings
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ('A"ML=1;lt=+00.00000;lg=+000.00000;rd=N;pm=N', True),
+        ('A"ML=1;lt=+00.00000;lg=+000.00000', True),
+        ('A"ML=1;rd=N', True),
+        ('A"ML=1;pm=N', True),
+        ('A"ML=2;lo=0,0,0', True),
+        ('A"ML=2;ls=N', True),
+        ('A"ML=1;lt=abc;lg=1;rd=N', False),
+        ('A"ML=1;lt=+41.31108', False),
+        ('A"ML=1;mcc=434', False),
+        ('A"ML=1', False),
+    ],
+)
+def test_only_a_handset_that_says_so_knows_no_position(text: str, unknown: bool) -> None:
+    message = decode_sms(text)
+    assert (message.position, message.unknown) == (None, unknown)
+
+
 def test_unknown_keys_and_stray_parts_are_warnings() -> None:
     message = decode_sms(TASHKENT.replace(";ml=128", ";zz=1;stray"))
     assert message.position is not None
@@ -245,7 +279,7 @@ def test_an_appended_key_cannot_overrule_the_first() -> None:
 
 def test_a_flood_of_oddities_gives_a_bounded_list_of_warnings() -> None:
     flood = ";".join(f"k{i}=1" for i in range(300))
-    warnings = decode_sms(f'A"ML=1;{flood}').warnings
+    warnings = decode_sms(f'A"ML=1;rd=5;{flood}').warnings
     assert len(warnings) == 20
     assert warnings[-1] == "and 281 more"
 

@@ -170,12 +170,106 @@ async def test_a_null_location_is_no_position(world: ApiWorld) -> None:
     assert await outcome(world, "no_position") == 1
 
 
-async def test_after_the_end_of_its_call_a_location_changes_nothing(world: ApiWorld) -> None:
-    call = await world.new_call(channel="voice", caller={"number": NUMBER})
-    await world.post(f"calls/{call['call_id']}/answer", token="taker")
-    await world.post(f"calls/{call['call_id']}/close", {"disposition": "advice_only"}, token="taker")
+async def kept_for_a_person(world: ApiWorld) -> list[str]:
+    """Why each contact waits for a supervisor."""
+    return [contact.fault for contact in (await world.store.contacts(None, None, 10))[0]]
+
+
+async def ended_call(world: ApiWorld, *, join: bool, **said: Any) -> dict[str, Any]:
+    """A call from NUMBER that is over, with an incident of its own or without."""
+    call = await world.new_call(channel="voice", caller={"number": NUMBER}, **said)
+    path = f"calls/{call['call_id']}"
+    await world.post(f"{path}/answer", token="taker")
+    if join:
+        call |= (await world.post(f"{path}/classify", {"incident_type": "illness"}, token="taker")).json
+    closed = await world.post(f"{path}/close", {"disposition": "advice_only"}, token="taker")
+    assert closed.status == 200, closed.raw
+    return call
+
+
+def incident_place(world: ApiWorld, call: dict[str, Any]) -> Any:
+    return world.engine.replicas.states[TK].incidents[call["incident_id"]].location
+
+
+async def test_after_the_end_of_its_call_a_location_waits_for_a_supervisor(world: ApiWorld) -> None:
+    call = await ended_call(world, join=False)
+    world.clock.advance(119)
     await send(world, form(device_number=NUMBER))
     assert await outcome(world, "late") == 1
+    (why,) = await kept_for_a_person(world)
+    assert call["call_id"] in why
+
+
+async def test_after_the_window_of_its_call_a_location_waits_for_the_next_one(world: ApiWorld) -> None:
+    await ended_call(world, join=False)
+    world.interface.aml.tidy()
+    world.clock.advance(121)
+    await send(world, form(device_number=NUMBER))
+    assert await outcome(world, "waiting") == 1
+
+
+@pytest.mark.parametrize("known", [[], [{"source": "cell", "point": [69.25, 41.33], "accuracy_m": 900}]])
+async def test_after_the_end_of_its_call_a_location_places_the_incident(world: ApiWorld, known: list[Any]) -> None:
+    call = await ended_call(world, join=True, location=known)
+    await send(world, form(device_number=NUMBER))
+    found = incident_place(world, call)
+    assert (found.source, found.lon, found.lat) == ("aml", *CHORSU)
+    assert await outcome(world, "late_used") == 1
+    assert await kept_for_a_person(world) == []
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"source": "operator", "point": [69.28, 41.31]},
+        {"source": "app", "point": [69.28, 41.31], "accuracy_m": 5},
+    ],
+)
+async def test_after_the_end_of_its_call_a_better_place_stands(world: ApiWorld, known: dict[str, Any]) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    path = f"calls/{call['call_id']}"
+    call |= (await world.post(f"{path}/classify", {"incident_type": "illness"}, token="taker")).json
+    assert (await world.post(f"{path}/location", known, token="taker")).status == 200
+    await world.post(f"{path}/close", {"disposition": "advice_only"}, token="taker")
+    await send(world, form(device_number=NUMBER, location_accuracy=400))
+    assert incident_place(world, call).lon == 69.28
+    assert await outcome(world, "late") == 1
+    assert len(await kept_for_a_person(world)) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        form([41.3264, 69.2346], device_number=NUMBER),
+        form(["69.2x", 41.3264], device_number=NUMBER),
+        form([37.6, 55.7], device_number=NUMBER),
+    ],
+)
+async def test_a_form_whose_position_cannot_be_used_is_kept_for_a_person(world: ApiWorld, body: str) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    await send(world, body)
+    assert place(world, call["call_id"]) is None
+    assert await outcome(world, "misplaced") == 1
+    (why,) = await kept_for_a_person(world)
+    assert call["call_id"] in why
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('A"ML=1;lt=abc;lg=1', True),
+        ('A"ML=1;lt=+69.2346;lg=+041.3264;rd=30', True),
+        ('A"ML=1;zz=1', True),
+        ('A"ML=1;lt=+00.00000;lg=+000.00000;rd=N;pm=N', False),
+        ('A"ML=1;pm=N', False),
+    ],
+)
+async def test_an_sms_without_a_usable_position_is_kept_unless_it_says_so_itself(
+    world: ApiWorld, text: str, kept: bool
+) -> None:
+    await world.post("aml?from=%2B998901234567", text.encode(), kind="text/plain")
+    assert len(await kept_for_a_person(world)) == kept
+    assert await outcome(world, "misplaced" if kept else "no_position") == 1
 
 
 async def test_numbers_are_known_again_after_a_restart(world: ApiWorld) -> None:
