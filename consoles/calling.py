@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from consoles.desk import Act, Asked, Desk
 from dispatch.calling.calls import CallReceipt, receipt
+from dispatch.calling.wishes import TypeName
 from dispatch.core.commands import ClassifyCall, CloseCall, Command, MoveCall, TransferCall
 from dispatch.core.state import RegionState
 from dispatch.core.terms import CallId, CallStatus, Disposition, IncidentId, Priority, RegionId
@@ -26,7 +27,7 @@ Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
 class Classification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a call is about; `incident_id` joins it to an incident that is open already."""
 
-    incident_type: Identifier
+    incident_type: TypeName
     priority: Priority | None = None
     note: Note | None = None
     incident_id: Identifier | None = None

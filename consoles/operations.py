@@ -20,6 +20,7 @@ from dispatch.actors import require
 from dispatch.calling.contacts import home_of
 from dispatch.calling.evidence import EVIDENCE_MAX, Evidence, fault_in
 from dispatch.calling.reception import DEFAULT_REGION
+from dispatch.calling.wishes import TypeName
 from dispatch.core import commands as c
 from dispatch.core.events import Event, IncidentOpened
 from dispatch.core.plans import PLANS
@@ -45,7 +46,7 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class NewIncident(_Said, frozen=True, kw_only=True):
     """An incident without a call. Without a place it opens in `region`, or in the actor's own."""
 
-    incident_type: Identifier
+    incident_type: TypeName
     priority: Priority | None = None
     location: Annotated[list[Evidence], Meta(max_length=EVIDENCE_MAX)] = []
     region: Identifier | None = None

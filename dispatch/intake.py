@@ -67,9 +67,10 @@ class Intake:
             Route(
                 method="POST", path="/api/v1/calls", handler=self.receive, tag="calls", action="call.receive",
                 summary="A contact", request=NewCall, responses={201: CallReceipt}, creates=True,
-                errors=("outside_country", "unknown_incident_type"), body_max=RAW_MAX_BYTES,
-                description="Kept even without a place or a number. A body that cannot be understood is kept "
-                "raw for a supervisor, and the problem names it by `contact_id`.",
+                errors=("outside_country",), body_max=RAW_MAX_BYTES,
+                description="Kept even without a place or a number, and with a service, incident type, priority or "
+                "language that we do not know: it is flagged `unknown_…` then, and waits for a person. A body that "
+                "cannot be understood is kept raw for a supervisor, and the problem names it by `contact_id`.",
             ),
             Route(
                 method="POST", path="/api/v1/calls/{call_id}/location", handler=self.relocate, tag="calls",

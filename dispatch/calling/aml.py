@@ -127,9 +127,9 @@ class AmlDoor:
                 summary="A handset's own location, as form or SMS text", responses={204: None},
                 body_max=MAX_AML_BYTES,
                 description="Google's ELS form signed with `hmac` as its last field: the hex HMAC-SHA256 (or SHA1) "
-                "of everything before `&hmac=`, under the installation's `aml.key`; or text/plain with `A\"ML=…` and the number "
-                "that sent it in `?from=`. Always 204; what is not authenticated is counted and never used, nor is a form "
-                "whose hmac is wrong or cannot be tried, whoever sent it.",
+                "of everything before `&hmac=`, under the installation's `aml.key`; or text/plain with `A\"ML=…` and "
+                "the number that sent it in `?from=`. Always 204; what is not authenticated is counted and never "
+                "used, nor is a form whose hmac is wrong or cannot be tried, whoever sent it.",
             ),
         )  # fmt: skip
 

@@ -18,8 +18,8 @@ from msgspec import Meta
 from dispatch.actors import Actor, Role
 from dispatch.calling.evidence import EVIDENCE_MAX, Evidence, Moment, Whereabouts, fault_in, whereabouts
 from dispatch.calling.matching import Caller
+from dispatch.calling.wishes import LanguageWord, PriorityWord, ServiceWord, TypeWord, Wishes, understood
 from dispatch.core.commands import ReceiveCall
-from dispatch.core.plans import PLANS
 from dispatch.core.terms import (
     Call,
     CallId,
@@ -28,9 +28,7 @@ from dispatch.core.terms import (
     IncidentId,
     Location,
     LocationFix,
-    Priority,
     RegionId,
-    Service,
     Source,
 )
 from dispatch.formats.numbers import e164
@@ -52,7 +50,7 @@ class CallerSaid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     number: Short | None = None
     name: Name | None = None
-    language: Annotated[str, Meta(max_length=35)] | None = None
+    language: LanguageWord | None = None
     imei: Short | None = None
 
 
@@ -70,16 +68,28 @@ class NewCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     caller: CallerSaid | None = None
     location: Annotated[list[Evidence], Meta(max_length=EVIDENCE_MAX)] = []
     text: Annotated[str, Meta(max_length=10_000)] | None = None
-    service: Service | None = None
-    incident_type: Short | None = None
-    priority: Priority | None = None
+    service: ServiceWord | None = None
+    incident_type: TypeWord | None = None
+    priority: PriorityWord | None = None
     at: Moment | None = None
     silent: bool = False
     device: DeviceSaid | None = None
 
+    @property
+    def wishes(self) -> Wishes:
+        """What is asked for, as far as its words are known."""
+        return understood(
+            service=self.service,
+            incident_type=self.incident_type,
+            priority=self.priority,
+            language=self.caller.language if self.caller is not None else None,
+        )
+
 
 class CallReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The call as it was kept. `seq` is its region's last event; without a place it is flagged so."""
+    """The call as it was kept. `seq` is its region's last event. `flags`: without a place `unlocated`; a word
+    that is none of its list `unknown_incident_type`, `unknown_service`, `unknown_priority`, `unknown_language`.
+    """
 
     call_id: CallId
     region: RegionId
@@ -114,9 +124,6 @@ def check(said: NewCall, actor: Actor, raw: bytes) -> None:
         fault = confirmed_by_device(piece, actor, f"/location/{index}/source")
         if fault is not None:
             raise Unreadable("invalid_body", fault.detail, raw, [fault])
-    if said.incident_type is not None and said.incident_type not in PLANS:
-        fault = Fault("/incident_type", f"No incident type {said.incident_type!r}; leave it out if unsure.")
-        raise Unreadable("unknown_incident_type", fault.detail, raw, [fault])
 
 
 def confirmed_by_device(piece: Evidence, actor: Actor, pointer: str) -> Fault | None:
@@ -161,7 +168,7 @@ def document_of(said: NewCall, caller: Caller) -> bytes | None:
         number_as_sent=sent.number if caller.number is None and sent.number else None,
         name=sent.name or None,
         imei=caller.imei,
-        text=said.text or None,
+        text="\n".join(filter(None, (said.text, said.wishes.text))) or None,
         places=tuple(piece.text for piece in said.location if piece.text),
         os=device.os,
         battery=device.battery,
@@ -186,14 +193,15 @@ def command_of(
     sealed: Personal | None,
 ) -> ReceiveCall:
     """The wish for the core, without anything personal."""
+    wishes = said.wishes
     return ReceiveCall(
         actor=actor.actor_id,
         call_id=caller.call_id,
         channel=said.channel,
-        language=said.caller.language if said.caller else None,
-        service=said.service,
-        incident_type=said.incident_type,
-        priority=said.priority,
+        language=wishes.language,
+        service=wishes.service,
+        incident_type=wishes.incident_type,
+        priority=wishes.priority,
         location=location,
         evidence=tuple(fixes[-EVIDENCE_MAX:]),
         commitment=commitment(sealed.salt, sealed.document) if sealed is not None else None,
@@ -202,8 +210,8 @@ def command_of(
     )
 
 
-def receipt(call: Call, seq: int) -> CallReceipt:
-    """What the sender is told of its call."""
+def receipt(call: Call, seq: int, flags: tuple[str, ...] = ()) -> CallReceipt:
+    """What the sender is told of its call; `flags` are those that only its contact knows."""
     return CallReceipt(
         call_id=call.call_id,
         region=call.region,
@@ -212,7 +220,7 @@ def receipt(call: Call, seq: int) -> CallReceipt:
         location=whereabouts(call.location),
         incident_id=call.incident_id,
         moving_to=call.moving_to,
-        flags=flags_of(call),
+        flags=flags_of(call) + flags,
     )
 
 
@@ -224,7 +232,7 @@ def spooled_receipt(said: NewCall, call_id: CallId, region: RegionId, location: 
         status=CallStatus.RINGING if said.channel is Channel.VOICE else CallStatus.QUEUED,
         seq=0,
         location=whereabouts(location),
-        flags=("spooled",) if location is not None else ("spooled", "unlocated"),
+        flags=("spooled", *(() if location is not None else ("unlocated",)), *said.wishes.flags),
     )
 
 

@@ -14,6 +14,7 @@ from consoles.about import AboutPage
 from consoles.asyncapi import FRAMES, Frame, asyncapi_document
 from consoles.openapi import documents, openapi_document, operation_id
 from consoles.pages import Pages
+from dispatch.core.plans import PLANS
 from dispatch.web.health import Health
 from dispatch.web.metrics import Metrics
 from dispatch.web.problems import KINDS, listing
@@ -67,6 +68,14 @@ def test_what_a_route_takes_is_described_by_the_type_that_decodes_it(routes: Rou
     assert schema["$ref"].startswith("#/components/schemas/")
     assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
     assert schema["$ref"].rpartition("/")[2] in document(routes)["components"]["schemas"]
+
+
+def test_the_catalogue_of_incident_types_stands_in_the_document(routes: Routes) -> None:
+    schemas = document(routes)["components"]["schemas"]
+    offered = json.dumps(schemas["NewCall"]["properties"]["incident_type"])
+    assert all(json.dumps(name) in offered for name in PLANS)
+    for name in ("NewIncident", "Classification"):
+        assert set(schemas[name]["properties"]["incident_type"]["enum"]) == set(PLANS)
 
 
 def references(value: Any) -> list[str]:

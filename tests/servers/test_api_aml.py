@@ -241,7 +241,7 @@ async def test_after_the_end_of_its_call_a_better_place_stands(world: ApiWorld, 
     "body",
     [
         form([41.3264, 69.2346], device_number=NUMBER),
-        form(["69.2x", 41.3264], device_number=NUMBER),
+        form(device_number=NUMBER).replace("69.2346", "69.2x"),
         form([37.6, 55.7], device_number=NUMBER),
     ],
 )

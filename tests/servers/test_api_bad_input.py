@@ -82,11 +82,6 @@ UNREADABLE: dict[str, tuple[bytes, int, str]] = {
         422,
         "invalid_body",
     ),
-    "an unknown incident type": (
-        b'{"channel": "app", "incident_type": "dragon"}',
-        422,
-        "unknown_incident_type",
-    ),
     "U+0000": (b'{"channel": "app", "text": "a\\u0000b"}', 422, "invalid_body"),
     "half a surrogate": (b'{"channel": "app", "text": "\\ud800"}', 400, "malformed_json"),
     "a deep nest": (nested(500), 422, "invalid_body"),

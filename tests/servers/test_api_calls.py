@@ -53,6 +53,23 @@ async def test_a_call_that_names_a_service_goes_straight_to_an_incident(world: A
     assert (call["status"], call["incident_id"]) == ("linked", "TK-1")
 
 
+@pytest.mark.parametrize(
+    ("field", "word"), [("incident_type", "dragon"), ("service", "magic"), ("priority", "P9"), ("language", "?!")]
+)
+async def test_a_word_that_nobody_knows_is_flagged_and_the_call_goes_on(world: ApiWorld, field: str, word: str) -> None:
+    said = {"caller": {"number": "90 123 45 67"}, "text": "Yordam", "location": app(CHORSU)}
+    said |= {"caller": {"number": "90 123 45 67", "language": word}} if field == "language" else {field: word}
+    call = await world.new_call(**said)
+    assert (call["status"], call["flags"], call["location"]["source"]) == ("queued", [f"unknown_{field}"], "app")
+    card = (await world.get(f"calls/{call['call_id']}", token="taker")).json
+    assert card["caller"]["text"] == f"Yordam\n{field}: {word}"
+
+
+async def test_an_unknown_word_does_not_hide_a_known_one(world: ApiWorld) -> None:
+    call = await world.new_call(incident_type="dragon", service=" Fire ", location=app(CHORSU))
+    assert (call["status"], call["incident_id"], call["flags"]) == ("linked", "TK-1", ["unknown_incident_type"])
+
+
 async def test_a_second_call_about_the_same_fire_joins_its_incident(world: ApiWorld) -> None:
     first = await world.new_call(incident_type="building_fire", location=app(CHORSU))
     near = [CHORSU[0] + 0.0005, CHORSU[1]]

@@ -37,6 +37,14 @@ async def committed(world: ApiWorld, call_id: str) -> None:
     raise AssertionError("the call was not committed")
 
 
+async def test_an_unknown_word_is_flagged_in_the_spool_and_stops_nothing(world: ApiWorld, twin: MemoryStore) -> None:
+    twin.faults.away = True
+    call = await world.new_call(location=HERE, incident_type="dragon")
+    assert call["flags"] == ["spooled", "unknown_incident_type"]
+    twin.faults.away = False
+    await committed(world, call["call_id"])
+
+
 async def test_a_call_is_taken_into_the_spool_and_committed_under_its_own_id(
     world: ApiWorld, twin: MemoryStore
 ) -> None:
