@@ -38,7 +38,7 @@ KEY: Json = {
     "in": "header",
     "required": False,
     "description": "The same key from the same actor gives the first answer again, for 24 hours; when the body "
-    "differs, with `Idempotency-Mismatch: true`.",
+    "differs, with `Idempotency-Mismatch: true`. At another address it is refused: `idempotency_reuse`.",
     "schema": {"type": "string", "pattern": "^[!-~]+$", "minLength": 1, "maxLength": KEY_MAX},
 }
 

@@ -47,19 +47,35 @@ log = logging.getLogger(__name__)
 MOST_FOLLOWUPS = 96
 """How many incidents one command may make the engine look at; the sweep finds the others."""
 
+REUSED = "idempotency_reuse"
+"""The refusal of a key that has an answer of another address."""
+
 MOST_PENDING = 20_000
 """How many commands may wait for a commit before new ones wait outside."""
+
+BODY_PART, ADDRESS_PART = 16, 8
+"""Bytes of a key's digest that stand for the body, and after them for method and path."""
 
 Answering = Callable[[RegionState, tuple[Event, ...]], tuple[int, bytes]]
 Listener = Callable[[RegionId, Sequence[Recorded], Sequence[Event]], None]
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """An idempotency key with its actor, and the digest of the body that came with it."""
+    """An idempotency key with its actor, and a digest of what came with it: BODY_PART of the body, then the address."""
 
     actor: ActorId
     key: str
     body_hash: bytes
+
+    def is_of(self, first: Answer) -> bool:
+        """Whether the first answer was given at the same address: else the key stands for something else."""
+        # A digest of another length is of a program that kept the body's alone.
+        comparable = len(first.body_hash) == len(self.body_hash)
+        return not comparable or first.body_hash[BODY_PART:] == self.body_hash[BODY_PART:]
+
+    def has_body_of(self, first: Answer) -> bool:
+        """Whether the first request had the same body."""
+        return first.body_hash[:BODY_PART] == self.body_hash[:BODY_PART]
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +156,14 @@ class Engine(Directory):
             return await self._accept(region, command, answer, None, personal)
         # An asker who goes away must not let the key go: its repetition would be decided beside the commit.
         return await asyncio.shield(self._once(region, command, answer, key, personal))
+
+    async def answered(self, key: Key) -> Reply | None:
+        """What a request with this key is told without being done: None when nothing was answered under it.
+
+        Raises ServiceAway when the store cannot be asked.
+        """
+        async with self._recollection.of(key.actor, key.key) as first:
+            return None if first is None else _replayed(first, key)
 
     async def _once(
         self,
@@ -342,10 +366,15 @@ def _answer(key: Key, reply: Reply, first: Recorded) -> Answer:
 
 
 def _replayed(first: Answer, key: Key) -> Reply:
+    """The first answer again; at another address the key is refused, for that command was never done."""
+    if not key.is_of(first):
+        refusal = Refusal(code=REUSED, message="This key was used at another address: give each request its own.")
+        status, body = refused(refusal)
+        return Reply(status=status, body=body, region=RegionId(first.region), refusal=refusal)
     return Reply(
         status=first.status,
         body=first.body,
         region=RegionId(first.region),
         replayed=True,
-        mismatch=first.body_hash != key.body_hash,
+        mismatch=not key.has_body_of(first),
     )

@@ -21,7 +21,7 @@ from dispatch.calling.contacts import RAW_MAX_BYTES, Contacts
 from dispatch.calling.evidence import Evidence, fault_of_point
 from dispatch.calling.reception import Contact, Reception
 from dispatch.core.terms import Call, CallId, RegionId
-from dispatch.engine import Key, Reply
+from dispatch.engine import REUSED, Key, Reply
 from dispatch.errors import ServiceAway
 from dispatch.keeping.spool import Spool, Spooled
 from dispatch.web.application import ACTOR
@@ -90,10 +90,13 @@ class Intake:
             said = decode(raw, NewCall)
             check(said, actor, raw)
         except Unreadable as cause:
+            known = await self._known_already(request, cause)
+            if known is not None:
+                return replied(known)
             raise await self.contacts.refused(cause, actor, request.content_type) from None
         call_id = self.reception.ids.call_id()
         contact = Contact(said=said, actor=actor, call_id=call_id, key=key_of(request, actor, raw))
-        reply = self._repeated(contact)
+        reply = self._repeated(actor, contact.key)
         if reply is None:
             reply = await self._kept(contact, raw)
             self._commit_s.observe(time.perf_counter() - began_s)
@@ -154,14 +157,26 @@ class Intake:
             self._received.labels(channel, "committed").inc()
         return reply
 
-    def _repeated(self, contact: Contact) -> Reply | None:
-        """The answer of a call that waits in the spool under the same key."""
-        if self.spool is None or contact.key is None:
+    async def _known_already(self, request: web.Request, cause: Unreadable) -> Reply | None:
+        """The first answer to the key of a body that cannot be read: its sender repeats a call that we have."""
+        actor = request[ACTOR]
+        try:
+            key = key_of(request, actor, cause.raw)
+            if key is None:
+                return None
+            reply = self._repeated(actor, key) or await self.reception.engine.answered(key)
+        except (Problem, ServiceAway):
             return None
-        waiting = self.spool.repeated(contact.actor, contact.key.key)
+        return reply if reply is not None and reply.refusal is None else None
+
+    def _repeated(self, actor: Actor, key: Key | None) -> Reply | None:
+        """The answer of a call that waits in the spool under the same key."""
+        if self.spool is None or key is None:
+            return None
+        waiting = self.spool.repeated(actor, key.key)
         if waiting is None:
             return None
-        mismatch = waiting.body_hash != contact.key.body_hash
+        mismatch = waiting.body_hash != key.body_hash
         return Reply(status=201, body=waiting.answer, region=RegionId(""), replayed=True, mismatch=mismatch)
 
     async def _spooled(self, contact: Contact, raw: bytes) -> Reply:
@@ -194,6 +209,10 @@ class Intake:
         contact = Contact(said=said, actor=call.actor, call_id=call.call_id, key=key, answer=call.answer)
         try:
             reply = await self.reception.receive(contact)
+            if reply.refusal is not None and reply.refusal.code == REUSED:
+                # Its key went to another command meanwhile; the call was promised all the same.
+                key = msgspec.structs.replace(key, key=f"spool:{call.call_id}")
+                reply = await self.reception.receive(msgspec.structs.replace(contact, key=key))
             fault = reply.refusal.message if reply.refusal is not None else None
         except ServiceAway:
             raise

@@ -33,6 +33,7 @@ _OURS: dict[str, Kind] = {
     "invalid_body": Kind(422, "The body is JSON, but not what this address takes."),
     "invalid_query": Kind(422, "A parameter of the query is missing, unknown or out of range."),
     "invalid_key": Kind(400, "An Idempotency-Key is 1 to 200 visible ASCII characters."),
+    "idempotency_reuse": Kind(422, "The Idempotency-Key was used at another address. Nothing was done."),
     "outside_country": Kind(422, "The position is outside the country. Positions are [longitude, latitude]."),
     "unsupported_media_type": Kind(415, "The body's Content-Type is not one that this address takes."),
     "too_large": Kind(413, "The body is larger than this address takes."),

@@ -14,7 +14,7 @@ from aiohttp import web
 from dispatch.actors import Actor
 from dispatch.core.events import Event
 from dispatch.core.state import RegionState
-from dispatch.engine import Key, Reply
+from dispatch.engine import ADDRESS_PART, BODY_PART, Key, Reply
 from dispatch.web.bodies import idempotency_key
 from dispatch.web.problems import MEDIA_TYPE
 
@@ -27,11 +27,19 @@ encode = msgspec.json.Encoder().encode
 
 
 def key_of(request: web.Request, actor: Actor, raw: bytes) -> Key | None:
-    """The request's idempotency key with its actor and its body's digest. Raises Problem `invalid_key`."""
+    """The request's idempotency key with its actor, and what it was sent with. Raises Problem `invalid_key`."""
     key = idempotency_key(request)
     if key is None:
         return None
-    return Key(actor=actor.actor_id, key=key, body_hash=hashlib.sha256(raw).digest())
+    return Key(actor=actor.actor_id, key=key, body_hash=digest(f"{request.method} {request.path}", raw))
+
+
+def digest(address: str, raw: bytes) -> bytes:
+    """What tells a repeated request from another body, and from another address."""
+    return (
+        hashlib.sha256(raw).digest()[:BODY_PART]
+        + hashlib.sha256(address.encode("utf-8", "surrogatepass")).digest()[:ADDRESS_PART]
+    )
 
 
 def replied(reply: Reply) -> web.Response:

@@ -74,7 +74,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         if self.query is not None:
             found.append("invalid_query")
         if self.creates:
-            found.append("invalid_key")
+            found += ["invalid_key", "idempotency_reuse"]
         return tuple(sorted(set(found)))
 
 

@@ -29,7 +29,7 @@ class Recorded(Record, frozen=True, kw_only=True):
 
 
 class Answer(Record, frozen=True, kw_only=True):
-    """The first answer to an idempotency key; `body_hash` tells whether a repetition has the same body."""
+    """The first answer to an idempotency key; `body_hash` tells another body and another address."""
 
     actor: str
     key: str

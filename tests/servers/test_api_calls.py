@@ -125,6 +125,29 @@ async def test_the_same_key_with_another_body_gives_the_first_answer_and_says_so
     assert other.headers["Idempotency-Mismatch"] == "true"
 
 
+@pytest.mark.parametrize("raw", [b'{"channel": "app", "te', b'{"channel": "pigeon"}', b""])
+async def test_a_repeated_call_whose_body_cannot_be_read_any_more_gets_its_first_answer(
+    world: ApiWorld, raw: bytes
+) -> None:
+    first = await world.post("calls", {"channel": "app"}, key="request-1")
+    again = await world.post("calls", raw, key="request-1")
+    assert (again.status, again.raw, again.headers["Idempotency-Mismatch"]) == (201, first.raw, "true")
+    assert (await world.post("calls", raw, key="request-2")).status in (400, 422)
+    assert (await world.post("calls", raw, key="request 2")).code != "invalid_key", "its words matter more"
+
+
+async def test_a_key_of_another_address_does_nothing_and_says_so(world: ApiWorld) -> None:
+    calls = [(await world.new_call(channel="voice"))["call_id"] for _ in range(2)]
+    first, second = [await world.post(f"calls/{call_id}/answer", token="taker", key="k-1") for call_id in calls]
+    assert (first.status, second.status, second.code) == (200, 422, "idempotency_reuse")
+    card = (await world.get(f"calls/{calls[1]}", token="taker")).json
+    assert card["status"] == "ringing"
+    again = await world.post(f"calls/{calls[0]}/answer", token="taker", key="k-1")
+    assert (again.status, again.raw) == (200, first.raw)
+    assert "Idempotency-Mismatch" not in again.headers
+    assert (await world.post("calls", {"channel": "app"}, token="taker", key="k-1")).code == "idempotency_reuse"
+
+
 async def test_the_same_key_of_another_actor_is_another_call(world: ApiWorld) -> None:
     first = await world.post("calls", {"channel": "app"}, key="request-1")
     other = await world.post("calls", {"channel": "app"}, key="request-1", token="taker")

@@ -37,6 +37,21 @@ async def committed(world: ApiWorld, call_id: str) -> None:
     raise AssertionError("the call was not committed")
 
 
+async def test_a_spooled_call_whose_key_went_elsewhere_is_committed_all_the_same(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    other = await world.new_call(location=HERE)
+    assert (await world.post(f"calls/{other['call_id']}/location", HERE[0], key="k-9")).status == 200
+    await world.stop()
+    await world.start()
+    await world.get("regions")
+    twin.faults.away = True
+    got = await world.post("calls", {"channel": "app", "location": HERE}, key="k-9")
+    assert (got.status, got.json["flags"]) == (201, ["spooled"])
+    twin.faults.away = False
+    await committed(world, got.json["call_id"])
+
+
 async def test_an_unknown_word_is_flagged_in_the_spool_and_stops_nothing(world: ApiWorld, twin: MemoryStore) -> None:
     twin.faults.away = True
     call = await world.new_call(location=HERE, incident_type="dragon")
