@@ -148,6 +148,19 @@ async def test_a_foreign_page_changes_nothing_with_the_cookie(
         assert got.status == 403
 
 
+async def test_a_program_without_an_origin_may_end_its_own_session_and_a_foreign_page_may_not(
+    world: World, browser: aiohttp.ClientSession
+) -> None:
+    await log_in(world, browser)
+    for foreign in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        async with browser.delete(f"{world.url}/api/v1/sessions/current", headers=foreign) as got:
+            assert got.status == 403
+    async with browser.delete(f"{world.url}/api/v1/sessions/current") as got:
+        assert got.status == 204
+    async with browser.get(f"{world.url}/api/v1/sessions/current") as got:
+        assert got.status == 401
+
+
 async def test_a_websocket_by_cookie_must_come_from_our_page(world: World, browser: aiohttp.ClientSession) -> None:
     await log_in(world, browser)
     async with browser.ws_connect(f"{world.url}/ws/x", origin=world.url) as opened:
