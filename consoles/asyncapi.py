@@ -161,7 +161,7 @@ CHANNELS = (
         True,
     ),
     Channel("orders", "112/units/{unit_id}/orders", "What a unit is to do; QoS 1, expires", Order, False),
-    Channel("receipts", "112/units/{unit_id}/receipts", "A status is committed", Receipt, False),
+    Channel("receipts", "112/units/{unit_id}/receipts", "A status is committed, or refused", Receipt, False),
 )
 
 

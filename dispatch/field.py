@@ -28,6 +28,7 @@ from dispatch.formats.mqtt import (
     decode_ack,
     decode_link,
     decode_status,
+    encode_receipt,
     parse_topic,
 )
 from dispatch.formats.values import FormatError
@@ -46,7 +47,6 @@ REPORT_TOPICS = (("112/units/+/status", 1), ("112/units/+/ack", 1), ("112/units/
 POSITION_TOPICS = (("112/units/+/position", 0), ("owntracks/+/+", 0))
 
 log = logging.getLogger(__name__)
-_encode = msgspec.json.Encoder().encode
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,7 +250,7 @@ class Field:
                 return None
             refused = refusal.code if refusal else None
         self.counts.refused += refused is not None
-        receipt = receipt_payload(report.status_id, refused)
+        receipt = encode_receipt(report.status_id, refused)
         self._remember(unit_id, report.status_id, receipt)
         return receipt
 
@@ -302,11 +302,6 @@ def _staged(unit_id: UnitId, report: OrderAck) -> StageOrder:
         stage=Stage(report.stage),
         reason=report.reason,
     )
-
-
-def receipt_payload(status_id: str, refused: str | None = None) -> bytes:
-    """The message that ends a unit's repetitions; `refused` is the code of the rule that was in the way."""
-    return _encode({"status_id": status_id} | ({"refused": refused} if refused else {}))
 
 
 def _status_id(payload: bytes) -> str | None:

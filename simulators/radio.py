@@ -18,7 +18,16 @@ import msgspec
 
 from dispatch.core.terms import UnitId
 from dispatch.errors import ServiceAway
-from dispatch.formats.mqtt import LinkReport, Order, OrderAck, StatusReport, decode_order, encode_report
+from dispatch.formats.mqtt import (
+    LinkReport,
+    Order,
+    OrderAck,
+    Receipt,
+    StatusReport,
+    decode_order,
+    decode_receipt,
+    encode_report,
+)
 from dispatch.formats.values import FormatError
 from dispatch.units.line import Line, LinePlan, Will
 
@@ -31,16 +40,6 @@ SAY_LIMIT = 50_000
 AWAY_S = 0.5
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The service has the status; `refused` is the code of the rule that kept it from being obeyed."""
-
-    status_id: str
-    refused: str | None = None
-
-
-_decode_receipt = msgspec.json.Decoder(Receipt).decode
 
 
 class RadioPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +196,7 @@ class Radio:
         _, _, unit, kind = topic.split("/")
         try:
             if kind == "receipts":
-                self._receive_receipt(_decode_receipt(payload))
+                self._receive_receipt(decode_receipt(payload))
             else:
                 self._receive_order(UnitId(unit), decode_order(payload))
         except (msgspec.DecodeError, FormatError):

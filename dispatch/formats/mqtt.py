@@ -78,10 +78,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     incident: dict[str, Any] = {}
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The status is committed: the unit may stop repeating it."""
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The status is committed, or `refused` by the rule of this code: the unit may stop repeating it."""
 
     status_id: str
+    refused: str | None = None
 
 
 UpMessage = Position | LastWill | Ignored | StatusReport | OrderAck | LinkReport
@@ -92,6 +93,7 @@ _STATUS = msgspec.json.Decoder(StatusReport, strict=False)
 _ACK = msgspec.json.Decoder(OrderAck, strict=False)
 _LINK = msgspec.json.Decoder(LinkReport, strict=False)
 _ORDER = msgspec.json.Decoder(Order)
+_RECEIPT = msgspec.json.Decoder(Receipt)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -167,9 +169,14 @@ def encode_report(report: StatusReport | OrderAck | LinkReport) -> bytes:
     return _ENCODER.encode(report)
 
 
-def encode_receipt(status_id: str) -> bytes:
-    """The receipt for a committed status."""
-    return _ENCODER.encode(Receipt(status_id=status_id))
+def encode_receipt(status_id: str, refused: str | None = None) -> bytes:
+    """The receipt for a status that is committed, or that the rule of this code was against."""
+    return _ENCODER.encode(Receipt(status_id=status_id, refused=refused))
+
+
+def decode_receipt(payload: bytes) -> Receipt:
+    """A receipt as encoded here, for simulated crews and tests."""
+    return _typed(_RECEIPT, payload)
 
 
 def _decoded(decoder: "msgspec.json.Decoder[Report]", payload: bytes) -> Report:

@@ -78,6 +78,12 @@ def test_the_catalogue_of_incident_types_stands_in_the_document(routes: Routes) 
         assert set(schemas[name]["properties"]["incident_type"]["enum"]) == set(PLANS)
 
 
+def test_a_receipt_may_say_that_a_status_was_refused() -> None:
+    receipt = asyncapi_document()["components"]["schemas"]["Receipt"]
+    assert set(receipt["properties"]) == {"status_id", "refused"}
+    assert receipt["required"] == ["status_id"]
+
+
 def references(value: Any) -> list[str]:
     if isinstance(value, dict):
         own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []

@@ -156,3 +156,6 @@ def test_reports_and_receipts_are_written_as_they_are_read() -> None:
         decode = {StatusReport: mqtt.decode_status, OrderAck: mqtt.decode_ack, LinkReport: mqtt.decode_link}
         assert decode[type(report)](mqtt.encode_report(report)) == report
     assert mqtt.encode_receipt("s1") == b'{"status_id":"s1"}'
+    refused = mqtt.encode_receipt("s1", "no_assignment")
+    assert refused == b'{"status_id":"s1","refused":"no_assignment"}'
+    assert mqtt.decode_receipt(refused) == mqtt.Receipt(status_id="s1", refused="no_assignment")
