@@ -13,6 +13,7 @@ import msgspec
 from consoles.board import unit_row
 from consoles.calling import Identifier
 from consoles.desk import Act, Asked, Desk
+from dispatch.calling.evidence import Moment
 from dispatch.core.commands import Command, ReportStatus, ShiftUnit
 from dispatch.core.state import RegionState
 from dispatch.core.terms import AssignmentId, UnitId, UnitStatus
@@ -23,9 +24,13 @@ OF = "/api/v1/units/{unit_id}"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A status; the same `status_id` again changes nothing. `assignment_id` guards against a late report."""
+    """A status; the same `status_id` again changes nothing. `assignment_id` guards against a late report.
+
+    `at` is when the crew said so, as over MQTT: what has been overtaken since is refused. Absent: now.
+    """
 
     status: UnitStatus
+    at: Moment | None = None
     status_id: Identifier | None = None
     assignment_id: Identifier | None = None
 
@@ -50,6 +55,7 @@ def _report(asked: Asked) -> Command:
         status=said.status,
         status_id=said.status_id,
         assignment_id=AssignmentId(said.assignment_id) if said.assignment_id else None,
+        age_s=max(0.0, (asked.wall - said.at).total_seconds()) if said.at is not None else 0.0,
     )
 
 
@@ -64,7 +70,7 @@ ACTS = (
         action="unit.report",
         body=Report,
         make=_report,
-        errors=("unknown_unit", "illegal_status"),
+        errors=("unknown_unit", "illegal_status", "assignment_over", "no_assignment", "unit_unavailable"),
     ),
     Act(
         name="shift",

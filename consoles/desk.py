@@ -8,6 +8,7 @@ desk does the rest the same way for all: scope, body, idempotency, commit, answe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,15 +19,27 @@ from dispatch.actors import Actor, Role, require, visible
 from dispatch.calling.locating import Locator
 from dispatch.clock import Clock
 from dispatch.core.commands import Command
-from dispatch.core.terms import Body, Call, CallId, Incident, IncidentId, RegionId, Unit, UnitId
-from dispatch.engine import Engine
+from dispatch.core.terms import (
+    Body,
+    Call,
+    CallId,
+    CallStatus,
+    Incident,
+    IncidentId,
+    IncidentStatus,
+    Refusal,
+    RegionId,
+    Unit,
+    UnitId,
+)
+from dispatch.engine import Engine, Reply
 from dispatch.ids import IdSource
 from dispatch.intake import JSON_TYPES, own
 from dispatch.store import Store
 from dispatch.web.application import ACTOR
 from dispatch.web.audit import Audit
 from dispatch.web.bodies import decode, read
-from dispatch.web.problems import Fault, Problem, Unreadable
+from dispatch.web.problems import Fault, Problem, Unreadable, refused
 from dispatch.web.replies import Answering, key_of, replied
 from dispatch.web.routes import Route
 from dispatch.writing.journal import canonical, commitment
@@ -34,6 +47,7 @@ from dispatch.writing.records import Personal
 from dispatch.writing.replica import Replicas
 
 BODY_MAX = 64 * 1024
+MISSING = ("unknown_call", "unknown_incident")
 
 T = TypeVar("T")
 
@@ -57,6 +71,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     region: RegionId
     id: str
     body: Any
+    wall: datetime
+    """When it was asked, by the wall."""
     note: tuple[str, str] | None = None
     """(note_id, commitment) of the note that came along."""
 
@@ -159,7 +175,7 @@ class Desk:
                 responses={200: dict[str, Any]},
                 creates=True,
                 body_max=BODY_MAX,
-                errors=act.errors,
+                errors=(*act.errors, "illegal_status"),
             )
             for act in acts
         ]
@@ -167,13 +183,16 @@ class Desk:
     async def _act(self, act: Act, find: Finder, answer: Answer, request: web.Request) -> web.Response:
         actor = request[ACTOR]
         id = next(iter(request.match_info.values()))
-        region = find(actor, id, act.action)[0]
+        try:
+            region = find(actor, id, act.action)[0]
+        except Problem as problem:
+            raise await self._of_old(problem, actor, request.path.split("/")[3], id) from None
         kind: type[Any] = act.body
         raw, body = await asked_body(request, kind)
         words = act.note(body) if act.note is not None else None
         kept = self.sealed_note(words, actor, region) if words else None
         note = (kept.id, commitment(kept.salt, kept.document)) if kept is not None else None
-        asked = Asked(actor=actor, region=region, id=id, body=body, note=note)
+        asked = Asked(actor=actor, region=region, id=id, body=body, wall=self.clock.wall(), note=note)
         reply = await self.engine.submit(
             region,
             act.make(asked),
@@ -181,7 +200,28 @@ class Desk:
             key=key_of(request, actor, raw),
             personal=(kept,) if kept is not None else (),
         )
-        return replied(reply)
+        return replied(self._of_closed(reply, region, id))
+
+    def _of_closed(self, reply: Reply, region: RegionId, id: str) -> Reply:
+        """What is closed is not unknown, for everybody can read it: that it is over is what stands in the way."""
+        state = self.engine.states.get(region)
+        if state is None or reply.refusal is None or reply.refusal.code not in MISSING:
+            return reply
+        thing = state.call(CallId(id)) or state.incident(IncidentId(id))
+        if thing is None or thing.status not in (CallStatus.CLOSED, IncidentStatus.CLOSED):
+            return reply
+        refusal = Refusal(code="illegal_status", message=f"{id} is closed.")
+        status, body = refused(refusal)
+        return msgspec.structs.replace(reply, status=status, body=body, refusal=refusal)
+
+    async def _of_old(self, problem: Problem, actor: Actor, table: str, id: str) -> Problem:
+        """The same for what was closed so long ago that only the read models know it."""
+        if problem.code not in MISSING or actor.role is Role.DEVICE or actor.body is not None:
+            return problem
+        row = await self.store.row(table, id)
+        if row is None or row["region"] not in visible(actor, (RegionId(row["region"]),)):
+            return problem
+        return Problem("illegal_status", f"{id[:64]} is closed.") if row["status"] == "closed" else problem
 
     def sealed_note(self, text: str, actor: Actor, region: RegionId) -> Personal:
         """A note as a personal document of its own."""

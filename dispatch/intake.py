@@ -76,7 +76,7 @@ class Intake:
                 method="POST", path="/api/v1/calls/{call_id}/location", handler=self.relocate, tag="calls",
                 action="call.locate", summary="New evidence of where a call is", request=Evidence,
                 responses={200: CallReceipt}, creates=True, body_max=RAW_MAX_BYTES,
-                errors=("outside_country", "unknown_call", "call_moving"),
+                errors=("outside_country", "unknown_call", "call_moving", "illegal_status"),
                 description="Only a person may send the source `operator`: it confirms the place.",
             ),
         )  # fmt: skip
@@ -140,10 +140,21 @@ class Intake:
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
         """The call, if this actor may add to it. Raises Problem; for a device others' calls do not exist."""
         found = self.reception.open_call(call_id)
+        if found is None and self._is_over(call_id, actor):
+            raise Problem("illegal_status", f"{call_id[:64]} is closed.")
         if found is None or not own(actor, found[1]):
             raise Problem("unknown_call", f"No open call {call_id[:64]}.")
         require(actor, "call.locate", found[0] if actor.role is not Role.DEVICE else None)
         return found
+
+    def _is_over(self, call_id: CallId, actor: Actor) -> bool:
+        """Whether this actor may know that the call was closed not long ago."""
+        region = self.reception.engine.region_of_call(call_id)
+        call = self.reception.engine.states[region].closed_calls.get(call_id) if region is not None else None
+        if call is None or not own(actor, call):
+            return False
+        require(actor, "call.locate", region if actor.role is not Role.DEVICE else None)
+        return True
 
     async def _kept(self, contact: Contact, raw: bytes) -> Reply:
         channel = contact.said.channel.value

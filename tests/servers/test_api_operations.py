@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -57,6 +58,48 @@ async def test_a_call_in_one_taker_s_hands_is_not_taken_by_another(world: ApiWor
     got = await act(world, f"calls/{call['call_id']}/claim", token="dispatcher")
     assert (got.status, got.code) == (409, "call_in_hand")
     assert "user:taker" in got.json["detail"]
+
+
+async def test_what_is_closed_is_over_and_not_unknown(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice")
+    path = f"calls/{call['call_id']}"
+    closing = {"disposition": "test"}
+    first = await act(world, f"{path}/close", closing, "taker", key="end")
+    for name, body in (("claim", None), ("classify", {"incident_type": "illness"}), ("close", closing)):
+        got = await act(world, f"{path}/{name}", body, "taker")
+        assert (got.status, got.code) == (409, "illegal_status"), name
+    assert (await world.post(f"{path}/location", HERE[0])).code == "illegal_status"
+    assert (await act(world, f"{path}/close", closing, "taker", key="end")).raw == first.raw
+    assert (await act(world, "calls/c-nothing/claim", token="taker")).status == 404
+
+
+async def test_a_closed_incident_is_over_also_when_memory_has_let_go_of_it(world: ApiWorld) -> None:
+    incident_id = await incident_of(world)
+    path = f"incidents/{incident_id}"
+    assert (await act(world, f"{path}/close", {"disposition": "test"})).status == 200
+    for forgotten in (False, True):
+        if forgotten:
+            world.engine.replicas.states[TK].closed_incidents.clear()
+        for name, body in (("notes", {"text": "kech"}), ("hold", {"held": True})):
+            got = await act(world, f"{path}/{name}", body)
+            assert (got.status, got.code) == (409, "illegal_status"), (name, forgotten)
+        assert (await world.get(path, token="dispatcher")).status == 200
+    elsewhere = await act(world, f"{path}/notes", {"text": "kech"}, "dispatcher_sa")
+    assert elsewhere.status in (403, 404)
+
+
+async def test_a_status_says_when_the_crew_meant_it_and_what_is_overtaken_is_refused(world: ApiWorld) -> None:
+    await world.unit("TK-A1", Body.MOH, "als", CHORSU)
+    said = {"status": "out_of_service", "status_id": "s-1", "at": world.clock.wall().isoformat()}
+    got = await world.post("units/TK-A1/status", said, token="TK-A1")
+    assert (got.status, got.json["unit"]["status"]) == (200, "out_of_service")
+    await world.post("units/TK-A1/status", {"status": "available"}, token="TK-A1")
+    await incident_of(world)
+    before = {"status": "available", "at": (world.clock.wall() - timedelta(minutes=10)).isoformat()}
+    late = await world.post("units/TK-A1/status", before, token="TK-A1")
+    assert (late.status, late.code) == (409, "assignment_over"), "said before it was sent, as over MQTT"
+    naive = await world.post("units/TK-A1/status", said | {"at": "2026-01-01T00:00:00"}, token="TK-A1")
+    assert (naive.status, naive.code) == (422, "invalid_body")
 
 
 async def test_an_abandoned_call_is_rung_back(world: ApiWorld) -> None:
