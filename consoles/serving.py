@@ -31,7 +31,7 @@ from dispatch.ids import IdSource
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.spool import Spool
-from dispatch.keeping.tracks import Tracks
+from dispatch.keeping.tracks import Tracks, remembered
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
 from dispatch.units.measures import FieldMeasures
@@ -194,7 +194,10 @@ def regions_of(settings: Settings) -> tuple[RegionId, ...]:
 async def _at_work(running: Running) -> AsyncIterator[None]:
     """Regions led, what is decided committed, units heard. Stops in an order in which nothing is cut off."""
     committing = asyncio.create_task(running.engine.run())
+    remembering: set[asyncio.Task[int]] = set()
+    running.leader.on_led.append(lambda region: _remember(running, region, remembering))
     await running.leader.start()
+    await asyncio.gather(*remembering)
     parts = {
         "leader": running.leader.run,
         "field": running.field.run,
@@ -208,9 +211,19 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         yield
     finally:
         await cancelled(*loops)
+        await last_work(running.tracks.flush())
         await last_work(running.engine.drained())
         await cancelled(committing)
         await last_work(running.leader.stop())
+
+
+def _remember(running: Running, region: RegionId, tasks: set[asyncio.Task[int]]) -> None:
+    """A region that we lead from now on: where its units were last is read beside what else begins."""
+    units = tuple(running.engine.states[region].units) if region in running.engine.states else ()
+    work = remembered(running.store, running.positions, units, running.clock.wall())
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 @asynccontextmanager

@@ -188,6 +188,9 @@ class Store(Protocol):
     async def track(self, unit_id: str, since: datetime, until: datetime, limit: int) -> list[TrackPoint]:
         """Where a unit was, oldest first."""
 
+    async def last_tracks(self, unit_ids: Sequence[str], since: datetime) -> list[TrackPoint]:
+        """The newest point of each of these units that has one since then, at most PAGE_LIMIT units at once."""
+
     # Access
 
     async def put_operator(self, operator: Operator) -> None: ...

@@ -6,7 +6,16 @@ from typing import Any
 
 import msgspec
 
-from dispatch.store import LISTED, TRACK_DAYS_MAX, Filters, cursor_after, cursor_place, filter_values, page
+from dispatch.store import (
+    LISTED,
+    PAGE_LIMIT,
+    TRACK_DAYS_MAX,
+    Filters,
+    cursor_after,
+    cursor_place,
+    filter_values,
+    page,
+)
 from dispatch.writing.records import TrackPoint
 
 
@@ -63,3 +72,13 @@ class MemoryRows:
         self._reach()
         points = [p for day in self._tracks.values() for p in day if p.unit_id == unit_id]
         return sorted((p for p in points if since <= p.at < until), key=lambda p: p.at)[: page(limit)]
+
+    async def last_tracks(self, unit_ids: Sequence[str], since: datetime) -> list[TrackPoint]:
+        self._reach()
+        assert len(unit_ids) <= PAGE_LIMIT
+        newest: dict[str, TrackPoint] = {}
+        for point in (p for day in self._tracks.values() for p in day if p.at >= since):
+            known = newest.get(point.unit_id)
+            if known is None or point.at > known.at:
+                newest[point.unit_id] = point
+        return [newest[unit_id] for unit_id in unit_ids if unit_id in newest]

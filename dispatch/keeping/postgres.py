@@ -23,6 +23,7 @@ from dispatch.store import (
     CONTACTS_KEPT,
     DECISIONS_KEPT,
     LISTED,
+    PAGE_LIMIT,
     SNAPSHOTS_KEPT,
     TRACK_DAYS_MAX,
     TRACKS_KEPT,
@@ -234,6 +235,11 @@ class PostgresStore(PostgresAccess):
 
     async def track(self, unit_id: str, since: datetime, until: datetime, limit: int) -> list[TrackPoint]:
         rows = await self._readers.run("keeping.track", unit_id, since, until, page(limit))
+        return [TrackPoint(**row) for row in rows]
+
+    async def last_tracks(self, unit_ids: Sequence[str], since: datetime) -> list[TrackPoint]:
+        assert len(unit_ids) <= PAGE_LIMIT
+        rows = await self._readers.run("keeping.last_tracks", list(unit_ids), since)
         return [TrackPoint(**row) for row in rows]
 
     async def prune(self, now: datetime) -> dict[str, int]:

@@ -1,4 +1,7 @@
-"""The trace of each unit for later: thinned, in batches, and the first thing to be dropped under load."""
+"""The trace of each unit for later: thinned, in batches, and the first thing to be dropped under load.
+
+Its newest points are where the units stand after a restart, until they say something.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 from dispatch.core.terms import UnitId
 from dispatch.errors import ServiceAway
-from dispatch.writing.positions import Position
+from dispatch.store import PAGE_LIMIT, TRACKS_KEPT, Store
+from dispatch.writing.positions import Position, Positions
 from dispatch.writing.records import TrackPoint
 from routing.geometry import METRES_PER_DEGREE
 
@@ -71,6 +76,36 @@ class Tracks:
         room = QUEUE_LIMIT - len(self._queue)
         self.dropped += max(0, len(batch) - room)
         self._queue.extendleft(reversed(batch[-room:] if room else []))
+
+
+async def remembered(store: Store, positions: Positions, units: Sequence[UnitId], now: datetime) -> int:
+    """Where these units were last, as far back as tracks are kept; says how many are known by it.
+
+    Their age is what it is: a choice between units and a console see that the fix is old. Without the store
+    nothing is remembered, and the next fixes tell.
+    """
+    known = 0
+    for start in range(0, len(units), PAGE_LIMIT):
+        try:
+            points = await store.last_tracks(units[start : start + PAGE_LIMIT], now - TRACKS_KEPT)
+        except ServiceAway as away:
+            log.warning("positions of before are not read: %s", away, extra={"action": "read_tracks"})
+            return known
+        known += sum(positions.restore(_position(point)) for point in points)
+    return known
+
+
+def _position(point: TrackPoint) -> Position:
+    return Position(
+        unit_id=UnitId(point.unit_id),
+        lat=point.lat,
+        lon=point.lon,
+        at=point.at,
+        received_at=point.at,
+        heading_deg=point.heading,
+        speed_mps=point.speed_m_s,
+        accuracy_m=point.accuracy_m,
+    )
 
 
 def _far(kept: Position, position: Position) -> bool:

@@ -48,3 +48,11 @@ FROM tracks
 WHERE unit_id = $1 AND at >= $2 AND at < $3
 ORDER BY at
 LIMIT $4;
+
+-- name: last_tracks
+-- One step down the index for each unit; the partitions are in the order of time, so older days are not touched.
+SELECT last.unit_id, last.at, last.lat, last.lon, last.accuracy_m, last.speed_m_s, last.heading
+FROM unnest($1::text[]) AS asked (unit_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM tracks WHERE tracks.unit_id = asked.unit_id AND tracks.at >= $2 ORDER BY tracks.at DESC LIMIT 1
+) AS last;

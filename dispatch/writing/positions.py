@@ -112,6 +112,16 @@ class Positions:
             return False
         counts.accepted += 1
         self._keep(region, position)
+        if self.on_fix is not None:
+            self.on_fix(position)
+        return True
+
+    def restore(self, position: Position) -> bool:
+        """Take where a unit was before this process began, unless it has said something since."""
+        region = self.region_of(position.unit_id)
+        if region is None or position.unit_id in self._latest:
+            return False
+        self._keep(region, position)
         return True
 
     def get(self, unit_id: UnitId) -> Position | None:
@@ -159,5 +169,3 @@ class Positions:
         moved[unit_id] = self._tick
         if self.on_move is not None:
             self.on_move(unit_id, position.lat, position.lon)
-        if self.on_fix is not None:
-            self.on_fix(position)

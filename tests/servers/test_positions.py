@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
 from dispatch.keeping import tracks as tracks_module
-from dispatch.keeping.tracks import Tracks
+from dispatch.keeping.memory import MemoryStore
+from dispatch.keeping.tracks import Tracks, remembered
 from dispatch.writing.positions import FIX_BURST, Position, Positions
 from dispatch.writing.records import TrackPoint
 
@@ -190,3 +191,30 @@ async def test_tracks_are_written_while_they_run(monkeypatch: pytest.MonkeyPatch
             await asyncio.sleep(0.01)
     running.cancel()
     assert tracks.written == 1
+
+
+async def test_where_units_were_before_a_restart_is_known_with_its_age_and_not_traced_again() -> None:
+    store, traced = MemoryStore(), Tracks(_never)
+    await store.open()
+    await store.tracks([point("TK-1", 0.0), point("TK-1", 60.0), point("FA-1", 0.0), point("XX-1", 0.0)])
+    positions = Positions(ROSTER.get, on_fix=traced.offer)
+    positions.put(fix("FA-1", after_s=90.0))
+    units = [UnitId(name) for name in ("TK-1", "TK-2", "FA-1", "XX-1")]
+    now = NOW + timedelta(seconds=100)
+    assert await remembered(store, positions, units, now) == 1
+    known = positions.get(UnitId("TK-1"))
+    assert known is not None and known.age_s(now) == 40.0
+    assert positions.moved_since(TASHKENT, 0)[1] == [known], "and consoles see it"
+    said = positions.get(UnitId("FA-1"))
+    assert said is not None and said.at == NOW + timedelta(seconds=90), "what a unit says since stands"
+    assert positions.put(fix("TK-1", after_s=99.0))
+    store.faults.away = True
+    assert await remembered(store, Positions(ROSTER.get), units, now) == 0
+
+
+def point(unit: str, after_s: float) -> TrackPoint:
+    return TrackPoint(unit_id=unit, at=NOW + timedelta(seconds=after_s), lat=LAT, lon=LON)
+
+
+async def _never(points: Sequence[TrackPoint]) -> None:
+    raise AssertionError("nothing is written here")

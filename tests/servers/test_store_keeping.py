@@ -111,6 +111,15 @@ async def test_tracks_are_kept_by_day_and_read_by_unit_and_time(store: Store) ->
     assert await store.track("TK-A22", NOW, NOW + timedelta(days=2), 10) == [*found, points[3]]
 
 
+async def test_the_last_point_of_each_unit_is_found_however_many_days_lie_between(store: Store) -> None:
+    points = [fix("TK-A22", second=n) for n in (3, 1, 2)] + [fix("TK-B1", day=2), fix("TK-B1")]
+    await store.tracks(points)
+    assert await store.last_tracks([], NOW) == []
+    found = await store.last_tracks(["TK-A22", "TK-B1", "TK-C1"], NOW)
+    assert sorted(found, key=lambda point: point.unit_id) == [points[0], points[3]]
+    assert await store.last_tracks(["TK-A22", "TK-B1"], NOW + timedelta(days=1)) == [points[3]]
+
+
 async def test_a_device_with_a_wrong_clock_cannot_make_days_without_end(store: Store) -> None:
     kept = await store.tracks([fix("TK-A22", day=day) for day in range(TRACK_DAYS_MAX + 5)])
     assert kept == TRACK_DAYS_MAX

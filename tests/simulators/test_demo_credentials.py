@@ -17,6 +17,7 @@ import aiomqtt
 import pytest
 
 from dispatch.formats.aml import sign_form
+from dispatch.keeping.tracks import FLUSH_EVERY_S
 from dispatch.servers.broker_programs import find_broker
 from dispatch.services import running_addresses
 from simulators.client import Client, Counts
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.slow
 
 OTHER = "TK-A2"
 SOON_S, QUIET_S = 10.0, 1.0
+TRACED_S = FLUSH_EVERY_S + 1.0
 HERE = {"_type": "location", "lat": 41.3264, "lon": 69.2346, "acc": 8}
 
 
@@ -140,6 +142,7 @@ async def test_the_units_log_in_works_at_the_broker_and_reaches_only_its_own_top
             assert await heard(client) == (f"112/units/{unit_id}/receipts", {"status_id": "mine"})
             assert await overheard(client) <= {f"112/units/{unit_id}/receipts"}, "by `#` it comes a second time"
         await positioned(home, url, unit_id)
+        await asyncio.sleep(TRACED_S)
         other = Client(url, token(home, "dispatcher"), Counts())
         assert (await other.get(f"units/{OTHER}")).body["status"] == "available", "not the stolen one"
         await other.close()
@@ -147,7 +150,9 @@ async def test_the_units_log_in_works_at_the_broker_and_reaches_only_its_own_top
         code, said = await ended(child)
         assert code == 0, said
         assert kept["mqtt_url"] in said and kept["password"] in said
-    async with demo(home, "--no-load"):
+    async with demo(home, "--no-load") as (_, url):
+        where = (await positioned(home, url, unit_id))["position"]
+        assert where["point"]["coordinates"] == [HERE["lon"], HERE["lat"]], "where it was before the restart"
         assert unit_login(home)["password"] == kept["password"]
         async with logged_in(home) as client:
             await client.subscribe(f"112/units/{unit_id}/receipts", qos=1)
