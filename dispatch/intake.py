@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 DRAIN_S = 0.5
 """How often what waits for the database is tried."""
 
+OWN_KEY = "calls:"
+"""Before the key of a call whose sender has used that key at another address."""
+
 JSON_TYPES = ("application/json", "application/octet-stream")
 
 
@@ -160,6 +163,11 @@ class Intake:
         channel = contact.said.channel.value
         try:
             reply = await self.reception.receive(contact)
+            if reply.refusal is not None and reply.refusal.code == REUSED and contact.key is not None:
+                # An emergency is not refused for a key: the call has one of its own, for its repetitions too.
+                own_key = msgspec.structs.replace(contact.key, key=f"{OWN_KEY}{contact.key.key}")
+                contact = msgspec.structs.replace(contact, key=own_key)
+                reply = await self.reception.receive(contact)
         except ServiceAway:
             reply = await self._spooled(contact, raw)
             self._received.labels(channel, "spooled").inc()

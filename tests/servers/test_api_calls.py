@@ -145,7 +145,14 @@ async def test_a_key_of_another_address_does_nothing_and_says_so(world: ApiWorld
     again = await world.post(f"calls/{calls[0]}/answer", token="taker", key="k-1")
     assert (again.status, again.raw) == (200, first.raw)
     assert "Idempotency-Mismatch" not in again.headers
-    assert (await world.post("calls", {"channel": "app"}, token="taker", key="k-1")).code == "idempotency_reuse"
+
+
+async def test_a_call_is_taken_also_under_a_key_that_another_address_has_had(world: ApiWorld) -> None:
+    told = await world.post("calls", {"channel": "voice"}, token="taker", key="k-1")
+    await world.post(f"calls/{told.json['call_id']}/answer", token="taker", key="k-2")
+    call, again = [await world.post("calls", {"channel": "app"}, token="taker", key="k-2") for _ in range(2)]
+    assert (call.status, again.status) == (201, 201)
+    assert call.json["call_id"] == again.json["call_id"] != told.json["call_id"]
 
 
 async def test_the_same_key_of_another_actor_is_another_call(world: ApiWorld) -> None:
