@@ -162,6 +162,9 @@ class Intake:
     async def _kept(self, contact: Contact, raw: bytes) -> Reply:
         channel = contact.said.channel.value
         try:
+            if self.spool is not None and self.spool.holds(caller_known_by(contact)):
+                # Only this caller's own calls wait behind each other: nobody else waits for the spool.
+                raise ServiceAway("an earlier call of this caller is not committed yet")
             reply = await self.reception.receive(contact)
             if reply.refusal is not None and reply.refusal.code == REUSED and contact.key is not None:
                 # An emergency is not refused for a key: the call has one of its own, for its repetitions too.
@@ -215,6 +218,7 @@ class Intake:
             answer=body,
             key=key.key if key is not None else None,
             body_hash=key.body_hash if key is not None else b"",
+            caller=caller_known_by(contact),
         )
         await self.spool.add(call)
         return Reply(status=201, body=body, region=region)
@@ -240,7 +244,15 @@ class Intake:
             log.exception("a call of the spool cannot be committed", extra={"call": call.call_id})
             fault = f"our own fault: {type(bug).__name__}"
         if fault is not None:
-            await self.contacts.keep(call.raw, fault, call.actor, ("spool", "application/json"))
+            # Its sender was told that it is kept: neither a rate nor a backlog may drop it.
+            await self.contacts.keep_surely(call.raw, fault, call.actor, ("spool", "application/json"))
+
+
+def caller_known_by(contact: Contact) -> str:
+    """Whose calls must stay in their order: a number's, else those of one device; '' when nobody can say."""
+    caller = contact.said.caller
+    digits = "".join(filter(str.isdigit, caller.number or "")) if caller is not None else ""
+    return digits or (contact.actor.actor_id if contact.actor.role is Role.DEVICE else "")
 
 
 async def json_body(request: web.Request) -> bytes:
