@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import subprocess
@@ -229,13 +230,13 @@ async def test_a_full_disk_gives_the_spool_the_room_held_for_it_and_tears_nothin
     fill(small_disk)
     kept: list[str] = []
     large = msgspec.structs.replace(call("x"), raw=b'{"text":"' + b"x" * 60_000 + b'"}')
-    with pytest.raises(ServiceAway, match="No space left"):
-        for number in range(10_000):
-            name = f"c{number:05}"
+    with contextlib.suppress(ServiceAway):
+        while len(kept) < 10_000:
+            name = f"c{len(kept):05}"
             await spool.add(msgspec.structs.replace(large, call_id=CallId(name)))
             kept.append(name)
     # Base64 makes 80 kB of 60: the reserve holds them and nothing else had room.
-    assert len(kept) > spooling.RESERVE_BYTES // 100_000
+    assert spooling.RESERVE_BYTES // 100_000 < len(kept) < 10_000
     again = loaded(small_disk / "spool")
     assert await drained(again) == kept
     assert again.reserve()
