@@ -21,6 +21,7 @@ from dispatch.clock import Clock
 from dispatch.core.events import Event
 from dispatch.core.state import Touched
 from dispatch.core.terms import RegionId
+from dispatch.web.alarms import Alarm
 from dispatch.web.metrics import Metrics
 from dispatch.web.websocket import Socket
 from dispatch.writing.positions import Position
@@ -51,7 +52,9 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "LIVE"
     speed: float = 1.0
     health: Callable[[], dict[str, str]] = dict
-    """`{postgres, mqtt, redis, travel}`, each a word; asked once a second, must not wait."""
+    """`{postgres, mqtt, redis, travel, disk}`, each a word; asked once a second, must not wait."""
+    alarms: Callable[[], tuple[Alarm, ...]] = tuple
+    """What is wrong now and whose it is; as `health`."""
 
 
 class Console:
@@ -246,6 +249,7 @@ class Broadcast:
                 "at": self.clock.now(),
                 "speed": scene.speed,
                 "health": scene.health(),
+                "alarms": scene.alarms(),
             }
         )
         for audience in self.audiences.values():

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -19,6 +19,7 @@ import msgspec
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
+from consoles.watched import watched
 from dispatch.calling.aml import reindex, trusted
 from dispatch.calling.locating import Locator
 from dispatch.clock import Clock, ScaledClock, SystemClock
@@ -28,12 +29,15 @@ from dispatch.fanout import Fanout, LocalFanout, carry_positions
 from dispatch.field import Field, FieldPlan
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
+from dispatch.keeping.disk import Disk, Level, Limits
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.postgres import PostgresStore
+from dispatch.keeping.retention import Retention
 from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
+from dispatch.store import Ages
 from dispatch.units.measures import FieldMeasures
 from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
@@ -79,6 +83,9 @@ class Running(msgspec.Struct, kw_only=True):
     leader: Leader
     field: Field
     tracks: Tracks
+    spool: Spool
+    disk: Disk
+    retention: Retention
     positions: Positions
     fanout: Fanout
     clock: Clock
@@ -154,12 +161,16 @@ def _assembled(
     settings: Settings, services: Services, store: PostgresStore, roads: Roads | None, clock: Clock
 ) -> Running:
     travel = Travel(roads) if roads is not None else None
-    tracks = Tracks(store.tracks)
+    disk, spool = _disk(settings, services), Spool(settings.data_dir / "spool")
+    tracks = Tracks(store.tracks, disk.keeps_tracks)
     positions = Positions(lambda unit_id: None, on_fix=tracks.offer)
     if travel is not None:
         positions.on_move = travel.move
     engine = Engine(store, clock, Reacher(positions, travel), positions)
     positions.region_of = engine.region_of_unit
+    engine.keeps_inputs = disk.keeps_inputs
+    ages = Ages(personal=timedelta(days=settings.personal_kept_days))
+    retention = Retention(store, clock, ages, lambda: disk.level)
     leader = Leader(engine, store, regions_of(settings), holder_of(settings.data_dir))
     plan = FieldPlan(url=services.mqtt_url)
     field = Field(engine, positions, plan, states=engine.replicas.states, clock=clock)
@@ -169,6 +180,8 @@ def _assembled(
     metrics = Metrics()
     metrics.registry.register(StageMeasures(engine.stages))
     metrics.registry.register(FieldMeasures(field, positions, tracks))
+    metrics.registry.register(disk)
+    metrics.registry.register(retention)
     return Running(
         settings=settings,
         services=services,
@@ -177,12 +190,22 @@ def _assembled(
         leader=leader,
         field=field,
         tracks=tracks,
+        spool=spool,
+        disk=disk,
+        retention=retention,
         positions=positions,
         fanout=fanout,
         clock=clock,
         metrics=metrics,
         roads=roads,
     )
+
+
+def _disk(settings: Settings, services: Services) -> Disk:
+    limits = Limits(
+        early_mib=settings.disk_early_mib, low_mib=settings.disk_low_mib, critical_mib=settings.disk_critical_mib
+    )
+    return Disk(lambda: {"data": settings.data_dir, **services.directories()}, limits)
 
 
 def regions_of(settings: Settings) -> tuple[RegionId, ...]:
@@ -203,6 +226,8 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         "field": running.field.run,
         "tracks": running.tracks.run,
         "fanout": running.fanout.run,
+        "retention": running.retention.run,
+        "disk": running.disk.run,
     }
     if running.services.redis_url:
         parts["positions"] = partial(carry_positions, running.positions, running.fanout, running.leader.regions)
@@ -244,8 +269,8 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
 
 
 def _interface(running: Running, access: Access, audit: Audit) -> Interface:
-    spool = Spool(running.settings.data_dir / "spool")
-    spool.load()
+    running.spool.load()
+    running.disk.on_look.append(partial(_hold_room, running))
     parts = Parts(
         engine=running.engine,
         store=running.store,
@@ -256,9 +281,15 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         authenticate=access.actor_of,
         ids=IdSource(running.clock),
         trust=trusted(running.settings.data_dir),
-        spool=spool,
+        spool=running.spool,
     )
     return interface(parts)
+
+
+def _hold_room(running: Running) -> None:
+    """The spool's own room on the disk, taken while there is plenty."""
+    if running.disk.level is Level.AMPLE and not len(running.spool):
+        running.spool.reserve()
 
 
 def _front(running: Running, options: Options, api: Interface, who: tuple[Access, Audit]) -> Front:
@@ -284,5 +315,7 @@ def _front(running: Running, options: Options, api: Interface, who: tuple[Access
             "mqtt": running.field.health,
             "redis": running.fanout.health,
             "travel": lambda: "ok" if running.roads is not None else "degraded",
+            "disk": running.disk.word,
         },
+        watched=watched(running.disk, running.spool, running.field),
     )

@@ -71,6 +71,11 @@ class Postgres:
             await self._server.stop()
             _forget_short_directory(self._place.home)
 
+    @property
+    def home(self) -> Path | None:
+        """Where its files lie; None before the start."""
+        return self._place.home if self._place else None
+
     def status(self) -> dict[str, object]:
         return self._server.status() if self._server else {"state": "stopped"}
 

@@ -32,7 +32,6 @@ TURN_S = 0.2
 SWEEP_S = 2.0
 OFFER_AGAIN_S = 5.0
 SNAPSHOT_EVERY = 2000
-PRUNE_S = 3600.0
 TRY_AGAIN_S = 0.5
 FAULT_PAUSE_S = 5.0
 """Before a region is tried again that a fault of our own keeps from being led: the others go on meanwhile."""
@@ -76,7 +75,6 @@ class Leader:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep())
             group.create_task(self._turn())
-            group.create_task(self._prune())
 
     async def stop(self) -> None:
         """Write snapshots and give the regions up, so that the next start is quick."""
@@ -189,14 +187,6 @@ class Leader:
         except ServiceAway as away:
             log.warning("no snapshot: %s", away, extra={"region": region, "action": "snapshot"})
             self._snapped[region] = self._engine.replicas.states[region].seq
-
-    async def _prune(self) -> None:
-        while True:
-            try:
-                await self._store.prune(self._engine.clock.wall())
-            except ServiceAway as away:
-                log.warning("nothing dropped by age: %s", away, extra={"action": "prune"})
-            await asyncio.sleep(PRUNE_S)
 
     # Hand-overs: each step is committed before the next one is asked for, and each may be repeated.
 
