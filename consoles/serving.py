@@ -175,6 +175,7 @@ def _assembled(
     plan = FieldPlan(url=services.mqtt_url)
     field = Field(engine, positions, plan, states=engine.replicas.states, clock=clock)
     leader.on_led.append(lambda region: field.outbox.resume())
+    leader.orders_flow = field.carries_orders
     fanout = RedisFanout(services.redis_url, store) if services.redis_url else LocalFanout(store)
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))
     metrics = Metrics()

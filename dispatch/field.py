@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
@@ -42,6 +43,9 @@ RECEIPTS_KEPT = 16
 """Receipts of one unit that are given again without asking the core, which knows only the last report."""
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """An acknowledgement or a link report is not repeated by its unit: with the store away we try so often."""
+
+RETURN_GRACE_S = 5.0
+"""After the broker came back crews have so long to hear what waited before an order may be given up."""
 
 REPORT_TOPICS = (("112/units/+/status", 1), ("112/units/+/ack", 1), ("112/units/+/link", 1))
 POSITION_TOPICS = (("112/units/+/position", 0), ("owntracks/+/+", 0))
@@ -134,11 +138,16 @@ class Field:
         self.outbox = Outbox(states, self.line, clock)
         self.lanes: Lanes[Report] = Lanes(self._work_off)
         self._receipts: dict[UnitId, OrderedDict[str, bytes]] = {}
+        self._up_at_s = 0.0
         engine.on_commit.append(self.outbox.committed)
 
     def health(self) -> str:
         """`ok` while both lines are up, otherwise `away`."""
         return "ok" if self.line.up and self.position_line.up else "away"
+
+    def carries_orders(self) -> bool:
+        """Whether a crew that does not answer could have: while the broker is away nobody can."""
+        return self.line.up and time.monotonic() - self._up_at_s >= RETURN_GRACE_S
 
     async def run(self) -> None:
         try:
@@ -152,6 +161,7 @@ class Field:
 
     def _on_up(self) -> None:
         log.info("broker is back" if self.line.ups > 1 else "broker is there", extra={"action": "mqtt_line"})
+        self._up_at_s = time.monotonic()
         self.outbox.resume()
 
     def _on_report(self, topic: str, payload: bytes) -> None:

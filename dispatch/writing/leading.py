@@ -52,6 +52,7 @@ class Leader:
         self._tasks: set[asyncio.Task[None]] = set()
         self.turns = 0
         self.on_led: list[Callable[[RegionId], None]] = []
+        self.orders_flow: Callable[[], bool] = lambda: True
         engine.on_down.append(lambda region, why: self._again(region))
         engine.on_commit.append(self._after)
 
@@ -165,7 +166,8 @@ class Leader:
         if state is None:  # Dropped while the wheel waited for a snapshot.
             return
         try:
-            for command in due(state, self._engine.clock.now()):
+            # With the broker away no crew can answer: their orders wait, and nobody is given up for silence.
+            for command in due(state, self._engine.clock.now()) if self.orders_flow() else ():
                 self._engine.post(region, command)
             if sweeps and region in self._engine.led:
                 self._engine.look_at(region, sweep(state, turn))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dispatch.core.assigning import SEND_AGAIN_S
+from dispatch.core.crews import MOST_SENDS
 from dispatch.core.terms import UnitId
 from dispatch.keeping.disk import MEBIBYTE, Level
 from dispatch.servers.broker import Broker
@@ -58,7 +60,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             disk_low_mib=1,
             disk_critical_mib=1,
         )
-        service = await stack.enter_async_context(whole(settings))
+        # Ten times as fast, so that the core's patience with silent crews is over within seconds.
+        service = await stack.enter_async_context(whole(settings, speed=10.0))
         yield World(service, postgres, broker, redis)
 
 
@@ -110,15 +113,18 @@ async def test_with_the_broker_stopped_an_order_waits_is_said_and_goes_out_once(
         assert receipt["incident_id"]
         alarms = await service.alarmed(seen, "mqtt_away", "orders_unsent")
         assert alarms["orders_unsent"]["detail"].startswith("1 orders wait for the broker")
-        orders = list(service.running.engine.replicas.states[TASHKENT].orders)
-        # Longer than the core's own interval for sending an order again.
-        await asyncio.sleep(SETTLE_S)
-        assert field.outbox.counts.published == 0
+        state = service.running.engine.replicas.states[TASHKENT]
+        orders = list(state.orders)
+        await asyncio.sleep(1.2 * MOST_SENDS * SEND_AGAIN_S / 10)
+        # Nobody could answer, so nobody is given up for it.
+        assert (field.outbox.counts.published, list(state.orders)) == (0, orders)
+        assert state.units[UnitId("TK-A0")].linked
         await world.broker.start()
         await service.alarmed(seen)
     await until(lambda: field.outbox.counts.published == 1)
     await until(lambda: len(ear.heard) == 1)
     await asyncio.sleep(SETTLE_S)
+    assert service.running.engine.replicas.states[TASHKENT].units[UnitId("TK-A0")].linked
     assert [said["order_id"] for _, said in ear.heard] == orders
     listening.cancel()
 

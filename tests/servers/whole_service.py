@@ -119,7 +119,7 @@ def child(owner: Postgres | Broker) -> Server:
 
 
 @contextlib.asynccontextmanager
-async def whole(settings: Settings) -> AsyncIterator[Whole]:
+async def whole(settings: Settings, speed: float = 1.0) -> AsyncIterator[Whole]:
     """The service with log-ins for TOKENS; without URLs it runs its own servers."""
 
     async def known(store: PostgresStore) -> Credentials:
@@ -129,7 +129,7 @@ async def whole(settings: Settings) -> AsyncIterator[Whole]:
         return {}
 
     async with (
-        serving(settings, Options(logins=known), lambda said: None) as running,
+        serving(settings, Options(logins=known, speed=speed), lambda said: None) as running,
         aiohttp.ClientSession() as session,
     ):
         yield Whole(running, session)
