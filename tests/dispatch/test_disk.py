@@ -1,5 +1,6 @@
 """A disk that gets full is said early; then tracks go, then the inputs of decisions, and both come back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,8 @@ def test_a_level_is_not_left_for_a_few_bytes(small_disk: Path) -> None:
 async def test_on_a_disk_that_is_low_no_track_is_written_and_each_is_counted(small_disk: Path) -> None:
     written: list[TrackPoint] = []
 
-    async def write(points: object) -> None:
-        written.extend(points)  # type: ignore[call-overload]
+    async def write(points: Sequence[TrackPoint]) -> None:
+        written.extend(points)
 
     disk = disk_of(small_disk)
     tracks = Tracks(write, disk.keeps_tracks)

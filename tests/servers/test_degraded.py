@@ -189,7 +189,7 @@ async def _filled_up(service: Whole, place: Path) -> None:
         await service.alarmed(seen, "disk_critical")
         kept.append((await service.call(incident_type="cardiac_arrest"))["call_id"])
         assert running.engine.inputs_dropped == 1
-        assert running.disk.level is Level.CRITICAL
+        assert running.disk.word() == "degraded"
         assert len((await running.store.rows("orders", {}, None, 10))[0]) == 3
         fill(place)
         kept += await _told_kept_on_a_full_disk(service)
@@ -197,7 +197,7 @@ async def _filled_up(service: Whole, place: Path) -> None:
         await service.alarmed(seen)
     # Whatever a sender was told is kept is committed, in the order in which it was told.
     assert [call_id for call_id in service.committed() if call_id in kept] == kept
-    assert running.disk.level is Level.AMPLE
+    assert running.disk.look() is Level.AMPLE
 
 
 async def _told_kept_on_a_full_disk(service: Whole) -> list[str]:
