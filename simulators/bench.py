@@ -18,6 +18,7 @@ BENCHES = {
         "simulators.bench_surge",
         "the worst days: an hour of a disaster, a long queue, saturation, crews' full life",
     ),
+    "month": ("simulators.bench_month", "days of service in minutes: what grows, and what does not"),
     "travel": ("simulators.bench_travel", "the road engine: building, customising, many-to-one"),
 }
 DEFAULT = "intake"
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     named = "; ".join(f"{name}: {what}" for name, (_, what) in BENCHES.items())
     parser.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"{named} ({DEFAULT})")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures there as well")
+    month = parser.add_argument_group("month")
+    month.add_argument("--days", type=int, default=30, metavar="N", help="simulated days (30)")
+    month.add_argument("--calls-per-day", type=int, default=500, metavar="N", help="calls of one region (500)")
     intake = parser.add_argument_group("intake")
     intake.add_argument(
         "--calls-per-second", type=more_than(0, RATE_MAX), default=200.0, metavar="N", help="open loop (200)"
