@@ -169,6 +169,7 @@ def _assembled(
     engine = Engine(store, clock, Reacher(positions, travel), positions)
     positions.region_of = engine.region_of_unit
     engine.keeps_inputs = disk.keeps_inputs
+    disk.given_up = {"tracks": lambda: tracks.unwanted, "decision_inputs": lambda: engine.inputs_dropped}
     ages = Ages(personal=timedelta(days=settings.personal_kept_days))
     retention = Retention(store, clock, ages, lambda: disk.level)
     leader = Leader(engine, store, regions_of(settings), holder_of(settings.data_dir))

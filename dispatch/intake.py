@@ -8,6 +8,7 @@ so, and they are committed in order afterwards.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 
@@ -161,10 +162,11 @@ class Intake:
 
     async def _kept(self, contact: Contact, raw: bytes) -> Reply:
         channel = contact.said.channel.value
+        if self.spool is not None and self.spool.holds(caller_known_by(contact)):
+            # Only this caller's own calls wait behind each other: nobody else waits for the spool.
+            with contextlib.suppress(ServiceAway):  # Better out of its order than not kept.
+                return await self._spooled(contact, raw)
         try:
-            if self.spool is not None and self.spool.holds(caller_known_by(contact)):
-                # Only this caller's own calls wait behind each other: nobody else waits for the spool.
-                raise ServiceAway("an earlier call of this caller is not committed yet")
             reply = await self.reception.receive(contact)
             if reply.refusal is not None and reply.refusal.code == REUSED and contact.key is not None:
                 # An emergency is not refused for a key: the call has one of its own, for its repetitions too.
@@ -172,9 +174,7 @@ class Intake:
                 contact = msgspec.structs.replace(contact, key=own_key)
                 reply = await self.reception.receive(contact)
         except ServiceAway:
-            reply = await self._spooled(contact, raw)
-            self._received.labels(channel, "spooled").inc()
-            return reply
+            return await self._spooled(contact, raw)
         if reply.refusal is None and not reply.replayed:
             self._received.labels(channel, "committed").inc()
         return reply
@@ -221,6 +221,7 @@ class Intake:
             caller=caller_known_by(contact),
         )
         await self.spool.add(call)
+        self._received.labels(said.channel.value, "spooled").inc()
         return Reply(status=201, body=body, region=region)
 
     async def _drain(self, call: Spooled) -> None:

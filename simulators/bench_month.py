@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import heapq
 import itertools
+import logging
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -238,6 +239,8 @@ class Month:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Start a Postgres, live the month, stop it."""
+    # A line an hour is little in a service and a flood here.
+    logging.getLogger("dispatch.keeping.retention").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="dispatch112-month-") as home:
         return run_loop(_measured(args, Path(home)))
 

@@ -15,7 +15,7 @@ from enum import IntEnum
 from pathlib import Path
 
 import msgspec
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 log = logging.getLogger(__name__)
@@ -52,12 +52,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disk(Collector):
-    """`level` as of the last look. `places`: what lies where, such as `data`; a place may come and go."""
+    """`level` as of the last look. `places`: what lies where, such as `data`; a place may come and go.
+
+    `given_up`: what was not kept for it -> how many so far, for the metrics page.
+    """
 
     def __init__(self, places: Callable[[], Mapping[str, Path]], limits: Limits) -> None:
         self.level = Level.AMPLE
         self.free_bytes: dict[str, int] = {}
         self.on_look: list[Callable[[], None]] = []
+        self.given_up: dict[str, Callable[[], int]] = {}
         self._places = places
         self._limits = limits
 
@@ -102,6 +106,10 @@ class Disk(Collector):
         for name, found in self.free_bytes.items():
             free.add_metric([name], found)
         yield free
+        lost = CounterMetricFamily("dispatch112_given_up", "Not kept for want of room on a disk", labels=["what"])
+        for what, count in self.given_up.items():
+            lost.add_metric([what], count())
+        yield lost
         yield GaugeMetricFamily(
             "dispatch112_disk_level", "0 ample, 1 early, 2 low: no tracks, 3 critical: no inputs", value=self.level
         )

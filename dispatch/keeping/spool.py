@@ -189,7 +189,7 @@ class Files:
 
     def append(self, lines: list[bytes]) -> None:
         """Force lines to the disk, file and folder. Raises OSError, and then nothing of them is kept."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder()
         data = b"".join(line + b"\n" for line in lines)
         try:
             self._write(data)
@@ -220,13 +220,17 @@ class Files:
         """Keep what is no call for a person to look at; the same line is kept once."""
         path = self._folder / f"unreadable-{hashlib.sha256(line).hexdigest()[:12]}"
         path.touch(mode=0o600)
-        path.write_bytes(line)
+        with path.open("wb") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(self._folder)
 
     def reserve(self) -> bool:
         """Hold the room, if it is not held already."""
         if self._room.exists():
             return True
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder()
         fresh = self._room.with_suffix(".new")
         try:
             with fresh.open("wb") as file:
@@ -236,6 +240,11 @@ class Files:
             fresh.unlink(missing_ok=True)
             return False
         return True
+
+    def _make_folder(self) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_folder(self._folder.parent)
 
     def _write(self, data: bytes) -> None:
         descriptor = os.open(self._lines, os.O_WRONLY | os.O_CREAT, 0o600)

@@ -47,6 +47,8 @@ class Tracks:
         self._queue: deque[TrackPoint] = deque()
         self.written = 0
         self.dropped = 0
+        self.unwanted = 0
+        """Of the dropped: those for which there was no room on the disk."""
 
     def offer(self, position: Position) -> None:
         """Queue the fix when it is far enough, in time or place, from the last one queued of its unit."""
@@ -55,7 +57,7 @@ class Tracks:
             return
         self._kept[position.unit_id] = position
         if not self._wanted():
-            self.dropped += 1
+            self._give_up(1)
             return
         if len(self._queue) >= QUEUE_LIMIT:
             self._queue.popleft()
@@ -71,7 +73,7 @@ class Tracks:
     async def flush(self) -> None:
         """Write everything queued now, or as much as the store takes."""
         if not self._wanted():
-            self.dropped += len(self._queue)
+            self._give_up(len(self._queue))
             self._queue.clear()
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH_LIMIT, len(self._queue)))]
@@ -82,6 +84,10 @@ class Tracks:
                 self._put_back(batch)
                 return
             self.written += len(batch)
+
+    def _give_up(self, points: int) -> None:
+        self.dropped += points
+        self.unwanted += points
 
     def _put_back(self, batch: list[TrackPoint]) -> None:
         """A batch that was not written goes before what came since, as far as there is room."""

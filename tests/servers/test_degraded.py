@@ -189,6 +189,9 @@ async def _filled_up(service: Whole, place: Path) -> None:
         await service.alarmed(seen, "disk_critical")
         kept.append((await service.call(incident_type="cardiac_arrest"))["call_id"])
         assert running.engine.inputs_dropped == 1
+        assert await service.measured('dispatch112_given_up_total{what="tracks"} 1.0')
+        assert await service.measured('dispatch112_given_up_total{what="decision_inputs"} 1.0')
+        assert await service.measured("dispatch112_disk_level 3.0")
         assert running.disk.word() == "degraded"
         assert len((await running.store.rows("orders", {}, None, 10))[0]) == 3
         fill(place)
