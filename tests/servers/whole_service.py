@@ -121,7 +121,7 @@ def child(owner: Postgres | Broker) -> Server:
 async def whole(settings: Settings, speed: float = 1.0) -> AsyncIterator[Whole]:
     """The service with log-ins for TOKENS; without URLs it runs its own servers."""
 
-    async def known(store: PostgresStore) -> Credentials:
+    async def known(store: PostgresStore, url: str) -> Credentials:
         for token in TOKENS:
             actor = f"device:{token}" if token == "device" else f"user:{token}"
             await store.put_device(Device(token=digest(token), actor=actor, role=token))
