@@ -88,7 +88,11 @@ COMMANDS: dict[str, Command] = {
         "bench intake --report bench.json",
     ),
     "replay": Command("dispatch.replay", "a region's journal, decided again", "replay --region UZ-TK"),
-    "verify-log": Command("dispatch.verify_log", "check the journal's hash chain", "verify-log --region UZ-TK"),
+    "verify-log": Command(
+        "dispatch.keeping.verifying",
+        "check the journal's hash chain, of an export or of the database",
+        "verify-log --region UZ-TK",
+    ),
     "export": Command("dispatch.export", "the journal and the read models as files", "export DIR"),
     "import-calls": Command(
         "simulators.import_calls",
