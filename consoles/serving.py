@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ import msgspec
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
+from consoles.signed import Signer
 from consoles.watched import watched
 from dispatch.calling.aml import reindex, trusted
 from dispatch.calling.locating import Locator
@@ -30,6 +31,7 @@ from dispatch.field import Field, FieldPlan
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
 from dispatch.keeping.disk import Disk, Level, Limits
+from dispatch.keeping.heads import Series
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
@@ -41,6 +43,7 @@ from dispatch.store import Ages
 from dispatch.units.measures import FieldMeasures
 from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
+from dispatch.web.routes import Route
 from dispatch.writing.heap import settle
 from dispatch.writing.holder import holder_of
 from dispatch.writing.leading import Leader
@@ -261,13 +264,23 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     api = _interface(running, access, audit)
     for state in running.engine.replicas.states.values():
         await reindex(api.intake.matcher, state.calls.values(), running.store)
-    async with opened(_front(running, options, api, (access, audit))) as running.port:
+    signer = _signer(running)
+    front = _front(running, options, [*api.routes, *signer.routes()], (access, audit))
+    async with opened(front) as running.port:
         await running.leader.announce(running.settings.address or running.url)
-        loops = beside({"interface": api.run}, running.metrics)
+        loops = beside({"interface": api.run, "heads": signer.run}, running.metrics)
         try:
             yield
         finally:
             await cancelled(*loops)
+
+
+def _signer(running: Running) -> Signer:
+    series = Series(running.settings.data_dir)
+    regions = running.leader.regions
+    signer = Signer(series, running.store, running.clock, regions=regions, metrics=running.metrics)
+    running.engine.on_commit.append(signer.committed)
+    return signer
 
 
 def _interface(running: Running, access: Access, audit: Audit) -> Interface:
@@ -294,7 +307,7 @@ def _hold_room(running: Running) -> None:
         running.spool.reserve()
 
 
-def _front(running: Running, options: Options, api: Interface, who: tuple[Access, Audit]) -> Front:
+def _front(running: Running, options: Options, routes: Sequence[Route], who: tuple[Access, Audit]) -> Front:
     access, audit = who
     return Front(
         listen=(running.settings.host, running.settings.port),
@@ -307,7 +320,7 @@ def _front(running: Running, options: Options, api: Interface, who: tuple[Access
         positions=running.positions,
         on_commit=running.engine.on_commit,
         regions=running.leader.regions,
-        routes=api.routes,
+        routes=routes,
         roads=running.roads,
         mode=options.mode,
         speed=options.speed,

@@ -93,6 +93,11 @@ COMMANDS: dict[str, Command] = {
         "check the journal's hash chain, of an export or of the database",
         "verify-log --region UZ-TK",
     ),
+    "heads": Command(
+        "dispatch.keeping.heads",
+        "the key and the last of the signed heads; a new key",
+        "heads --data-dir .data",
+    ),
     "export": Command("dispatch.export", "the journal and the read models as files", "export DIR"),
     "import-calls": Command(
         "simulators.import_calls",

@@ -41,6 +41,7 @@ SAID_MAX = 200
 _FIELDS = {"region", "seq", "at", "kind", "payload", "actor", "epoch", "hash"}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_HEXADECIMAL = re.compile(r"([0-9a-f]{2})+")
 _LOST = b""
 _NAMES = ("note_id", "call_id")
 
@@ -571,7 +572,8 @@ def _series(directory: Path, say: Say) -> Iterator[SignedHead]:
             for number, text in enumerate(_lines(file), 1):
                 try:
                     line = SignedHead(**json.loads(text))
-                    bytes.fromhex(line.hash + line.previous + line.key + line.signature)
+                    if not _HEXADECIMAL.fullmatch(line.hash + line.previous + line.key + line.signature):
+                        raise ValueError("one of its fields is no hexadecimal number as we write them")
                     yield line
                 except (ValueError, TypeError):
                     say(Finding("", 0, f"line {number} of {path.name} is no signed head"))
