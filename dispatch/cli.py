@@ -98,7 +98,11 @@ COMMANDS: dict[str, Command] = {
         "the key and the last of the signed heads; a new key",
         "heads --data-dir .data",
     ),
-    "export": Command("dispatch.export", "the journal and the read models as files", "export DIR"),
+    "export": Command("consoles.export", "the journal and the read models as files", "export DIR"),
+    "backup": Command(
+        "dispatch.keeping.backup", "everything that a restore needs, while the service works", "backup DIR"
+    ),
+    "restore": Command("dispatch.keeping.restore", "a backup into an empty database, verified", "restore DIR"),
     "import-calls": Command(
         "simulators.import_calls",
         "a centre's own records into our schema",

@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +97,13 @@ class Series:
             if whole:
                 return SignedHead(**json.loads(whole[-1]))
         return None
+
+    def copy(self, folder: Path) -> None:
+        """The public part of the series, whole lines only; nothing where no head was ever signed."""
+        if self._files():
+            with self._locked():
+                self.last()
+                shutil.copytree(self.folder, folder)
 
     @property
     def _fresh(self) -> Path:
