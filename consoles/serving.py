@@ -19,8 +19,10 @@ import msgspec
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
+from consoles.paper_kit import PaperKit, Source
 from consoles.signed import Signer
 from consoles.watched import watched
+from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
 from dispatch.calling.locating import Locator
 from dispatch.clock import Clock, ScaledClock, SystemClock
@@ -268,7 +270,8 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     front = _front(running, options, [*api.routes, *signer.routes()], (access, audit))
     async with opened(front) as running.port:
         await running.leader.announce(running.settings.address or running.url)
-        loops = beside({"interface": api.run, "heads": signer.run}, running.metrics)
+        kit = _paper_kit(running, options, audit)
+        loops = beside({"interface": api.run, "heads": signer.run, "paper": kit.run}, running.metrics)
         try:
             yield
         finally:
@@ -281,6 +284,14 @@ def _signer(running: Running) -> Signer:
     signer = Signer(series, running.store, running.clock, regions=regions, metrics=running.metrics)
     running.engine.on_commit.append(signer.committed)
     return signer
+
+
+def _paper_kit(running: Running, options: Options, audit: Audit) -> PaperKit:
+    source = Source(states=running.engine.replicas.states, store=running.store, clock=running.clock, mode=options.mode)
+    kit = PaperKit(source, running.settings.data_dir)
+    kit.measured(running.metrics)
+    audit.note(SYSTEM_ACTOR, "exported", "paper:kit")
+    return kit
 
 
 def _interface(running: Running, access: Access, audit: Audit) -> Interface:

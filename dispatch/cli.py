@@ -103,6 +103,7 @@ COMMANDS: dict[str, Command] = {
         "dispatch.keeping.backup", "everything that a restore needs, while the service works", "backup DIR"
     ),
     "restore": Command("dispatch.keeping.restore", "a backup into an empty database, verified", "restore DIR"),
+    "paper": Command("consoles.paper_kit", "open work and telephones as pages to print, now", "paper DIR"),
     "import-calls": Command(
         "simulators.import_calls",
         "a centre's own records into our schema",

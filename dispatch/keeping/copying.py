@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,7 +19,7 @@ import msgspec
 
 from dispatch import __version__
 from dispatch.errors import UserMistake
-from dispatch.keeping.files import whole_folder
+from dispatch.keeping.files import new_file, whole_folder
 from dispatch.keeping.heads import Series
 from dispatch.keeping.migrate import version
 from dispatch.keeping.verifying import HEADS, events, rows
@@ -131,7 +130,7 @@ async def _filled(connection: asyncpg.Connection, folder: Path, wanted: Wanted) 
         files=files,
         left_out=LEFT_OUT if wanted.kind == "backup" else {},
     )
-    with _forced(folder / MANIFEST) as file:
+    with new_file(folder / MANIFEST, 0o600) as file:
         file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
     return manifest
 
@@ -161,7 +160,7 @@ def line_of(event: Event) -> bytes:
 async def _written(path: Path, lines: AsyncIterator[bytes]) -> FileFacts:
     path.parent.mkdir(exist_ok=True)
     count = 0
-    with _forced(path) as file:
+    with new_file(path, 0o600) as file:
         tallied = Tallied(file)
         with _packed(tallied, path.suffix == ".gz") as target:
             async for line in lines:
@@ -194,15 +193,6 @@ def _packed(file: Tallied, packed: bool) -> Iterator[Tallied]:
         return
     with gzip.GzipFile(fileobj=cast(BinaryIO, file), mode="wb", mtime=0) as unpacked:
         yield cast(Tallied, unpacked)
-
-
-@contextmanager
-def _forced(path: Path) -> Iterator[BinaryIO]:
-    """A new file for its owner alone; on the disk at the end."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read_manifest(folder: Path) -> Manifest:

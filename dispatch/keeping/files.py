@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from dispatch.errors import UserMistake
 
@@ -17,12 +18,19 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
     """Write beside, force to the disk, rename. The mode holds from the first byte on."""
     fresh = path.with_name(path.name + PARTIAL)
     fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+    with new_file(fresh, mode) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
     fresh.replace(path)
     force(path.parent)
+
+
+@contextmanager
+def new_file(path: Path, mode: int) -> Iterator[BinaryIO]:
+    """A file that is not there yet, to write into; on the disk at the end."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager

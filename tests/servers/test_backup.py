@@ -75,7 +75,9 @@ async def test_a_table_that_nobody_told_the_backup_of_is_in_it(
         )
         await connection.close()
     connection = await asyncpg.connect(postgres_url)
-    await connection.execute("INSERT INTO afterthought VALUES ('a', now(), '\\x00ff', '{x,\"y,z\"}'), ('b', NULL, NULL, NULL)")
+    await connection.execute(
+        "INSERT INTO afterthought VALUES ('a', now(), '\\x00ff', '{x,\"y,z\"}'), ('b', NULL, NULL, NULL)"
+    )
     await connection.close()
     await backed_up(settings(postgres_url, tmp_path / "data"), tmp_path / "backup")
     await restored(settings(second_url, tmp_path / "new"), tmp_path / "backup")
