@@ -558,6 +558,36 @@ def read_heads(directory: Path, say: Say, public_key: str | None = None) -> dict
     return anchors
 
 
+def read_seen(path: Path, say: Say, public_key: str | None = None) -> dict[str, dict[int, tuple[bytes, str]]]:
+    """The anchors of answers of GET /api/v1/heads that somebody kept, one a line: each signature is calculated."""
+    anchors: dict[str, dict[int, tuple[bytes, str]]] = {}
+    seen = set()
+    with path.open("rb") as file:
+        for number, text in enumerate(_lines(file), 1):
+            try:
+                lines = [_head_of(head) for head in json.loads(text)["heads"]]
+            except (ValueError, TypeError, KeyError):
+                say(Finding("", 0, f"line {number} of {path.name} is no answer with signed heads"))
+                continue
+            for line in lines:
+                if line in seen:
+                    continue
+                seen.add(line)
+                if not line.holds or line.key != (public_key or line.key):
+                    say(Finding("", 0, f"signed head {line.number}: the signature does not fit"))
+                else:
+                    anchors.setdefault(line.region, {})[line.seq] = (bytes.fromhex(line.hash), line.at)
+    return anchors
+
+
+def _head_of(fields: dict[str, Any]) -> SignedHead:
+    """Raises ValueError or TypeError when it is no signed head as we write them."""
+    line = SignedHead(**fields)
+    if not _HEXADECIMAL.fullmatch(line.hash + line.previous + line.key + line.signature):
+        raise ValueError("one of its fields is no hexadecimal number as we write them")
+    return line
+
+
 def _follows(line: SignedHead, last: SignedHead) -> bool:
     key = last.hash if last.kind == "key" else last.key
     return (line.number, line.previous, line.key) == (last.number + 1, last.digest, key)
@@ -571,12 +601,16 @@ def _series(directory: Path, say: Say) -> Iterator[SignedHead]:
         with path.open("rb") as file:
             for number, text in enumerate(_lines(file), 1):
                 try:
-                    line = SignedHead(**json.loads(text))
-                    if not _HEXADECIMAL.fullmatch(line.hash + line.previous + line.key + line.signature):
-                        raise ValueError("one of its fields is no hexadecimal number as we write them")
-                    yield line
+                    yield _head_of(json.loads(text))
                 except (ValueError, TypeError):
                     say(Finding("", 0, f"line {number} of {path.name} is no signed head"))
+
+
+def anchors_of(path: Path, say: Say, public_key: str | None = None) -> dict[str, dict[int, tuple[bytes, str]]]:
+    """The anchors of a folder with a series, or of a file with answers that somebody kept."""
+    if not path.exists():
+        raise Unverifiable(f"there is no {path}")
+    return (read_heads if path.is_dir() else read_seen)(path, say, public_key)
 
 
 class Report:
@@ -610,7 +644,7 @@ class Report:
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, nargs="?", metavar="DIR|FILE", help="an export, or one file of its events")
     parser.add_argument("--region", metavar="UZ-TK", help="only this region")
-    parser.add_argument("--heads", type=Path, metavar="DIR", help="signed heads, kept elsewhere (those of the export)")
+    parser.add_argument("--heads", type=Path, metavar="PATH", help="signed heads that were kept elsewhere: DIR or FILE")
     parser.add_argument("--public-key", metavar="HEX", help="the key that must have signed some of them")
 
 
@@ -621,7 +655,7 @@ def verify_path(args: argparse.Namespace) -> int:
         raise Unverifiable(f"there is no {path}")
     beside = path / "heads" if path.is_dir() else None
     heads = args.heads or (beside if beside is not None and beside.is_dir() else None)
-    anchors = read_heads(heads, report, args.public_key) if heads is not None else {}
+    anchors = anchors_of(heads, report, args.public_key) if heads is not None else {}
     verification = Verification(report, anchors, args.region)
     notes = [] if heads is not None else ["no signed heads: a journal written anew from the start would not show"]
     if path.is_dir():

@@ -27,7 +27,7 @@ from dispatch.verify_log import (
     Unverifiable,
     Verification,
     add_file_arguments,
-    read_heads,
+    anchors_of,
     verify_path,
 )
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 async def _live(args: argparse.Namespace, settings: Settings) -> int:
     report = Report()
     heads: Path = args.heads or settings.data_dir / HEADS
-    anchors = read_heads(heads, report, args.public_key) if args.heads or heads.is_dir() else {}
+    anchors = anchors_of(heads, report, args.public_key) if args.heads or heads.is_dir() else {}
     verification = Verification(report, anchors, args.region)
     async with database(settings) as url, of_one_moment(url) as connection:
         await verify_rows(connection, verification)

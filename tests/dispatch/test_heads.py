@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from dispatch.core.terms import RegionId
 from dispatch.keeping.heads import PUBLIC, SECRET, Series, public_key, signature
 from dispatch.keeping.memory import MemoryStore
 from dispatch.store import Batch
-from dispatch.verify_log import Finding, read_heads
+from dispatch.verify_log import Finding, anchors_of, read_heads
 from dispatch.web.metrics import Metrics
 from tests.servers.store_cases import leader
 
@@ -102,6 +103,25 @@ def test_a_series_of_somebody_elses_key_is_named(tmp_path: Path) -> None:
     signed(tmp_path / "theirs", 1)
     ours = signed(tmp_path / "ours", 1).public_key()
     assert said(tmp_path / "theirs", ours) == ["no head was signed with the key that was given"]
+
+
+def test_answers_that_somebody_kept_are_anchors_too_each_by_its_own_signature(tmp_path: Path) -> None:
+    series = signed(tmp_path, 4)
+    lines = [json.loads(line) for path in sorted(series.folder.glob("*.jsonl")) for line in path.open("rb")]
+    answers: list[dict[str, Any]] = [{"public_key": series.public_key(), "heads": lines[place : place + 2]} for place in (0, 4, 4)]
+    kept = tmp_path / "seen.jsonl"
+    kept.write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    findings: list[Finding] = []
+    anchors = anchors_of(kept, findings.append, series.public_key())
+    assert findings == [] and set(anchors["UZ-TK"]) == {0, 20}
+    answers[1]["heads"][0] = {**lines[4], "seq": 21}
+    kept.write_text("".join(json.dumps(answer) + "\n" for answer in answers) + "{}\n")
+    anchors = anchors_of(kept, findings.append, series.public_key())
+    assert [finding.what for finding in findings] == [
+        "signed head 5: the signature does not fit",
+        "line 4 of seen.jsonl is no answer with signed heads",
+    ]
+    assert set(anchors_of(kept, findings.append, "ab" * 32)) == set()
 
 
 def test_a_new_key_goes_on_with_the_series_and_the_old_one_signs_it(tmp_path: Path) -> None:
