@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import zlib
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -31,6 +32,9 @@ from dispatch.verify_log import Finding, Verification, event_of, opened, verify_
 ACTOR = "command:restore"
 ROWS_AT_ONCE = 1_000
 FAULTS_SAID = 20
+
+UNLOADABLE = (ValueError, OSError, EOFError, zlib.error, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""What a file gives that is no longer what was written: whatever was accepted, no rows can be made of it."""
 
 _queries = queries("copying")
 _journal = queries("journal")
@@ -126,54 +130,34 @@ async def _load(connection: asyncpg.Connection, folder: Path, manifest: Manifest
     for name in manifest.files:
         kind, _, rest = name.partition("/")
         table = rest.partition(".")[0]
-        if kind == "journal":
-            await _load_journal(connection, folder / name)
-        elif table in known:
-            await _load_table(connection, folder / name, table)
-        else:
+        if kind == "tables" and table not in known:
             raise UserMistake(f"the backup holds a table {table!r} that this schema has not")
+        try:
+            if kind == "journal":
+                await connection.copy_records_to_table("events", records=_records(folder / name))
+            else:
+                await _load_table(connection, folder / name, table)
+        except UNLOADABLE as fault:
+            raise UserMistake(f"{name} cannot be loaded ({type(fault).__name__}): nothing was kept") from fault
     await connection.execute(_queries["free_leases"])
 
 
-async def _load_journal(connection: asyncpg.Connection, path: Path) -> None:
-    def records() -> Iterator[tuple[Any, ...]]:
-        for line in _whole_lines(path):
-            event = event_of(line)
-            at = datetime.fromisoformat(event.at)
-            yield (
-                event.region,
-                event.seq,
-                at,
-                event.kind,
-                event.payload.decode(),
-                event.actor,
-                event.epoch,
-                event.digest,
-            )
-
-    await _loaded(path, lambda: connection.copy_records_to_table("events", records=records()))
+def _records(path: Path) -> Iterator[tuple[Any, ...]]:
+    for line in _whole_lines(path):
+        event = event_of(line)
+        at = datetime.fromisoformat(event.at)
+        yield event.region, event.seq, at, event.kind, event.payload.decode(), event.actor, event.epoch, event.digest
 
 
 async def _load_table(connection: asyncpg.Connection, path: Path, table: str) -> None:
     fill = _queries["fill"].format(table=quoted(table))
     gathered: list[str] = []
-
-    async def flush() -> None:
-        await connection.execute(fill, f"[{','.join(gathered)}]")
-        gathered.clear()
-
     for line in _whole_lines(path):
         gathered.append(line.decode())
         if len(gathered) >= ROWS_AT_ONCE:
-            await _loaded(path, flush)
-    await _loaded(path, flush)
-
-
-async def _loaded(path: Path, work: Callable[[], Any]) -> None:
-    try:
-        await work()
-    except (ValueError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as fault:
-        raise UserMistake(f"{path.name} cannot be loaded ({type(fault).__name__}): nothing was kept") from fault
+            await connection.execute(fill, f"[{','.join(gathered)}]")
+            gathered.clear()
+    await connection.execute(fill, f"[{','.join(gathered)}]")
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:

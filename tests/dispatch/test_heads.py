@@ -108,15 +108,16 @@ def test_a_series_of_somebody_elses_key_is_named(tmp_path: Path) -> None:
 def test_answers_that_somebody_kept_are_anchors_too_each_by_its_own_signature(tmp_path: Path) -> None:
     series = signed(tmp_path, 4)
     lines = [json.loads(line) for path in sorted(series.folder.glob("*.jsonl")) for line in path.open("rb")]
-    answers: list[dict[str, Any]] = [{"public_key": series.public_key(), "heads": lines[place : place + 2]} for place in (0, 4, 4)]
+    key = series.public_key()
+    answers: list[dict[str, Any]] = [{"public_key": key, "heads": lines[n : n + 2]} for n in (0, 4, 4)]
     kept = tmp_path / "seen.jsonl"
     kept.write_text("".join(json.dumps(answer) + "\n" for answer in answers))
     findings: list[Finding] = []
-    anchors = anchors_of(kept, findings.append, series.public_key())
+    anchors = anchors_of(kept, findings.append, key)
     assert findings == [] and set(anchors["UZ-TK"]) == {0, 20}
     answers[1]["heads"][0] = {**lines[4], "seq": 21}
     kept.write_text("".join(json.dumps(answer) + "\n" for answer in answers) + "{}\n")
-    anchors = anchors_of(kept, findings.append, series.public_key())
+    anchors = anchors_of(kept, findings.append, key)
     assert [finding.what for finding in findings] == [
         "signed head 5: the signature does not fit",
         "line 4 of seen.jsonl is no answer with signed heads",

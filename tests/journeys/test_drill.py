@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from dispatch.keeping.copying import read_manifest
@@ -48,6 +49,16 @@ async def command(*words: str) -> str:
     return str(done.stdout)
 
 
+async def heads_shown(service: Service) -> bytes:
+    """What anybody may ask the service for, and keep: a signed head of each region."""
+    async with aiohttp.request("GET", f"{service.url}/api/v1/heads") as got:
+        answer = await got.read()
+    shown = json.loads(answer)
+    assert len(shown["heads"]) == 14
+    assert shown["public_key"] == (service.data_dir / "heads" / "public.key").read_text()
+    return answer + b"\n"
+
+
 async def ledger_of(service: Service) -> Ledger:
     """The books of the running service; they balance."""
     connection = await service.database()
@@ -73,6 +84,9 @@ async def test_everything_acknowledged_before_the_backup_survives_the_loss_of_th
     assert "WHOLE" in said and "what came later is not in it" in said
     await load
     await crews.stop()
+    seen = tmp_path / "heads-seen.jsonl"
+    seen.write_bytes(await heads_shown(service))
+    assert "WHOLE" in await command("verify-log", *where, "--heads", str(seen))
     seqs = {region: head.seq for region, head in read_manifest(backup).heads.items()}
     assert len(acknowledged) > CALLS_PER_S
     assert (await ledger_of(service)).seqs != seqs, "the load went on after the backup's moment"

@@ -122,6 +122,8 @@ async def test_a_damaged_file_is_refused_and_nothing_is_kept(
     empty = await every_row(second_url)
     with pytest.raises(UserMistake, match="the backup is damaged"):
         await restored(settings(second_url, tmp_path / "new"), backup)
+    with pytest.raises(UserMistake, match="cannot be loaded"):
+        await restored(settings(second_url, tmp_path / "new"), backup, accept_faults=True)
     assert await every_row(second_url) == empty
 
 
