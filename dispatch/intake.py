@@ -51,6 +51,7 @@ class Intake:
         self.matcher = reception.matcher
         self.contacts = contacts
         self.spool = spool
+        self._taking: dict[tuple[str, str], asyncio.Task[Reply]] = {}
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
             "From a call's request head to its commit",
@@ -100,11 +101,29 @@ class Intake:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
         call_id = self.reception.ids.call_id()
         contact = Contact(said=said, actor=actor, call_id=call_id, key=key_of(request, actor, raw))
-        reply = self._repeated(actor, contact.key)
-        if reply is None:
-            reply = await self._kept(contact, raw)
+        reply = await self.take(contact, raw)
+        if not reply.replayed:
             self._commit_s.observe(time.perf_counter() - began_s)
         return replied(reply)
+
+    async def take(self, contact: Contact, raw: bytes) -> Reply:
+        """Keep a contact, in the journal or in the spool. Raises ServiceAway when neither is possible.
+
+        One at a time for a key: whoever asks again while the first try hangs hears of the same call, whether
+        that ends in the journal or in the spool.
+        """
+        if contact.key is None:
+            return await self._kept(contact, raw)
+        pair = (contact.key.actor, contact.key.key)
+        while (earlier := self._taking.get(pair)) is not None:
+            await asyncio.wait([earlier])
+        taking = self._taking[pair] = asyncio.create_task(self._taken(contact, raw))
+        taking.add_done_callback(lambda _: self._taking.pop(pair))
+        return await asyncio.shield(taking)
+
+    async def _taken(self, contact: Contact, raw: bytes) -> Reply:
+        """The first answer to the key; who hangs up meanwhile has called all the same."""
+        return self._repeated(contact.actor, contact.key) or await self._kept(contact, raw)
 
     async def relocate(self, request: web.Request) -> web.Response:
         """POST /calls/{call_id}/location."""

@@ -92,6 +92,33 @@ async def test_the_same_key_gives_the_spooled_call_before_and_after(world: ApiWo
     assert len(world.engine.states[TK].calls) == 1
 
 
+async def test_who_asks_again_while_the_first_try_hangs_hears_of_the_same_call(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    body = {"channel": "app", "location": HERE}
+    twin.faults.latency_s, twin.faults.fail_before_commit = 0.2, 1
+    first = asyncio.create_task(world.post("calls", body, key="k-1"))
+    await asyncio.sleep(0.05)
+    twin.faults.latency_s = 0.0
+    again = await world.post("calls", body, key="k-1")
+    assert (await first).json["flags"] == ["spooled"]
+    assert (again.status, again.raw) == (201, (await first).raw)
+    await committed(world, again.json["call_id"])
+    assert len(world.engine.states[TK].calls) == 1
+
+
+async def test_who_hangs_up_in_an_outage_has_called_all_the_same(world: ApiWorld, twin: MemoryStore) -> None:
+    body = {"channel": "app", "location": HERE}
+    twin.faults.latency_s, twin.faults.fail_before_commit = 0.2, 1
+    first = asyncio.create_task(world.post("calls", body, key="k-1"))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    again = await world.post("calls", body, key="k-1")
+    assert again.json["flags"] == ["spooled"]
+    await committed(world, again.json["call_id"])
+    assert len(world.engine.states[TK].calls) == 1
+
+
 async def test_spooled_calls_outlive_the_process(world: ApiWorld, twin: MemoryStore) -> None:
     twin.faults.away = True
     calls = [(await world.new_call(location=HERE))["call_id"] for _ in range(5)]
