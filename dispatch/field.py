@@ -11,9 +11,9 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -80,6 +80,28 @@ class Desk(Protocol):
     async def submit(self, region: RegionId, command: Command) -> Answered: ...
 
 
+class Connection(Protocol):
+    """What the field needs of a line to the broker; `dispatch.units.line.Line` is the one over TCP."""
+
+    @property
+    def up(self) -> bool: ...
+
+    @property
+    def ups(self) -> int: ...
+
+    async def run(self) -> None: ...
+
+    async def publish(self, topic: str, payload: bytes, *, properties: Any = None) -> None: ...
+
+
+class Connecting(Protocol):
+    """Makes a connection that tells of messages and of its own coming up."""
+
+    def __call__(
+        self, plan: LinePlan, *, on_message: Callable[[str, bytes], None], on_up: Callable[[], None] = ...
+    ) -> Connection: ...
+
+
 class FieldPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Where the broker is, and the name under which it keeps our session: one for each core process."""
 
@@ -119,18 +141,19 @@ class Field:
         *,
         states: Mapping[RegionId, RegionState],
         clock: ServiceClock,
+        connect: Connecting = Line,
     ) -> None:
         self._engine = engine
         self.counts = FieldCounts()
         self._states = states
         self.fixes = Fixes(positions, on_link=self._offer, is_lost=self._is_lost)
         name = f"dispatch112-{plan.name}"
-        self.line = Line(
+        self.line: Connection = connect(
             LinePlan(url=plan.url, client_id=name, subscriptions=REPORT_TOPICS),
             on_message=self._on_report,
             on_up=self._on_up,
         )
-        self.position_line = Line(
+        self.position_line: Connection = connect(
             LinePlan(url=plan.url, client_id=f"{name}-positions", subscriptions=POSITION_TOPICS, light=True),
             on_message=self.fixes.take,
         )
