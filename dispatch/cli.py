@@ -79,7 +79,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "sim": Command(
         "simulators.sim",
-        "seeded worlds full of faults, what must be true checked after every decision",
+        "seeded worlds full of faults, what must be true checked at every step; planted bugs",
         "sim --seeds 200",
     ),
     "bench": Command(

@@ -1,7 +1,7 @@
-"""`dispatch112 sim`: seeded worlds full of faults against the core and the shell.
+"""`dispatch112 sim`: seeded worlds full of faults against the core and the shell, and bugs planted to be found.
 
-Without `--level`: so many worlds of the core and a share of them of the shell, each with one line of figures.
-It stops at the first world that breaks, and says how to see it again.
+Without `--level` or `--planted`: so many worlds of the core, a share of them of the shell, then the planted
+bugs, each with one line of figures. It stops at the first world that breaks, and says how to see it again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from time import perf_counter
 
 from dispatch.flags import SEED_MAX, whole
+from simulators.planted import BUDGET, hunts
 from simulators.seeds import Level, Outcome, cores, run_worlds
 
 SEEDS = 200
@@ -27,17 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first", type=whole(0, SEED_MAX - 10_000_000), default=0, help="the first seed (default: %(default)s)"
     )
-    parser.add_argument("--workers", type=whole(1, 256), default=cores(), help="processes (default: the cores, %(default)s)")
+    parser.add_argument(
+        "--workers", type=whole(1, 256), default=cores(), help="processes (default: the cores, %(default)s)"
+    )
     parser.add_argument("--level", type=Level, choices=list(Level), help="only worlds of this level")
+    parser.add_argument("--planted", action="store_true", help="only the planted bugs: which seed finds each, and how")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit status 0 when every world stayed whole, 1 with the account of the first that did not."""
+    """Exit status 0 when every world stayed whole and every planted bug was found, else 1."""
     seeds = range(args.first, args.first + args.seeds)
+    if args.planted:
+        return _planted(args.workers)
     if args.level is not None:
         return _worlds(args.level, seeds, args.workers)
     shell = seeds[: max(min(SHELL_LEAST, len(seeds)), len(seeds) // SHELL_SHARE)]
-    return _worlds(Level.CORE, seeds, args.workers) or _worlds(Level.SHELL, shell, args.workers)
+    return (
+        _worlds(Level.CORE, seeds, args.workers) or _worlds(Level.SHELL, shell, args.workers) or _planted(args.workers)
+    )
 
 
 def _worlds(level: Level, seeds: range, workers: int) -> int:
@@ -65,6 +73,18 @@ def _summary(level: Level, done: list[Outcome], seconds: float) -> str:
         f"{level}: {len(done)} worlds whole, {events} events{more}; "
         f"{seconds:.1f} s, {events / seconds:.0f} events/s with all checks"
     )
+
+
+def _planted(workers: int) -> int:
+    began = perf_counter()
+    missed = found = worlds = 0
+    for hunt in hunts(workers, BUDGET):
+        print(hunt.told(), flush=True)
+        found += hunt.found
+        missed += not hunt.found
+        worlds += hunt.worlds
+    print(f"planted: {found} bugs found, {missed} missed, {worlds} worlds; {perf_counter() - began:.1f} s", flush=True)
+    return 1 if missed else 0
 
 
 def main() -> int:
