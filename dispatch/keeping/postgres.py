@@ -40,9 +40,12 @@ from dispatch.writing.records import (
     AuditEntry,
     Batch,
     DecisionInputs,
+    Leadership,
     Loaded,
     Personal,
+    Process,
     Recorded,
+    Seat,
     TrackPoint,
     UnreadableContact,
 )
@@ -149,6 +152,33 @@ class PostgresStore(PostgresAccess):
 
     async def led_at(self) -> dict[str, str]:
         return {row["region"]: row["address"] for row in await self._readers.run("journal.led_at")}
+
+    async def attend(self, process: Process, lease_s: float) -> None:
+        p = process
+        await self._writer.run("attend", p.holder, p.address, p.secret, list(p.regions), lease_s)
+
+    async def depart(self, holder: str) -> None:
+        await self._writer.run("depart", holder)
+
+    async def leadership(self) -> Leadership:
+        rows = await self._readers.run("journal.leadership")
+        return Leadership(
+            seats=tuple(
+                Seat(region=row["region"], holder=row["holder"], address=row["address"], epoch=row["epoch"])
+                for row in rows
+                if row["region"] is not None
+            ),
+            processes=tuple(
+                Process(
+                    holder=row["holder"],
+                    address=row["address"],
+                    secret=row["secret"],
+                    regions=tuple(row["regions"]),
+                )
+                for row in rows
+                if row["region"] is None
+            ),
+        )
 
     # Answers and personal data
 

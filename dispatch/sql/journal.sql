@@ -85,6 +85,27 @@ RETURNING region;
 -- name: release
 UPDATE leaders SET expires_at = clock_timestamp() WHERE region = ANY ($1) AND holder = $2;
 
+-- name: attend
+-- Whoever did not say good-bye is forgotten here a minute after its end.
+WITH gone AS (DELETE FROM processes WHERE expires_at < clock_timestamp() - interval '1 minute' AND holder <> $1)
+INSERT INTO processes (holder, address, secret, regions, expires_at)
+VALUES ($1, $2, $3, $4, clock_timestamp() + $5::float8 * interval '1 second')
+ON CONFLICT (holder) DO UPDATE SET
+    address = excluded.address, secret = excluded.secret, regions = excluded.regions,
+    expires_at = clock_timestamp() + $5::float8 * interval '1 second';
+
+-- name: depart
+DELETE FROM processes WHERE holder = $1;
+
+-- name: leadership
+-- The live leases (with a region) and the live processes (without one), of one moment.
+SELECT region, epoch, holder, address, '' AS secret, '{}'::text[] AS regions
+FROM leaders WHERE expires_at > clock_timestamp()
+UNION ALL
+SELECT NULL, 0, holder, address, secret, regions
+FROM processes WHERE expires_at > clock_timestamp()
+ORDER BY 1, 3;
+
 -- name: led_at
 -- Where to send a command of a region: a lease that has run out leads nobody anywhere.
 SELECT region, address FROM leaders WHERE expires_at > clock_timestamp() AND address <> '' ORDER BY region;

@@ -121,14 +121,18 @@ class Committer:
             began = perf_counter()
             appended = await self._append(batch)
             self._stages.add("commit (wall)", perf_counter() - began)
+        for entry in entries:
+            # Another process was first with this key: nothing of ours is kept, and its answer is the answer.
+            first = appended.repeated.get((entry.answer.actor, entry.answer.key)) if entry.answer else None
+            if first is not None:
+                entry.answer = first
+                _settle(entry, None)
         for region, why in appended.refused.items():
             self._fail(RegionId(region), why, entries)
         began = perf_counter()
         for entry in entries:
             if entry.region not in appended.refused:
                 self._committed(entry)
-                if entry.answer is not None:
-                    entry.answer = appended.repeated.get((entry.answer.actor, entry.answer.key), entry.answer)
                 _settle(entry, None)
         self._stages.add("publish", perf_counter() - began)
 
