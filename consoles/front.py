@@ -51,8 +51,8 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit
     replicas: Replicas
     positions: Positions
-    on_commit: list[Listener]
-    """Where the boards ask to be told of commits."""
+    follow: Callable[[Listener], None]
+    """How the boards ask to be told of commits."""
     regions: Sequence[RegionId]
     routes: Sequence[Route]
     roads: Roads | None = None
@@ -103,7 +103,7 @@ def _broadcast(front: Front, health: Health) -> Broadcast:
         metrics=front.metrics,
         scene=Scene(mode=front.mode, speed=front.speed, health=health.words),
     )
-    front.on_commit.append(made.committed)
+    front.follow(made.committed)
     return made
 
 

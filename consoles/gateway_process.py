@@ -16,6 +16,7 @@ import msgspec
 from consoles.access import Access
 from consoles.api import Parts, interface
 from consoles.front import Front, cancelled, opened
+from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER
 from consoles.serving import Options, Say, Steps, clock_from, regions_of
 from dispatch.calling.locating import Locator
 from dispatch.clock import Clock
@@ -24,6 +25,7 @@ from dispatch.errors import UserMistake
 from dispatch.fanout import Fanout
 from dispatch.following.follower import Follower
 from dispatch.following.forwarding import Forwarder
+from dispatch.following.leaders import Leaders
 from dispatch.following.polled import PolledFanout
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
@@ -40,11 +42,6 @@ from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 from routing.roads import Roads
 
-ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation"}
-"""Shown by GET, but made by whoever leads: it is confirmed there by its id."""
-KNOWN_BETTER = {"/api/v1/calls/{call_id}"}
-"""Whoever takes the calls knows which of them share a number."""
-
 
 class GatewayProcess(msgspec.Struct, kw_only=True):
     """The parts of a process that only follows."""
@@ -54,6 +51,7 @@ class GatewayProcess(msgspec.Struct, kw_only=True):
     engine: Engine
     """Leads nothing: it holds the replicas that the addresses read."""
     follower: Follower
+    leaders: Leaders
     forwarder: Forwarder
     positions: Positions
     fanout: Fanout
@@ -108,13 +106,15 @@ def _assembled(settings: Settings, store: PostgresStore, roads: Roads | None, cl
     fanout = RedisFanout(settings.redis_url, store) if settings.redis_url else PolledFanout(store)
     follower = Follower(store, fanout, engine.replicas, positions)
     follower.on_commit = engine.on_commit
+    leaders = Leaders(store.led_at, lambda: engine.replicas.states)
     metrics = Metrics()
     return GatewayProcess(
         settings=settings,
         store=store,
         engine=engine,
         follower=follower,
-        forwarder=Forwarder(store, engine.replicas, metrics, follower.reached),
+        leaders=leaders,
+        forwarder=Forwarder(leaders, engine.replicas, metrics, follower.reached),
         positions=positions,
         fanout=fanout,
         clock=clock,
@@ -127,20 +127,21 @@ def _assembled(settings: Settings, store: PostgresStore, roads: Roads | None, cl
 async def _at_work(process: GatewayProcess) -> AsyncIterator[None]:
     """Every region loaded and followed, and whoever leads it known."""
     await process.follower.start(regions_of(process.settings))
-    await process.forwarder.look()
-    works = (process.fanout.run(), process.follower.run(), process.forwarder.run())
+    await process.leaders.look()
+    await process.leaders.ask()
+    works = (process.fanout.run(), process.follower.run(), process.leaders.run())
     beside = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
         await cancelled(*beside)
-        await process.forwarder.close()
+        await process.leaders.close()
 
 
 def _front(process: GatewayProcess, options: Options) -> Front:
     access = Access(process.store, process.clock, process.metrics)
     audit = Audit(process.store, process.clock, process.metrics)
-    forwarder, settings = process.forwarder, process.settings
+    forwarder, leaders, settings = process.forwarder, process.leaders, process.settings
     return Front(
         listen=(settings.host, settings.port),
         store=process.store,
@@ -150,7 +151,7 @@ def _front(process: GatewayProcess, options: Options) -> Front:
         audit=audit,
         replicas=process.engine.replicas,
         positions=process.positions,
-        on_commit=process.follower.on_commit,
+        follow=process.follower.on_commit.append,
         regions=regions_of(settings),
         routes=[_answered(forwarder, route) for route in _routes(process, access, audit)],
         roads=process.roads,
@@ -158,10 +159,10 @@ def _front(process: GatewayProcess, options: Options) -> Front:
         speed=options.speed,
         ready=lambda: process.follower.ready,
         words={
-            "core": forwarder.health,
-            "mqtt": lambda: forwarder.word("mqtt"),
+            "core": leaders.health,
+            "mqtt": lambda: leaders.word("mqtt"),
             "redis": process.fanout.health,
-            "travel": lambda: forwarder.word("travel"),
+            "travel": lambda: leaders.word("travel"),
         },
     )
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from math import inf
 from time import perf_counter
 
 import msgspec
 
-from dispatch.clock import Clock
+from dispatch.clock import Clock, elapsing_s
 from dispatch.core import commands as c
 from dispatch.core.assigning import candidates
 from dispatch.core.decide import decide
@@ -29,7 +30,7 @@ from dispatch.core.needs import live
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, ActorId, IncidentId, Location, Reach, Refusal, RegionId
 from dispatch.core.verdict import Decision, Inquest
-from dispatch.errors import ServiceAway
+from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.store import Store
 from dispatch.web.problems import refused
 from dispatch.writing.committer import Committer, Entry
@@ -91,11 +92,17 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Led(msgspec.Struct):
-    """A region that this process writes: its state ahead of the commit, and where its journal ends."""
+    """A region that this process writes: its state ahead of the commit, and where its journal ends.
+
+    After `until_s` of the lease's clock (`Engine.now_s`) nothing is decided or sent any more, whatever this
+    process believes: another may lead then. `closing`: what was decided is still committed, nothing is added.
+    """
 
     state: RegionState
     epoch: int
     hash: bytes
+    until_s: float = inf
+    closing: bool = False
 
 
 class Engine(Directory):
@@ -111,6 +118,7 @@ class Engine(Directory):
         self.positions = positions
         self.stages = stages or Stages()
         self.led: dict[RegionId, Led] = {}
+        self.now_s: Callable[[], float] = elapsing_s
         self.replicas = Replicas()
         self.on_commit: list[Listener] = []
         self.on_down: list[Callable[[RegionId, str], None]] = []
@@ -189,9 +197,11 @@ class Engine(Directory):
     ) -> Reply:
         if self._committer.waiting >= MOST_PENDING:
             await self._committer.room(MOST_PENDING)
+        if self._committer.in_doubt:
+            raise ServiceAway("nobody can say what the last commit kept")
         led = self._writable(region)
         if led is None:
-            raise ServiceAway(f"no writer of {region} is ready in this process")
+            raise Elsewhere(region)
         entry = self._decide(led, command)
         if isinstance(entry, Refusal):
             status, body = refused(entry)
@@ -211,7 +221,21 @@ class Engine(Directory):
 
     def _writable(self, region: RegionId) -> Led | None:
         """The region's writer; None while none is here or nobody can say what the last commit kept."""
-        return None if self._committer.in_doubt else self.led.get(region)
+        led = self.led.get(region)
+        writes = led is not None and not led.closing and not self._committer.in_doubt and self.leads(region)
+        return led if writes else None
+
+    def leads(self, region: RegionId) -> bool:
+        """Whether the region's lease is ours at this very moment: whoever sends orders asks before each."""
+        led = self.led.get(region)
+        return led is not None and self.now_s() < led.until_s
+
+    async def closed(self, region: RegionId) -> None:
+        """Decide nothing more for a region; return when all that was decided is committed or has failed."""
+        led = self.led.get(region)
+        if led is not None:
+            led.closing = True
+            await self._committer.add(Entry(region=region, state=led.state, at=self.clock.now()))
 
     def _decide(self, led: Led, command: c.Command) -> Entry | Refusal:
         """Everything between looking and having chosen, without a pause. Our own bug stops this region only."""

@@ -22,10 +22,10 @@ from dispatch.calling.evidence import Evidence, fault_of_point
 from dispatch.calling.reception import Contact, Reception
 from dispatch.core.terms import Call, CallId, RegionId
 from dispatch.engine import REUSED, Key, Reply
-from dispatch.errors import ServiceAway
+from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.keeping.spool import Spool, Spooled
 from dispatch.web.application import ACTOR
-from dispatch.web.bodies import decode, read
+from dispatch.web.bodies import PATIENT, decode, read
 from dispatch.web.metrics import LATENCY_BUCKETS_S, Metrics
 from dispatch.web.problems import Problem, Unreadable
 from dispatch.web.replies import encode, key_of, replied
@@ -101,7 +101,7 @@ class Intake:
         contact = Contact(said=said, actor=actor, call_id=call_id, key=key_of(request, actor, raw))
         reply = self._repeated(actor, contact.key)
         if reply is None:
-            reply = await self._kept(contact, raw)
+            reply = await self._kept(contact, raw, request.get(PATIENT, False))
             self._commit_s.observe(time.perf_counter() - began_s)
         return replied(reply)
 
@@ -159,7 +159,8 @@ class Intake:
         require(actor, "call.locate", region if actor.role is not Role.DEVICE else None)
         return True
 
-    async def _kept(self, contact: Contact, raw: bytes) -> Reply:
+    async def _kept(self, contact: Contact, raw: bytes, patient: bool) -> Reply:
+        """The committed call, or one in the spool. Raises Elsewhere where another process is asked first."""
         channel = contact.said.channel.value
         try:
             reply = await self.reception.receive(contact)
@@ -168,7 +169,9 @@ class Intake:
                 own_key = msgspec.structs.replace(contact.key, key=f"{OWN_KEY}{contact.key.key}")
                 contact = msgspec.structs.replace(contact, key=own_key)
                 reply = await self.reception.receive(contact)
-        except ServiceAway:
+        except ServiceAway as away:
+            if isinstance(away, Elsewhere) and patient:
+                raise
             reply = await self._spooled(contact, raw)
             self._received.labels(channel, "spooled").inc()
             return reply
