@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from consoles.api import Interface
+from consoles.carrying import Carrier
 from consoles.front import cancelled
 from dispatch.core.terms import RegionId
 from dispatch.engine import Engine, Listener
@@ -75,10 +77,12 @@ class Peers:
         await self._follower.close()
         await self._leaders.close()
 
-    def answered(self, routes: Sequence[Route], metrics: Metrics) -> list[Route]:
+    def answered(self, api: Interface, metrics: Metrics) -> list[Route]:
         """By whom each address is answered: here what we lead, by its leader what another leads."""
+        carrier = Carrier(api.intake, self._leader.leases, self._leaders)
+        api.intake.carry = carrier.carry
         forwarder = Forwarder(self._leaders, self._engine.replicas, metrics, self._follower.reached, VIA_CORE)
-        return [self._answered(forwarder, route) for route in routes]
+        return [*(self._answered(forwarder, route) for route in api.routes), *carrier.routes()]
 
     def _answered(self, forwarder: Forwarder, route: Route) -> Route:
         if route.path in TOLD_TO_ALL:

@@ -305,7 +305,7 @@ def _front(running: Running, options: Options, api: Interface, who: tuple[Access
         positions=running.positions,
         follow=running.peers.told,
         regions=running.leader.regions,
-        routes=running.peers.answered(api.routes, running.metrics),
+        routes=running.peers.answered(api, running.metrics),
         roads=running.roads,
         mode=options.mode,
         speed=options.speed,

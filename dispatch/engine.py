@@ -336,9 +336,12 @@ class Engine(Directory):
         if isinstance(entry, Entry) and entry.recorded:
             self._committer.post(entry)
 
-    def fail(self, region: RegionId, why: str) -> None:
-        """The region's state here can no longer be trusted: stop writing it until it is loaded again."""
-        self._committer.abandon(region, why)
+    def fail(self, region: RegionId, why: str, *, moved: bool = False) -> None:
+        """The region's state here can no longer be trusted: stop writing it until it is loaded again.
+
+        `moved`: because another process leads it now, or will.
+        """
+        self._committer.abandon(region, why, moved=moved)
 
     def _committed(self, entry: Entry) -> None:
         """After the commit: the replica follows, then everybody who wants to know."""

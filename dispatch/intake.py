@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
@@ -39,6 +40,8 @@ DRAIN_S = 0.5
 OWN_KEY = "calls:"
 """Before the key of a call whose sender has used that key at another address."""
 
+Carry = Callable[[Spooled, RegionId], Awaitable[bool]]
+
 JSON_TYPES = ("application/json", "application/octet-stream")
 
 
@@ -50,6 +53,8 @@ class Intake:
         self.matcher = reception.matcher
         self.contacts = contacts
         self.spool = spool
+        self.carry: Carry | None = None
+        """Takes a call of the spool to the process that leads its region; says whether that has it now."""
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
             "From a call's request head to its commit",
@@ -137,7 +142,11 @@ class Intake:
         """Everything that waits, in order. Raises ServiceAway when the database is away again."""
         await self.contacts.drain()
         while self.spool is not None and (call := self.spool.first()) is not None:
-            await self._drain(call)
+            try:
+                await self.drain(call)
+            except Elsewhere as elsewhere:
+                if self.carry is None or not await self.carry(call, RegionId(elsewhere.region)):
+                    raise
             await self.spool.committed(call)
 
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
@@ -222,8 +231,11 @@ class Intake:
         await self.spool.add(call)
         return Reply(status=201, body=body, region=region)
 
-    async def _drain(self, call: Spooled) -> None:
-        """Commit one call of the spool, under the id and with the answer that its sender was given."""
+    async def drain(self, call: Spooled) -> None:
+        """Commit one call of a spool, ours or another process's, under the id and with the answer it was given.
+
+        Raises ServiceAway, Elsewhere where its region is led by another process.
+        """
         said = decode(call.raw, NewCall)
         said = said if said.at is not None else msgspec.structs.replace(said, at=call.at)
         name = call.key or f"spool:{call.call_id}"

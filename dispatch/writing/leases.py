@@ -227,7 +227,7 @@ class Leases:
     def _lose(self, region: RegionId, why: str) -> None:
         self.until_s.pop(region, None)
         if region in self._engine.led:
-            self._engine.fail(region, why)
+            self._engine.fail(region, why, moved=True)
 
     def _note_seats(self) -> None:
         seats = {RegionId(seat.region): seat for seat in self.view.seats if seat.holder != self.holder}
