@@ -55,7 +55,7 @@ class Follower:
     async def start(self, regions: Sequence[RegionId]) -> None:
         """Load every region. Raises ServiceAway."""
         for region in regions:
-            await self._load(region)
+            await self._load(region, first=True)
 
     async def run(self) -> None:
         """Follow every region that was loaded."""
@@ -105,8 +105,12 @@ class Follower:
         return True
 
     async def _follow(self, region: RegionId) -> None:
-        """Never ends by itself: what stops it is said, and the region begun with again."""
-        while True:
+        """Never ends by itself: what stops it is said, and the region begun with again.
+
+        A cancellation may be lost in what is waited for (`asyncio.wait_for` of Python 3.11 loses one that comes
+        with the answer), and a follower that was left must touch nothing any more: it looks for itself.
+        """
+        while self._follows(region):
             try:
                 if region not in self._hashes:
                     await self._load(region)
@@ -115,12 +119,20 @@ class Follower:
                 log.warning("following begins again: %s", why, extra={"region": region, "action": "follow"})
             except Exception:
                 log.exception("fault while following", extra={"region": region, "action": "follow"})
-            self._hashes.pop(region, None)
+            if self._follows(region):
+                self._hashes.pop(region, None)
             await asyncio.sleep(AGAIN_S)
 
-    async def _load(self, region: RegionId) -> None:
+    def _follows(self, region: RegionId) -> bool:
+        """Whether this very task is the one that follows the region."""
+        return self._tasks.get(region) is asyncio.current_task()
+
+    async def _load(self, region: RegionId, *, first: bool = False) -> None:
         loaded = await self._store.load(region)
-        self._replicas.adopt(await recovered(region, loaded))
+        state = await recovered(region, loaded)
+        if not first and not self._follows(region):
+            return
+        self._replicas.adopt(state)
         self._hashes[region] = loaded.head_hash
         self.loads += 1
         self._wake(region, loaded.head_seq)
@@ -128,6 +140,8 @@ class Follower:
     async def _take(self, region: RegionId) -> None:
         async with aclosing(self._fanout.subscribe(region, self._replicas.states[region].seq)) as events:
             async for record in events:
+                if not self._follows(region):
+                    return
                 self._apply(region, record)
 
     def _apply(self, region: RegionId, record: Recorded) -> None:
