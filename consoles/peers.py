@@ -43,7 +43,8 @@ class Peers:
         self._follower = Follower(store, bus or self._polled or PolledFanout(store), engine.replicas, None)
         self._leaders = Leaders(self._led_at, lambda: leader.leases.elsewhere)
         leader.before_led.append(self._follower.leave)
-        leader.leases.on_elsewhere.append(self._follower.begin)
+        leader.leases.on_elsewhere.append(self._elsewhere)
+        leader.on_led.append(lambda region: self._leaders.moved())
 
     @property
     def ready(self) -> bool:
@@ -90,6 +91,10 @@ class Peers:
         if route.method != "GET" or route.path in ASKS_THE_ENGINE:
             return forwarder.shared(route, self._engine.leads)
         return forwarder.preferred(route, self._engine.leads) if route.path in KNOWN_BETTER else route
+
+    def _elsewhere(self, region: RegionId) -> None:
+        self._follower.begin(region)
+        self._looking = asyncio.get_running_loop().create_task(self._leaders.look())
 
     async def _led_at(self) -> Mapping[str, str]:
         leases = self._leader.leases

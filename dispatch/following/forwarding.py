@@ -112,7 +112,7 @@ class Forwarder:
                 if not self._waits(sending):
                     request[PATIENT] = False
                     return await own(request)
-                await asyncio.sleep(LOOK_S / 5)
+                await self._leaders.move()
 
         return msgspec.structs.replace(route, handler=handler)
 
@@ -214,7 +214,7 @@ class Forwarder:
                     break
             if last is not None or not self._waits(sending):
                 break
-            await asyncio.sleep(LOOK_S / 5)
+            await self._leaders.move()
         if last is None:
             self._counter.labels("away").inc()
             detail = "No process that leads answers. Nothing was changed; try again."

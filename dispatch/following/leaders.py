@@ -43,6 +43,7 @@ class Leaders:
         self._regions = regions
         self.at: Mapping[str, str] = {}
         self._seen_s = float("-inf")
+        self._moved = asyncio.Event()
         self._words: dict[str, Mapping[str, str]] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -61,11 +62,27 @@ class Leaders:
         """Learn who leads. The last known stands while nobody can say."""
         try:
             async with asyncio.timeout(BLIND_S):
-                self.at = await self._led_at()
+                found = await self._led_at()
         except (ServiceAway, TimeoutError) as away:
             log.info("leaders unknown: %s", away, extra={"action": "forward"})
         else:
             self._seen_s = elapsing_s()
+            if found != self.at:
+                self.at = found
+                self.moved()
+
+    def moved(self) -> None:
+        """A region has another leader, perhaps us: whoever waits for one looks again."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def move(self) -> None:
+        """Return when a region has another leader, or after a while."""
+        try:
+            async with asyncio.timeout(4 * LOOK_S):
+                await self._moved.wait()
+        except TimeoutError:
+            return
 
     async def ask(self) -> None:
         """Ask each of those that lead how it is."""

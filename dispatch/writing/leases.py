@@ -21,13 +21,13 @@ from dispatch.writing.sharing import Sharer, to_give, wanted
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 3.0
-"""With LOOK_S and the loading of a region this keeps a takeover under five seconds; a shorter one would be lost
-to a database that pauses for a second or two."""
-RENEW_S = 0.5
+LEASE_S = 2.5
+"""With LOOK_S and the loading of a region a takeover takes some three seconds, and five on a machine that is busy
+with everything else; a shorter one would be lost to a database that pauses for a second or two."""
+RENEW_S = 0.4
 MARGIN_S = 0.25
 """So much earlier than the database a lease is over for us: an order that is just being written has left by then."""
-LOOK_S = 0.25
+LOOK_S = 0.2
 OVERDUE_S = 1.0
 """A region that nobody has taken for so long is taken by whoever sees it, whatever its share."""
 ANSWER_LIMIT_S = 2.0
