@@ -139,7 +139,10 @@ class Store(Protocol):
         """
 
     async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
-        """Prolong the leases and say the address anew; returns the regions that are still ours."""
+        """Prolong the leases and say the address anew; returns the regions that are still ours.
+
+        One that has run out is still ours while nobody has taken it and we have not given it up.
+        """
 
     async def release(self, regions: Sequence[str], holder: str) -> None:
         """Give the regions up, so that a standby need not wait for the lease to run out."""

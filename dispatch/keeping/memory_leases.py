@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from dispatch.writing.journal import GENESIS
 from dispatch.writing.records import Leadership, Process, Recorded, Seat
+
+RELEASED = datetime.min.replace(tzinfo=UTC)
+"""When a lease ended that was given up."""
 
 
 class Leader(msgspec.Struct):
@@ -56,7 +59,7 @@ class MemoryLeases:
 
     async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
         self._reach()
-        ours = {region: leader for region, leader in self._led(regions, holder) if leader.expires_at > self._now()}
+        ours = {region: leader for region, leader in self._led(regions, holder) if leader.expires_at > RELEASED}
         for leader in ours.values():
             leader.expires_at, leader.address = self._now() + timedelta(seconds=lease_s), address
         return set(ours)
@@ -64,7 +67,7 @@ class MemoryLeases:
     async def release(self, regions: Sequence[str], holder: str) -> None:
         self._reach()
         for _, leader in self._led(regions, holder):
-            leader.expires_at = self._now()
+            leader.expires_at = RELEASED
 
     async def led_at(self) -> dict[str, str]:
         self._reach()

@@ -77,13 +77,14 @@ RETURNING epoch;
 INSERT INTO heads (region, seq, hash) VALUES ($1, 0, $2) ON CONFLICT (region) DO NOTHING;
 
 -- name: renew
--- A lease that has run out is not prolonged, even if nobody took it: whoever slept must load again.
+-- A lease that has run out is prolonged if nobody took it: nobody has written since, for each claim raises the
+-- epoch. What was given up by `release` is not: its expiry is the beginning of time.
 UPDATE leaders SET expires_at = clock_timestamp() + $3::float8 * interval '1 second', address = $4
-WHERE region = ANY ($1) AND holder = $2 AND expires_at > clock_timestamp()
+WHERE region = ANY ($1) AND holder = $2 AND expires_at > '-infinity'
 RETURNING region;
 
 -- name: release
-UPDATE leaders SET expires_at = clock_timestamp() WHERE region = ANY ($1) AND holder = $2;
+UPDATE leaders SET expires_at = '-infinity' WHERE region = ANY ($1) AND holder = $2;
 
 -- name: attend
 -- Whoever did not say good-bye is forgotten here a minute after its end.

@@ -3,6 +3,7 @@
 All processes share the regions (sharing.py). A lease is on the database's clock; here it is believed in for a
 little less, counted from before it was asked for. So a process that is frozen, or whose line is cut, has
 stopped by itself when another may begin, and one that is woken finds its leases over before it does anything.
+When nobody has taken them meanwhile it goes on where it was: no claim, no other events.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from dispatch.writing.sharing import Sharer, to_give, wanted
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 2.5
+LEASE_S = 3.0
 """With LOOK_S and the loading of a region a takeover takes some three seconds, and five on a machine that is busy
 with everything else; a shorter one would be lost to a database that pauses for a second or two."""
-RENEW_S = 0.4
+RENEW_S = 0.5
 MARGIN_S = 0.25
 """So much earlier than the database a lease is over for us: an order that is just being written has left by then."""
 LOOK_S = 0.2
@@ -32,6 +33,8 @@ OVERDUE_S = 1.0
 """A region that nobody has taken for so long is taken by whoever sees it, whatever its share."""
 ANSWER_LIMIT_S = 2.0
 """A database that is silent for longer is asked again on a new line: a lease leaves no time for more."""
+QUIET_S = 1.0
+"""So long after a region has changed hands the next is given away: a takeover is not the time for it."""
 FAULT_PAUSE_S = 5.0
 """Before a region is tried again that a fault of our own keeps from being led: the others go on meanwhile."""
 RETIRE_LIMIT_S = 8.0
@@ -60,7 +63,8 @@ class Leases:
         self.before_given: Callable[[RegionId], Awaitable[None]] = _nothing
         self.on_led: list[Callable[[RegionId], None]] = []
         self.on_elsewhere: list[Callable[[RegionId], None]] = []
-        self._seen_s = float("-inf")
+        self._seen_s = self._moved_s = float("-inf")
+        self._epochs: dict[str, int] = {}
         self._claiming: set[RegionId] = set()
         self._vacant_s: dict[RegionId, float] = {}
         self._not_before_s: dict[RegionId, float] = {}
@@ -70,7 +74,7 @@ class Leases:
     @property
     def settled(self) -> bool:
         """Whether each region has its writer, here or elsewhere."""
-        return all(region in self._engine.led or region in self.elsewhere for region in self.regions)
+        return all(self._engine.leads(region) or region in self.elsewhere for region in self.regions)
 
     @property
     def fresh(self) -> bool:
@@ -120,7 +124,6 @@ class Leases:
                     await self._store.attend(self._self(), LEASE_S)
                 ours = await self._store.renew(held, self.holder, LEASE_S, self.address) if held else set()
         except (ServiceAway, TimeoutError):
-            self._lapse()
             return
         for region in held:
             if region in ours:
@@ -130,7 +133,6 @@ class Leases:
 
     async def look(self) -> None:
         """See who leads what, claim what is ours to claim, and give away what another should have."""
-        self._lapse()
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 self.view = await self._store.leadership()
@@ -138,6 +140,9 @@ class Leases:
             return
         self._seen_s = self._engine.now_s()
         self._note_seats()
+        epochs = {seat.region: seat.epoch for seat in self.view.seats}
+        if epochs != self._epochs:
+            self._epochs, self._moved_s = epochs, self._seen_s
         if self.retiring:
             return
         me = self._me()
@@ -146,7 +151,7 @@ class Leases:
                 self._claiming.add(region)
                 self._spawn(self._lead(region))
         gift = to_give(me, self.view)
-        if gift is not None and not self._claiming:
+        if gift is not None and not self._claiming and self._seen_s - self._moved_s >= QUIET_S:
             log.info("handed to a process that leads fewer", extra={"region": gift, "action": "give"})
             await self.give([gift])
 
@@ -217,12 +222,6 @@ class Leases:
             led = self._engine.led.get(region)
             if led is not None:
                 led.until_s = self.until_s[region]
-
-    def _lapse(self) -> None:
-        """What could not be prolonged in time is over, before the database says so to others."""
-        now_s = self._engine.now_s()
-        for region in [region for region, until_s in self.until_s.items() if until_s <= now_s]:
-            self._lose(region, "its lease could not be renewed in time")
 
     def _lose(self, region: RegionId, why: str) -> None:
         self.until_s.pop(region, None)
