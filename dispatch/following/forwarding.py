@@ -242,9 +242,9 @@ class Forwarder:
             self._leaders.silent(address)
             return None
         except (aiohttp.ClientError, OSError) as broken:
-            log.warning("the line to %s broke: %s", address, broken, extra={"action": "forward"})
             if sending.repeatable:
                 return None
+            log.warning("the line to %s broke: %s", address, broken, extra={"action": "forward"})
             self._counter.labels("unknown").inc()
             raise Problem("timed_out", retry_after_s=1) from None
         finally:

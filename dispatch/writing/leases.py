@@ -22,10 +22,10 @@ from dispatch.writing.sharing import Sharer, to_give, wanted
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 3.0
+LEASE_S = 2.5
 """With LOOK_S and the loading of a region a takeover takes some three seconds, and five on a machine that is busy
 with everything else; a shorter one would be lost to a database that pauses for a second or two."""
-RENEW_S = 0.5
+RENEW_S = 0.4
 MARGIN_S = 0.25
 """So much earlier than the database a lease is over for us: an order that is just being written has left by then."""
 LOOK_S = 0.2
@@ -146,7 +146,7 @@ class Leases:
         if self.retiring:
             return
         me = self._me()
-        for region in wanted(me, self.view, self._overdue()):
+        for region in sorted(wanted(me, self.view, self._overdue()), key=self._work, reverse=True):
             if self._not_before_s.get(region, 0.0) <= self._seen_s:
                 self._claiming.add(region)
                 self._spawn(self._lead(region))
@@ -248,6 +248,11 @@ class Leases:
 
     def _overdue(self) -> set[RegionId]:
         return {region for region, since_s in self._vacant_s.items() if self._seen_s - since_s >= OVERDUE_S}
+
+    def _work(self, region: RegionId) -> int:
+        """How much there is to do in a region, as far as it was followed: most callers wait where that is most."""
+        state = self._engine.replicas.states.get(region)
+        return 0 if state is None else state.seq
 
     def _me(self) -> Sharer:
         held = {*self._engine.led, *self._claiming}
