@@ -7,7 +7,7 @@ gives it, so that a test can put a proxy on each line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ async def cluster(
     units: Sequence[UnitSpec],
     *,
     regions: Sequence[RegionId],
-    passwords: dict[str, str] | None = None,
+    passwords: Mapping[str, str] | None = None,
     lines: Lines = straight,
 ) -> AsyncIterator[Cluster]:
     """`count` processes, all ready and the regions shared among them; ended however this ends."""
