@@ -1,4 +1,4 @@
-"""Three runs of chaos with every test run: a leader killed, one frozen past its lease, one cut off from its database."""
+"""Three runs of chaos with every test run: a leader killed, one frozen past its lease, one cut off."""
 
 from __future__ import annotations
 
