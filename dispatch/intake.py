@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from aiohttp import web
@@ -40,7 +40,10 @@ DRAIN_S = 0.5
 OWN_KEY = "calls:"
 """Before the key of a call whose sender has used that key at another address."""
 
-Carry = Callable[[Spooled, RegionId], Awaitable[bool]]
+DRAINED_AT_ONCE = 50
+"""One by one a thousand calls would wait a minute longer than they must."""
+
+Carry = Callable[[Sequence[Spooled], RegionId], Awaitable[bool]]
 
 JSON_TYPES = ("application/json", "application/octet-stream")
 
@@ -54,7 +57,7 @@ class Intake:
         self.contacts = contacts
         self.spool = spool
         self.carry: Carry | None = None
-        """Takes a call of the spool to the process that leads its region; says whether that has it now."""
+        """Takes calls of the spool to the process that leads their region; says whether that has them now."""
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
             "From a call's request head to its commit",
@@ -141,13 +144,33 @@ class Intake:
     async def _catch_up(self) -> None:
         """Everything that waits, in order. Raises ServiceAway when the database is away again."""
         await self.contacts.drain()
-        while self.spool is not None and (call := self.spool.first()) is not None:
-            try:
-                await self.drain(call)
-            except Elsewhere as elsewhere:
-                if self.carry is None or not await self.carry(call, RegionId(elsewhere.region)):
-                    raise
-            await self.spool.committed(call)
+        while self.spool is not None and (calls := self.spool.oldest(DRAINED_AT_ONCE)):
+            unkept = await self.drained(calls)
+            for call in calls:
+                if call.call_id in unkept:
+                    raise unkept[call.call_id]
+                await self.spool.committed(call)
+
+    async def drained(self, calls: Sequence[Spooled], *, onward: bool = True) -> dict[CallId, ServiceAway]:
+        """Commit calls of a spool side by side, decided in their order; those that could not be now, and why.
+
+        What another process leads is carried to it, `onward` from the one that spooled it only. A call behind one that could not be kept is repeated with
+        it: its own key finds its answer.
+        """
+        found = await asyncio.gather(*map(self.drain, calls), return_exceptions=True)
+        unkept: dict[CallId, ServiceAway] = {}
+        moved: dict[RegionId, list[Spooled]] = {}
+        for call, fault in zip(calls, found, strict=True):
+            if isinstance(fault, Elsewhere) and onward:
+                moved.setdefault(RegionId(fault.region), []).append(call)
+            elif isinstance(fault, ServiceAway):
+                unkept[call.call_id] = fault
+            elif fault is not None:
+                raise fault
+        for region, some in moved.items():
+            if self.carry is None or not await self.carry(some, region):
+                unkept |= {call.call_id: Elsewhere(region) for call in some}
+        return unkept
 
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
         """The call, if this actor may add to it. Raises Problem; for a device others' calls do not exist."""

@@ -26,9 +26,8 @@ from consoles.serve import run_loop
 from dispatch.core.terms import RegionId
 from routing.regions import region_facts
 from simulators.arrivals import shares
-from simulators.bench_intake import share_for
 from simulators.cluster import Cluster, cluster
-from simulators.country import roster
+from simulators.country import roster, share_for
 from simulators.phones import Phones, Told, refusals
 from simulators.sites import chosen, sites, somewhere
 

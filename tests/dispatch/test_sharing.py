@@ -80,9 +80,9 @@ def test_gifts_end_with_equal_shares_and_every_region_led(leaders: list[str], co
                 led[gift] = min(takers, key=lambda n: (counts[n], n))
         if led == before:
             break
-    counts = [list(led.values()).count(name) for name in names]
-    assert sum(counts) == len(REGIONS)
-    assert max(counts) - min(counts) <= 1
+    shares = [list(led.values()).count(name) for name in names]
+    assert sum(shares) == len(REGIONS)
+    assert max(shares) - min(shares) <= 1
 
 
 @pytest.mark.parametrize("others", [1, 2, 3])
