@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -112,10 +112,10 @@ ORDER = (
 """Each run's kind by its number: the hard ones often, all of them in every 24 runs."""
 
 
-def dealt(number: int, stage: Stage, rng: Random) -> tuple[Blow, Member]:
-    """The blow of this run."""
+def dealt(number: int, members: Sequence[Member], rng: Random) -> tuple[Blow, Member]:
+    """The blow of this run, to one of those who have something to lose."""
     kind = ORDER[number % len(ORDER)]
-    member = rng.choice(stage.members)
+    member = rng.choice(members)
     seconds = rng.uniform(*(FROZEN_S if kind in LONG else AWAY_S))
     return Blow(kind=kind, victim=member.name, seconds=seconds, deposes=kind == "kill"), member
 
