@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from math import inf
 from time import perf_counter
 
 import msgspec
@@ -36,6 +35,7 @@ from dispatch.web.problems import refused
 from dispatch.writing.committer import Committer, Entry
 from dispatch.writing.directory import Directory
 from dispatch.writing.journal import chain
+from dispatch.writing.led import Led
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.recollection import Recollection
@@ -89,20 +89,6 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     refusal: Refusal | None = None
     replayed: bool = False
     mismatch: bool = False
-
-
-class Led(msgspec.Struct):
-    """A region that this process writes: its state ahead of the commit, and where its journal ends.
-
-    After `until_s` of the lease's clock (`Engine.now_s`) nothing is decided or sent any more, whatever this
-    process believes: another may lead then. `closing`: what was decided is still committed, nothing is added.
-    """
-
-    state: RegionState
-    epoch: int
-    hash: bytes
-    until_s: float = inf
-    closing: bool = False
 
 
 class Engine(Directory):

@@ -19,10 +19,11 @@ from dispatch.core.events import CallOffered, Event
 from dispatch.core.followups import sweep
 from dispatch.core.invariants import broken
 from dispatch.core.terms import SYSTEM, CallId, RegionId
-from dispatch.engine import Engine, Led
+from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.store import Store
 from dispatch.writing.leases import Leases
+from dispatch.writing.led import Led
 from dispatch.writing.records import Recorded
 from dispatch.writing.recovery import recovered
 from dispatch.writing.snapshots import Snapshots

@@ -26,8 +26,6 @@ class Blow(msgspec.Struct, kw_only=True):
     kind: str
     victim: str
     seconds: float
-    deposes: bool
-    """Whether the victim's regions must have another leader, however long it takes the victim to come back."""
 
 
 Deal = Callable[[Stage, Member, float, Random], Awaitable[None]]
@@ -117,7 +115,7 @@ def dealt(number: int, members: Sequence[Member], rng: Random) -> tuple[Blow, Me
     kind = ORDER[number % len(ORDER)]
     member = rng.choice(members)
     seconds = rng.uniform(*(FROZEN_S if kind in LONG else AWAY_S))
-    return Blow(kind=kind, victim=member.name, seconds=seconds, deposes=kind == "kill"), member
+    return Blow(kind=kind, victim=member.name, seconds=seconds), member
 
 
 def _kill_child(program: str) -> None:

@@ -36,8 +36,8 @@ class Ledger:
     def __init__(self) -> None:
         self.states: dict[str, RegionState] = {}
         self.digests: dict[str, bytes] = {}
-        self.calls_from: dict[str, tuple[str, int]] = {}
-        """Call id -> the region and number of the event that it came in with."""
+        self.calls_from: dict[str, tuple[str, int, int]] = {}
+        """Call id -> the region, number and epoch of the event that it came in with."""
         self.tables: dict[str, Table] = {}
         self.replayed: dict[str, Table] = {table: {} for table in TABLES}
         self.answers: dict[str, dict[str, Any]] = {}
@@ -92,7 +92,7 @@ async def _replay(connection: asyncpg.Connection, ledger: Ledger, head: asyncpg.
             ledger.faults.append(f"{region}: the chain breaks at {event['seq']}")
         happened = decode(payload)
         if isinstance(happened, CallReceived):
-            ledger.calls_from[happened.call.call_id] = (region, event["seq"])
+            ledger.calls_from[happened.call.call_id] = (region, event["seq"], event["epoch"])
         evolve(state, happened, event["at"])
     if (state.seq, digest) != (head["seq"], head["hash"]):
         ledger.faults.append(f"{region}: the head says {head['seq']}, the journal ends at {state.seq}")

@@ -18,6 +18,7 @@ from routing.regions import region_facts
 from simulators.cluster import Cluster, cluster
 from simulators.members import Member
 from simulators.phones import Phones
+from tests.journeys.boards import Replay
 from tests.journeys.ledger import Ledger
 from tests.journeys.proxy import Line, broker_by, database_by, database_target
 from tests.journeys.service import CITIES, fleet, near, password
@@ -46,6 +47,7 @@ class Stage(msgspec.Struct, kw_only=True):
     crews: Crews
     watchers: list[Watcher]
     ledger: Ledger
+    replay: Replay
 
     @property
     def members(self) -> list[Member]:
@@ -109,7 +111,9 @@ async def stage(home: Path, seed: int, count: int = 2) -> AsyncIterator[Stage]:
             watcher.start()
         await crews.start()
         try:
-            yield Stage(made=made, lines=lines, redis=redis, crews=crews, watchers=watchers, ledger=Ledger())
+            yield Stage(
+                made=made, lines=lines, redis=redis, crews=crews, watchers=watchers, ledger=Ledger(), replay=Replay()
+            )
         finally:
             await crews.stop()
             for watcher in watchers:
