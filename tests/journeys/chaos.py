@@ -130,6 +130,7 @@ async def _judge(scene: Stage, done: Run, calls: list[Told], blow: Blow) -> None
     if blow.kind == "rolling restart":
         done.faults += [f"{call.key} was refused: {call.refused}" for call in calls if call.refused]
     scene.crews.finish()
+    await asyncio.gather(*(member.readied() for member in scene.members))
     connection = await asyncpg.connect(scene.made.services.database_url)
     try:
         await _settled(scene, done, told, connection)
