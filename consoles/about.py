@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from consoles.catalogue import incident_type_names
 from dispatch import __version__
 from dispatch.core.plans import PLANS
 from dispatch.core.terms import Body, Priority
+from dispatch.web.alarms import Alarm
 from dispatch.web.application import answer
 from dispatch.web.routes import Route
 from routing.names import LANGUAGES, Names
@@ -49,7 +51,10 @@ class DemoLogIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`demo_logins` only in the demo, and only to a browser on the same machine."""
+    """`demo_logins` only in the demo, and only to a browser on the same machine.
+
+    `alarms`: what is wrong now, without detail; absent while nothing is.
+    """
 
     name: str
     version: str
@@ -58,12 +63,15 @@ class About(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     regions: tuple[RegionAbout, ...]
     incident_types: tuple[IncidentTypeAbout, ...]
     demo_logins: tuple[DemoLogIn, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
 
 
 class AboutPage:
-    """GET /api/v1/about. `regions`: those that this installation covers."""
+    """GET /api/v1/about. `regions`: those that this installation covers; `alarms`: those that stand."""
 
-    def __init__(self, regions: tuple[str, ...], mode: str, speed: float) -> None:
+    def __init__(
+        self, regions: tuple[str, ...], mode: str, speed: float, alarms: Callable[[], tuple[Alarm, ...]] = tuple
+    ) -> None:
         self._about = About(
             name=NAME,
             version=__version__,
@@ -73,6 +81,7 @@ class AboutPage:
             incident_types=_incident_types(),
         )
         self._demo: tuple[DemoLogIn, ...] = ()
+        self._alarms = alarms
 
     def offer(self, credentials: dict[str, dict[str, Any]]) -> None:
         """Offer the demo's log-ins on the log-in page of this machine."""
@@ -92,9 +101,8 @@ class AboutPage:
 
     async def about(self, request: web.Request) -> web.Response:
         """GET /about."""
-        if self._demo and on_this_machine(request):
-            return answer(msgspec.structs.replace(self._about, demo_logins=self._demo))
-        return answer(self._about)
+        offered = self._demo if self._demo and on_this_machine(request) else ()
+        return answer(msgspec.structs.replace(self._about, demo_logins=offered, alarms=self._alarms()))
 
 
 def on_this_machine(request: web.Request) -> bool:

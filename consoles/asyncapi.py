@@ -15,6 +15,7 @@ from consoles.gateway import PATH
 from dispatch import __version__
 from dispatch.core.terms import RegionId
 from dispatch.formats.mqtt import LinkReport, Order, OrderAck, Receipt, StatusReport
+from dispatch.web.alarms import Alarm
 
 Json = dict[str, Any]
 Word = Literal["ok", "away", "none", "degraded"]
@@ -40,6 +41,7 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     actor: HelloActor
     mode: Literal["LIVE", "SIMULATION"]
     speed: float
+    alarms: list[Alarm]
 
 
 class BoardPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,12 +115,14 @@ class Positions(Message, frozen=True, kw_only=True, tag="positions"):
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     """Each second. `at` is service time, which runs `speed` times as fast as the wall's.
 
-    `health`: postgres, mqtt, redis, travel; from a gateway process also `core`: whether commands reach it.
+    `health`: postgres, mqtt, redis, travel, disk; from a gateway process also `core`: whether commands reach it.
+    `alarms`: all that stand now, each with the role that owns it. One that is no longer here is over.
     """
 
     at: datetime
     speed: float
     health: dict[str, Word]
+    alarms: list[Alarm]
 
 
 FRAMES = (Hello, Snapshot, Delta, Positions, Heartbeat)

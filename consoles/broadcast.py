@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from time import monotonic
 from typing import Any, Protocol
 
 import msgspec
@@ -21,6 +20,7 @@ from dispatch.clock import Clock
 from dispatch.core.events import Event
 from dispatch.core.state import Touched
 from dispatch.core.terms import RegionId
+from dispatch.web.alarms import Alarm
 from dispatch.web.metrics import Metrics
 from dispatch.web.websocket import Socket
 from dispatch.writing.positions import Position
@@ -51,7 +51,9 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "LIVE"
     speed: float = 1.0
     health: Callable[[], dict[str, str]] = dict
-    """`{postgres, mqtt, redis, travel}`, each a word; asked once a second, must not wait."""
+    """`{postgres, mqtt, redis, travel, disk}`, each a word; asked once a second, must not wait."""
+    alarms: Callable[[], tuple[Alarm, ...]] = tuple
+    """What is wrong now and whose it is; as `health`."""
 
 
 class Console:
@@ -115,7 +117,7 @@ class Broadcast:
         for region in audience.regions:
             feed = self._feeds[region, audience.view]
             feed.watchers -= 1
-            feed.idle_since_s = monotonic()
+            feed.idle_since_s = _now_s()
         self.metrics.consoles.dec()
 
     def begin(self, console: Console, known: dict[RegionId, int]) -> None:
@@ -157,9 +159,9 @@ class Broadcast:
 
     def committed(self, region: RegionId, recorded: Sequence[Recorded], events: Sequence[Event]) -> None:
         """Told after each commit, when the replica has followed it: an engine's `on_commit` listener."""
-        self._commits_s.append(monotonic())
+        self._commits_s.append(_now_s())
         if self._flushing is None:
-            wait_s = self._flushed_s + COALESCE_S - monotonic()
+            wait_s = self._flushed_s + COALESCE_S - _now_s()
             self._flushing = asyncio.get_running_loop().call_later(max(0.0, wait_s), self.flush)
 
     def flush(self) -> None:
@@ -167,7 +169,7 @@ class Broadcast:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
-        self._flushed_s = monotonic()
+        self._flushed_s = _now_s()
         touched = dict(self._touched)
         self._touched.clear()
         self._adopt()
@@ -197,7 +199,7 @@ class Broadcast:
             self.metrics.resyncs.labels("reloaded").inc(len(self.catch_up(console)))
 
     def _measure(self) -> None:
-        now_s = monotonic()
+        now_s = _now_s()
         for commit_s in self._commits_s:
             self.metrics.event_to_console_s.observe(now_s - commit_s)
         self._commits_s.clear()
@@ -246,6 +248,7 @@ class Broadcast:
                 "at": self.clock.now(),
                 "speed": scene.speed,
                 "health": scene.health(),
+                "alarms": scene.alarms(),
             }
         )
         for audience in self.audiences.values():
@@ -288,10 +291,15 @@ class Broadcast:
 
     def _forget(self) -> None:
         """Stop following what nobody has watched for a while."""
-        now_s = monotonic()
+        now_s = _now_s()
         for key, feed in list(self._feeds.items()):
             if not feed.watchers and now_s - feed.idle_since_s > IDLE_KEPT_S:
                 del self._feeds[key]
+
+
+def _now_s() -> float:
+    """The loop's own clock, on which the timers here run."""
+    return asyncio.get_running_loop().time()
 
 
 def placed(position: Position, age_s: float) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The words for incident types in the service's five language tags, read from the hand-written catalogue."""
+"""The service's words in its five language tags, read from the hand-written catalogues."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ LANGUAGES = ("uz-Latn", "uz-Cyrl", "ru", "kaa", "en")
 AWAITING_REVIEW = ("kaa",)
 """Languages whose words no native speaker has reviewed yet."""
 
+Words = Mapping[str, Mapping[str, str]]
+
+
+def incident_type_names() -> Words:
+    """Incident type → language tag → name."""
+    return _read("incident_types", "incident_type")
+
+
+def paper_words() -> Words:
+    """Word on paper → language tag → how it is written."""
+    return _read("paper", "word")
+
 
 @cache
-def incident_type_names() -> Mapping[str, Mapping[str, str]]:
-    """Incident type → language tag → name."""
-    text = resources.files("consoles").joinpath("catalogues/incident_types.csv").read_text("utf-8")
-    return {row.pop("incident_type"): row for row in csv.DictReader(text.splitlines())}
+def _read(name: str, key: str) -> Words:
+    text = resources.files("consoles").joinpath(f"catalogues/{name}.csv").read_text("utf-8")
+    return {row.pop(key): row for row in csv.DictReader(text.splitlines())}

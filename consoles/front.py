@@ -26,6 +26,7 @@ from dispatch.door import open_door
 from dispatch.engine import Listener
 from dispatch.errors import UserMistake
 from dispatch.store import Store
+from dispatch.web.alarms import Alarms, Watched
 from dispatch.web.application import application
 from dispatch.web.audit import Audit
 from dispatch.web.health import Health
@@ -63,22 +64,26 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     ready: Callable[[], bool]
     words: Mapping[str, Callable[[], str]]
     """Server -> a word for the heartbeat; see health.py."""
+    watched: Sequence[Watched] = ()
+    """What else is an alarm, beside a server that is away."""
 
 
 @asynccontextmanager
 async def opened(front: Front) -> AsyncIterator[int]:
     """Let HTTP and consoles in; the port is the one that they are let in at."""
-    health = Health(front.metrics, front.store.ping, front.ready, front.words)
-    broadcast = _broadcast(front, health)
+    alarms = Alarms(front.metrics, front.clock.wall)
+    health = Health(front.metrics, front.store.ping, front.ready, front.words, alarms=alarms)
+    alarms.watch(*front.watched)
+    broadcast = _broadcast(front, health, alarms)
     gateway = Gateway(broadcast, front.access)
     pages = Pages(outlines_geojson, Basemap(front.roads) if front.roads is not None else None)
-    app = application(_routes(front, health, pages), front.access.actor_of, front.metrics, pages.files())
+    app = application(_routes(front, health, pages, alarms), front.access.actor_of, front.metrics, pages.files())
     await health.ask()
     try:
         door = await open_door(app, gateway.handle, front.listen, front.metrics)
     except OSError as fault:
         raise UserMistake(f"cannot listen at {front.listen[0]}, port {front.listen[1]}: {fault.strerror}") from None
-    works = (health.run(), broadcast.run(), gateway.run(), front.audit.run())
+    works = (health.run(), alarms.run(), broadcast.run(), gateway.run(), front.audit.run())
     beside = [asyncio.create_task(work) for work in works]
     try:
         yield door.port
@@ -95,20 +100,20 @@ async def cancelled(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _broadcast(front: Front, health: Health) -> Broadcast:
+def _broadcast(front: Front, health: Health, alarms: Alarms) -> Broadcast:
     made = Broadcast(
         front.replicas,
         front.positions,
         clock=front.clock,
         metrics=front.metrics,
-        scene=Scene(mode=front.mode, speed=front.speed, health=health.words),
+        scene=Scene(mode=front.mode, speed=front.speed, health=health.words, alarms=alarms.standing),
     )
     front.follow(made.committed)
     return made
 
 
-def _routes(front: Front, health: Health, pages: Pages) -> Routes:
-    about = AboutPage(tuple(front.regions), front.mode, front.speed)
+def _routes(front: Front, health: Health, pages: Pages, alarms: Alarms) -> Routes:
+    about = AboutPage(tuple(front.regions), front.mode, front.speed, alarms.for_anybody)
     if front.mode != "LIVE":
         about.offer(dict(front.logins))
     sessions = Sessions(front.access, front.audit)

@@ -101,6 +101,7 @@ class Gateway:
                 "actor": {"username": actor.username, "role": actor.role, "body": actor.body},
                 "mode": scene.mode,
                 "speed": scene.speed,
+                "alarms": scene.alarms(),
             }
         )
 

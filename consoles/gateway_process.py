@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from consoles.access import Access
-from consoles.api import Parts, interface
+from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
 from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER
 from consoles.serving import Options, Say, Steps, clock_from, regions_of
@@ -38,6 +38,7 @@ from dispatch.web.routes import Route
 from dispatch.writing.heap import settle
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
+from dispatch.writing.upkeep import beside
 from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 from routing.roads import Roads
@@ -81,7 +82,7 @@ async def following(settings: Settings, options: Options, say: Say) -> AsyncIter
             say("no Redis: the database is asked instead, and boards show no positions")
         await stack.enter_async_context(_at_work(process))
         step.done("regions")
-        process.port = await stack.enter_async_context(opened(_front(process, options)))
+        process.port = await stack.enter_async_context(_open(process, options))
         step.done("door")
         settle()
         yield process
@@ -130,17 +131,31 @@ async def _at_work(process: GatewayProcess) -> AsyncIterator[None]:
     await process.leaders.look()
     await process.leaders.ask()
     works = (process.fanout.run(), process.follower.run(), process.leaders.run())
-    beside = [asyncio.create_task(work) for work in works]
+    running = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
-        await cancelled(*beside)
+        await cancelled(*running)
         await process.leaders.close()
 
 
-def _front(process: GatewayProcess, options: Options) -> Front:
+@asynccontextmanager
+async def _open(process: GatewayProcess, options: Options) -> AsyncIterator[int]:
+    """Let HTTP and consoles in."""
     access = Access(process.store, process.clock, process.metrics)
     audit = Audit(process.store, process.clock, process.metrics)
+    api = _interface(process, access, audit)
+    # What changed is noted for the intake's index of callers also here, where no call is indexed: it is emptied.
+    loops = beside({"interface": api.aml.run}, process.metrics)
+    try:
+        async with opened(_front(process, options, api, (access, audit))) as port:
+            yield port
+    finally:
+        await cancelled(*loops)
+
+
+def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple[Access, Audit]) -> Front:
+    access, audit = who
     forwarder, leaders, settings = process.forwarder, process.leaders, process.settings
     return Front(
         listen=(settings.host, settings.port),
@@ -153,7 +168,7 @@ def _front(process: GatewayProcess, options: Options) -> Front:
         positions=process.positions,
         follow=process.follower.on_commit.append,
         regions=regions_of(settings),
-        routes=[_answered(forwarder, route) for route in _routes(process, access, audit)],
+        routes=[_answered(forwarder, route) for route in api.routes],
         roads=process.roads,
         mode=options.mode,
         speed=options.speed,
@@ -167,7 +182,7 @@ def _front(process: GatewayProcess, options: Options) -> Front:
     )
 
 
-def _routes(process: GatewayProcess, access: Access, audit: Audit) -> tuple[Route, ...]:
+def _interface(process: GatewayProcess, access: Access, audit: Audit) -> Interface:
     parts = Parts(
         engine=process.engine,
         store=process.store,
@@ -178,7 +193,7 @@ def _routes(process: GatewayProcess, access: Access, audit: Audit) -> tuple[Rout
         authenticate=access.actor_of,
         ids=IdSource(process.clock),
     )
-    return interface(parts).routes
+    return interface(parts)
 
 
 def _answered(forwarder: Forwarder, route: Route) -> Route:

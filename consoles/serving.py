@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -19,7 +19,11 @@ import msgspec
 from consoles.access import Access, digest
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
+from consoles.paper_kit import PaperKit, Source
 from consoles.peers import Peers
+from consoles.signed import Signer
+from consoles.watched import watched
+from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
 from dispatch.calling.locating import Locator
 from dispatch.clock import Clock, ScaledClock, SystemClock
@@ -29,15 +33,20 @@ from dispatch.fanout import Fanout, LocalFanout, carry_positions
 from dispatch.field import Field, FieldPlan
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
+from dispatch.keeping.disk import Disk, Level, Limits
+from dispatch.keeping.heads import Series
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.postgres import PostgresStore
+from dispatch.keeping.retention import Retention
 from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
+from dispatch.store import Ages
 from dispatch.units.measures import FieldMeasures
 from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
+from dispatch.web.routes import Route
 from dispatch.writing.heap import settle
 from dispatch.writing.holder import holder_of
 from dispatch.writing.leading import Leader
@@ -81,6 +90,9 @@ class Running(msgspec.Struct, kw_only=True):
     peers: Peers
     field: Field
     tracks: Tracks
+    spool: Spool
+    disk: Disk
+    retention: Retention
     positions: Positions
     fanout: Fanout
     clock: Clock
@@ -156,7 +168,8 @@ def _assembled(
     settings: Settings, services: Services, store: PostgresStore, roads: Roads | None, clock: Clock
 ) -> Running:
     travel = Travel(roads) if roads is not None else None
-    tracks = Tracks(store.tracks)
+    disk, spool = _disk(settings, services), Spool(settings.data_dir / "spool")
+    tracks = Tracks(store.tracks, disk.keeps_tracks)
     positions = Positions()
     if travel is not None:
         positions.on_move = travel.move
@@ -164,17 +177,24 @@ def _assembled(
     # Every core process hears every unit, so that whoever takes a region over knows where its units are.
     positions.region_of = engine.replicas.region_of_unit
     positions.on_fix = partial(_traced, engine, tracks)
+    engine.keeps_inputs = disk.keeps_inputs
+    disk.given_up = {"tracks": lambda: tracks.unwanted, "decision_inputs": lambda: engine.inputs_dropped}
+    ages = Ages(personal=timedelta(days=settings.personal_kept_days))
+    retention = Retention(store, clock, ages, lambda: disk.level)
     holder = holder_of(settings.data_dir)
     leader = Leader(engine, store, regions_of(settings), holder)
     plan = FieldPlan(url=services.mqtt_url, name=f"core-{digest(holder).hex()[:12]}")
     field = Field(engine, positions, plan, states=engine.replicas.states, clock=clock)
     leader.on_led.append(field.led)
+    leader.orders_flow = field.carries_orders
     fanout = RedisFanout(services.redis_url, store) if services.redis_url else LocalFanout(store)
     peers = Peers(engine, leader, store, fanout if services.redis_url else None)
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))
     metrics = Metrics()
     metrics.registry.register(StageMeasures(engine.stages))
     metrics.registry.register(FieldMeasures(field, positions, tracks))
+    metrics.registry.register(disk)
+    metrics.registry.register(retention)
     return Running(
         settings=settings,
         services=services,
@@ -184,6 +204,9 @@ def _assembled(
         peers=peers,
         field=field,
         tracks=tracks,
+        spool=spool,
+        disk=disk,
+        retention=retention,
         positions=positions,
         fanout=fanout,
         clock=clock,
@@ -197,6 +220,13 @@ def _traced(engine: Engine, tracks: Tracks, position: Position) -> None:
     region = engine.region_of_unit(position.unit_id)
     if region is not None and engine.leads(region):
         tracks.offer(position)
+
+
+def _disk(settings: Settings, services: Services) -> Disk:
+    limits = Limits(
+        early_mib=settings.disk_early_mib, low_mib=settings.disk_low_mib, critical_mib=settings.disk_critical_mib
+    )
+    return Disk(lambda: {"data": settings.data_dir, **services.directories()}, limits)
 
 
 def regions_of(settings: Settings) -> tuple[RegionId, ...]:
@@ -218,6 +248,8 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         "field": running.field.run,
         "tracks": running.tracks.run,
         "fanout": running.fanout.run,
+        "retention": running.retention.run,
+        "disk": running.disk.run,
     }
     if running.services.redis_url:
         parts["positions"] = partial(
@@ -263,9 +295,12 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
         task.add_done_callback(indexing.discard)
 
     running.leader.on_led.append(recognised)
-    async with opened(_front(running, options, api, (access, audit))) as running.port:
+    signer = _signer(running)
+    front = _front(running, options, [*running.peers.answered(api, running.metrics), *signer.routes()], (access, audit))
+    async with opened(front) as running.port:
         await running.leader.announce(running.settings.address or running.url)
-        loops = beside({"interface": api.run}, running.metrics)
+        kit = _paper_kit(running, options, audit)
+        loops = beside({"interface": api.run, "heads": signer.run, "paper": kit.run}, running.metrics)
         try:
             yield
         finally:
@@ -274,9 +309,25 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
             await cancelled(*loops)
 
 
+def _signer(running: Running) -> Signer:
+    series = Series(running.settings.data_dir)
+    regions = running.leader.regions
+    signer = Signer(series, running.store, running.clock, regions=regions, metrics=running.metrics)
+    running.engine.on_commit.append(signer.committed)
+    return signer
+
+
+def _paper_kit(running: Running, options: Options, audit: Audit) -> PaperKit:
+    source = Source(states=running.engine.replicas.states, store=running.store, clock=running.clock, mode=options.mode)
+    kit = PaperKit(source, running.settings.data_dir)
+    kit.measured(running.metrics)
+    audit.note(SYSTEM_ACTOR, "exported", "paper:kit")
+    return kit
+
+
 def _interface(running: Running, access: Access, audit: Audit) -> Interface:
-    spool = Spool(running.settings.data_dir / "spool")
-    spool.load()
+    running.spool.load()
+    running.disk.on_look.append(partial(_hold_room, running))
     parts = Parts(
         engine=running.engine,
         store=running.store,
@@ -287,12 +338,18 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         authenticate=access.actor_of,
         ids=IdSource(running.clock),
         trust=trusted(running.settings.data_dir),
-        spool=spool,
+        spool=running.spool,
     )
     return interface(parts)
 
 
-def _front(running: Running, options: Options, api: Interface, who: tuple[Access, Audit]) -> Front:
+def _hold_room(running: Running) -> None:
+    """The spool's own room on the disk, taken while there is plenty."""
+    if running.disk.level is Level.AMPLE and not len(running.spool):
+        running.spool.reserve()
+
+
+def _front(running: Running, options: Options, routes: Sequence[Route], who: tuple[Access, Audit]) -> Front:
     access, audit = who
     return Front(
         listen=(running.settings.host, running.settings.port),
@@ -305,7 +362,7 @@ def _front(running: Running, options: Options, api: Interface, who: tuple[Access
         positions=running.positions,
         follow=running.peers.told,
         regions=running.leader.regions,
-        routes=running.peers.answered(api, running.metrics),
+        routes=routes,
         roads=running.roads,
         mode=options.mode,
         speed=options.speed,
@@ -315,5 +372,7 @@ def _front(running: Running, options: Options, api: Interface, who: tuple[Access
             "mqtt": running.field.health,
             "redis": running.fanout.health,
             "travel": lambda: "ok" if running.roads is not None else "degraded",
+            "disk": running.disk.word,
         },
+        watched=watched(running.disk, running.spool, running.field),
     )

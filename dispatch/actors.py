@@ -79,6 +79,7 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "events.read": _ANALYSTS,
     "kpi.read": _ANALYSTS | {Role.DISPATCHER},
     "contact.read": _CHIEFS,
+    "personal.export": _CHIEFS,
     "place.search": _ALL - {Role.DEVICE},
     "board.watch": _DESKS | {Role.BODY},
 }

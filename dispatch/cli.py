@@ -79,7 +79,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "sim": Command(
         "simulators.sim",
-        "seeded worlds full of faults, what must be true checked after every decision",
+        "seeded worlds full of faults, what must be true checked at every step; planted bugs",
         "sim --seeds 200",
     ),
     "bench": Command(
@@ -88,8 +88,22 @@ COMMANDS: dict[str, Command] = {
         "bench intake --report bench.json",
     ),
     "replay": Command("dispatch.replay", "a region's journal, decided again", "replay --region UZ-TK"),
-    "verify-log": Command("dispatch.verify_log", "check the journal's hash chain", "verify-log --region UZ-TK"),
-    "export": Command("dispatch.export", "the journal and the read models as files", "export DIR"),
+    "verify-log": Command(
+        "dispatch.keeping.verifying",
+        "check the journal's hash chain, of an export or of the database",
+        "verify-log --region UZ-TK",
+    ),
+    "heads": Command(
+        "dispatch.keeping.heads",
+        "the key and the last of the signed heads; a new key",
+        "heads --data-dir .data",
+    ),
+    "export": Command("consoles.export", "the journal and the read models as files", "export DIR"),
+    "backup": Command(
+        "dispatch.keeping.backup", "everything that a restore needs, while the service works", "backup DIR"
+    ),
+    "restore": Command("dispatch.keeping.restore", "a backup into an empty database, verified", "restore DIR"),
+    "paper": Command("consoles.paper_kit", "open work and telephones as pages to print, now", "paper DIR"),
     "import-calls": Command(
         "simulators.import_calls",
         "a centre's own records into our schema",

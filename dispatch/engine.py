@@ -108,6 +108,8 @@ class Engine(Directory):
         self.replicas = Replicas()
         self.on_commit: list[Listener] = []
         self.on_down: list[Callable[[RegionId, str], None]] = []
+        self.keeps_inputs: Callable[[], bool] = lambda: True
+        self.inputs_dropped = 0
         self._recollection = Recollection(store)
         self._committer = Committer(store, self._committed, self._failed, self.stages)
 
@@ -269,7 +271,10 @@ class Engine(Directory):
                     hash=led.hash,
                 )
             )
-        entry.decisions += [_inputs(state, inquest, entry.recorded[-1]) for inquest in decision.inquests]
+        if self.keeps_inputs():
+            entry.decisions += [_inputs(state, inquest, entry.recorded[-1]) for inquest in decision.inquests]
+        else:
+            self.inputs_dropped += len(decision.inquests)
 
     def _follow(self, led: Led, entry: Entry) -> None:
         """Look at the incidents that the facts make worth looking at, and send units where the policy says so."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -44,6 +45,9 @@ RECEIPTS_KEPT = 16
 """Receipts of one unit that are given again without asking the core, which knows only the last report."""
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """An acknowledgement or a link report is not repeated by its unit: with the store away we try so often."""
+
+RETURN_GRACE_S = 5.0
+"""After the broker came back crews have so long to hear what waited before an order may be given up."""
 
 REPORT_TOPICS = (("112/units/+/status", 1), ("112/units/+/ack", 1), ("112/units/+/link", 1))
 POSITION_TOPICS = (("112/units/+/position", 0), ("owntracks/+/+", 0))
@@ -78,6 +82,28 @@ class Desk(Protocol):
     def leads(self, region: RegionId) -> bool: ...
 
     async def submit(self, region: RegionId, command: Command) -> Answered: ...
+
+
+class Connection(Protocol):
+    """What the field needs of a line to the broker; `dispatch.units.line.Line` is the one over TCP."""
+
+    @property
+    def up(self) -> bool: ...
+
+    @property
+    def ups(self) -> int: ...
+
+    async def run(self) -> None: ...
+
+    async def publish(self, topic: str, payload: bytes, *, properties: Any = None) -> None: ...
+
+
+class Connecting(Protocol):
+    """Makes a connection that tells of messages and of its own coming up."""
+
+    def __call__(
+        self, plan: LinePlan, *, on_message: Callable[[str, bytes], None], on_up: Callable[[], None] = ...
+    ) -> Connection: ...
 
 
 class FieldPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,18 +146,19 @@ class Field:
         *,
         states: Mapping[RegionId, RegionState],
         clock: ServiceClock,
+        connect: Connecting = Line,
     ) -> None:
         self._engine = engine
         self.counts = FieldCounts()
         self._states = states
         self.fixes = Fixes(positions, on_link=self._offer, is_lost=self._is_lost)
         name = f"dispatch112-{plan.name}"
-        self.line = Line(
+        self.line: Connection = connect(
             LinePlan(url=plan.url, client_id=name, subscriptions=REPORT_TOPICS),
             on_message=self._on_report,
             on_up=self._on_up,
         )
-        self.position_line = Line(
+        self.position_line: Connection = connect(
             LinePlan(url=plan.url, client_id=f"{name}-positions", subscriptions=POSITION_TOPICS, light=True),
             on_message=self.fixes.take,
         )
@@ -141,11 +168,16 @@ class Field:
         self.held: Held[Report] = Held(elapsing_s)
         self.lanes: Lanes[Report] = Lanes(self._work_off)
         self._receipts: dict[UnitId, OrderedDict[str, bytes]] = {}
+        self._up_at_s = 0.0
         engine.on_commit.append(self.outbox.committed)
 
     def health(self) -> str:
         """`ok` while both lines are up, otherwise `away`."""
         return "ok" if self.line.up and self.position_line.up else "away"
+
+    def carries_orders(self) -> bool:
+        """Whether a crew that does not answer could have: while the broker is away nobody can."""
+        return self.line.up and time.monotonic() - self._up_at_s >= RETURN_GRACE_S
 
     async def run(self) -> None:
         try:
@@ -159,6 +191,7 @@ class Field:
 
     def _on_up(self) -> None:
         log.info("broker is back" if self.line.ups > 1 else "broker is there", extra={"action": "mqtt_line"})
+        self._up_at_s = time.monotonic()
         self.outbox.resume()
 
     def _on_report(self, topic: str, payload: bytes) -> None:

@@ -63,6 +63,11 @@ def _written(number: int) -> str:
     return "".join(_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10))
 
 
+def first_at(letter: str, at: datetime) -> str:
+    """The least id that can be made under this letter at this time: ids sort by time."""
+    return f"{letter}-{_written(int(at.timestamp() * 1000) << CHANCE_BITS)}"
+
+
 def made_at(text: str) -> datetime | None:
     """When an id of ours was made, to the millisecond; None for a text that is none."""
     if not is_id(text, text[:1]):

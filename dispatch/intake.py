@@ -8,6 +8,7 @@ so, and they are committed in order afterwards.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -58,6 +59,7 @@ class Intake:
         self.spool = spool
         self.carry: Carry | None = None
         """Takes calls of the spool to the process that leads their region; says whether that has them now."""
+        self._taking: dict[tuple[str, str], asyncio.Task[Reply]] = {}
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
             "From a call's request head to its commit",
@@ -107,11 +109,30 @@ class Intake:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
         call_id = self.reception.ids.call_id()
         contact = Contact(said=said, actor=actor, call_id=call_id, key=key_of(request, actor, raw))
-        reply = self._repeated(actor, contact.key)
-        if reply is None:
-            reply = await self._kept(contact, raw, request.get(PATIENT, False))
+        reply = await self.take(contact, raw, request.get(PATIENT, False))
+        if not reply.replayed:
             self._commit_s.observe(time.perf_counter() - began_s)
         return replied(reply)
+
+    async def take(self, contact: Contact, raw: bytes, patient: bool = False) -> Reply:
+        """Keep a contact, in the journal or in the spool. Raises ServiceAway when neither is possible, and Elsewhere
+        where whoever asked is `patient`: it waits for the region's next leader.
+
+        One at a time for a key: whoever asks again while the first try hangs hears of the same call, whether
+        that ends in the journal or in the spool.
+        """
+        if contact.key is None:
+            return await self._kept(contact, raw, patient)
+        pair = (contact.key.actor, contact.key.key)
+        while (earlier := self._taking.get(pair)) is not None:
+            await asyncio.wait([earlier])
+        taking = self._taking[pair] = asyncio.create_task(self._taken(contact, raw, patient))
+        taking.add_done_callback(lambda _: self._taking.pop(pair))
+        return await asyncio.shield(taking)
+
+    async def _taken(self, contact: Contact, raw: bytes, patient: bool) -> Reply:
+        """The first answer to the key; who hangs up meanwhile has called all the same."""
+        return self._repeated(contact.actor, contact.key) or await self._kept(contact, raw, patient)
 
     async def relocate(self, request: web.Request) -> web.Response:
         """POST /calls/{call_id}/location."""
@@ -194,6 +215,10 @@ class Intake:
     async def _kept(self, contact: Contact, raw: bytes, patient: bool) -> Reply:
         """The committed call, or one in the spool. Raises Elsewhere where another process is asked first."""
         channel = contact.said.channel.value
+        if self.spool is not None and self.spool.holds(caller_known_by(contact)):
+            # Only this caller's own calls wait behind each other: nobody else waits for the spool.
+            with contextlib.suppress(ServiceAway):  # Better out of its order than not kept.
+                return await self._spooled(contact, raw)
         try:
             reply = await self.reception.receive(contact)
             if reply.refusal is not None and reply.refusal.code == REUSED and contact.key is not None:
@@ -204,9 +229,7 @@ class Intake:
         except ServiceAway as away:
             if isinstance(away, Elsewhere) and patient:
                 raise
-            reply = await self._spooled(contact, raw)
-            self._received.labels(channel, "spooled").inc()
-            return reply
+            return await self._spooled(contact, raw)
         if reply.refusal is None and not reply.replayed:
             self._received.labels(channel, "committed").inc()
         return reply
@@ -250,8 +273,10 @@ class Intake:
             answer=body,
             key=key.key if key is not None else None,
             body_hash=key.body_hash if key is not None else b"",
+            caller=caller_known_by(contact),
         )
         await self.spool.add(call)
+        self._received.labels(said.channel.value, "spooled").inc()
         return Reply(status=201, body=body, region=region)
 
     async def drain(self, call: Spooled) -> None:
@@ -278,7 +303,15 @@ class Intake:
             log.exception("a call of the spool cannot be committed", extra={"call": call.call_id})
             fault = f"our own fault: {type(bug).__name__}"
         if fault is not None:
-            await self.contacts.keep(call.raw, fault, call.actor, ("spool", "application/json"))
+            # Its sender was told that it is kept: neither a rate nor a backlog may drop it.
+            await self.contacts.keep_surely(call.raw, fault, call.actor, ("spool", "application/json"))
+
+
+def caller_known_by(contact: Contact) -> str:
+    """Whose calls must stay in their order: a number's, else those of one device; '' when nobody can say."""
+    caller = contact.said.caller
+    digits = "".join(filter(str.isdigit, caller.number or "")) if caller is not None else ""
+    return digits or (contact.actor.actor_id if contact.actor.role is Role.DEVICE else "")
 
 
 async def json_body(request: web.Request) -> bytes:

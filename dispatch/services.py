@@ -71,6 +71,11 @@ class Services:
         await self._broker.write_credentials(passwords)
         return True
 
+    def directories(self) -> dict[str, Path]:
+        """Where the files of our own servers lie, which may be beside the data directory."""
+        home = self._postgres.home if self._postgres else None
+        return {"database": home} if home is not None else {}
+
     def status(self) -> dict[str, dict[str, object]]:
         """For /healthz: what we run ourselves, and how it fares."""
         return {

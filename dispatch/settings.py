@@ -25,7 +25,13 @@ VARIABLES = {
     "port": "DISPATCH112_PORT",
     "host": "DISPATCH112_HOST",
     "address": "DISPATCH112_ADDRESS",
+    "disk_early_mib": "DISPATCH112_DISK_EARLY_MIB",
+    "disk_low_mib": "DISPATCH112_DISK_LOW_MIB",
+    "disk_critical_mib": "DISPATCH112_DISK_CRITICAL_MIB",
+    "personal_kept_days": "DISPATCH112_PERSONAL_KEPT_DAYS",
 }
+NUMBERS = ("disk_early_mib", "disk_low_mib", "disk_critical_mib", "personal_kept_days")
+NUMBER_MAX = 1_000_000_000
 SCHEMES = {
     "database_url": ("postgresql", "postgres"),
     "redis_url": ("redis", "rediss", "unix"),
@@ -58,6 +64,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Which work this process does: core, gateway, intake."""
     regions: tuple[str, ...] = ()
     """Regions this process leads, as ISO 3166-2 codes; empty: all."""
+    disk_early_mib: int = 4096
+    """With less room than this on a disk of ours there is an alarm …"""
+    disk_low_mib: int = 2048
+    """… with less than this no tracks of units are kept …"""
+    disk_critical_mib: int = 1024
+    """… and with less than this no inputs of decisions. Calls and orders are kept as long as anything can be."""
+    personal_kept_days: int = 1095
+    """How long names, numbers and words are kept after a call: what the law asks, here three years."""
 
     @property
     def cache_dir(self) -> Path:
@@ -87,7 +101,10 @@ def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str]) -> S
             given, source = environment.get(variable) or None, variable
         if given is not None:
             values[name] = _understood(name, given, source)
-    return Settings(**values)
+    made = Settings(**values)
+    if not made.disk_early_mib >= made.disk_low_mib >= made.disk_critical_mib:
+        raise UserMistake("the room for an early alarm must not be less than for the later ones (DISPATCH112_DISK_…)")
+    return made
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +140,8 @@ def _understood(name: str, given: Any, source: str) -> Any:
         return _named(given, source)
     if name == "data_dir":
         return _directory(_named(given, source), source)
+    if name in NUMBERS:
+        return _number(given, source)
     if name in ("port", "mqtt_port"):
         return _port(given, source)
     return _listed(name, given, source)
@@ -163,6 +182,13 @@ def _port(given: Any, source: str) -> int:
     if not 0 <= port <= 65535:
         raise UserMistake(f"{source} must be a number from 0 to 65535, not {port}")
     return port
+
+
+def _number(given: Any, source: str) -> int:
+    text = str(given)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= NUMBER_MAX):
+        raise UserMistake(f"{source} must be a whole number from 1 to {NUMBER_MAX}, not {given!r}")
+    return int(text)
 
 
 def _listed(name: str, given: Any, source: str) -> tuple[str, ...]:

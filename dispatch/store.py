@@ -37,9 +37,9 @@ from dispatch.writing.records import (
 )
 
 __all__ = [
-    "Answer", "Appended", "AssignmentRow", "AuditEntry", "BadCursor", "Batch", "CallRow", "CommitUnknown",
+    "Ages", "Answer", "Appended", "AssignmentRow", "AuditEntry", "BadCursor", "Batch", "CallRow", "CommitUnknown",
     "DecisionInputs", "Device", "IncidentRow", "Loaded", "Operator", "OrderRow", "Personal", "Recorded",
-    "Rows", "Session", "Store", "StoreAway", "TrackPoint", "UnitRow", "UnreadableContact",
+    "Rows", "Session", "Store", "StoreAway", "TableFacts", "TrackPoint", "UnitRow", "UnreadableContact",
 ]  # fmt: skip
 
 SNAPSHOTS_KEPT = 3
@@ -50,10 +50,37 @@ ANSWERS_KEPT = timedelta(hours=24)
 DECISIONS_KEPT = timedelta(days=30)
 TRACKS_KEPT = timedelta(days=7)
 CONTACTS_KEPT = timedelta(days=90)
-"""An unreadable contact that a supervisor has settled; one that waits stays."""
+"""An unreadable contact that a supervisor has settled; one that waits stays as long as personal data may."""
 AUDIT_KEPT = timedelta(days=3 * 365)
+WORK_KEPT = timedelta(days=400)
+"""Closed calls and incidents, cleared assignments and orders in the read models: a year, and the same month of
+the year before to compare with. What happened stays in the journal, from which they could be made again."""
+PERSONAL_KEPT = timedelta(days=3 * 365)
+"""Names, numbers and words, from the call or the note on; Settings.personal_kept_days says otherwise."""
 TRACK_DAYS_MAX = 16
 """Partitions of tracks at once: a device with a wrong clock cannot make more."""
+
+
+class Ages(msgspec.Struct, frozen=True, kw_only=True):
+    """How long what may be dropped is kept. The journal is not here: it is never dropped."""
+
+    answers: timedelta = ANSWERS_KEPT
+    decisions: timedelta = DECISIONS_KEPT
+    tracks: timedelta = TRACKS_KEPT
+    contacts: timedelta = CONTACTS_KEPT
+    audit: timedelta = AUDIT_KEPT
+    work: timedelta = WORK_KEPT
+    personal: timedelta = PERSONAL_KEPT
+
+
+USUAL_AGES = Ages()
+
+
+class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a table is with its indexes, and the time of its oldest row, where that is cheap to know."""
+
+    size_bytes: int = 0
+    oldest: datetime | None = None
 
 
 class StoreAway(ServiceAway):
@@ -221,8 +248,14 @@ class Store(Protocol):
     async def list_devices(self) -> list[Device]: ...
     async def drop_device(self, token: bytes) -> None: ...
 
-    async def prune(self, now: datetime) -> dict[str, int]:
-        """Drop what is past its age, in bounded steps: table -> rows (tracks: days). Call it hourly."""
+    async def prune(self, now: datetime, ages: Ages = USUAL_AGES, wall: datetime | None = None) -> dict[str, int]:
+        """Drop what is past its age, in bounded steps: what -> rows (tracks: days). Call it hourly.
+
+        `wall`: the wall's time for tracks and sessions, where service time is another.
+        """
+
+    async def facts(self) -> dict[str, TableFacts]:
+        """What every table holds, for the metrics page."""
 
 
 def unfit_regions(batch: Batch) -> dict[str, str]:

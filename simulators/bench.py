@@ -20,6 +20,7 @@ BENCHES = {
     ),
     "failover": ("simulators.bench_failover", "processes killed and frozen under load: takeover, and nothing lost"),
     "recovery": ("simulators.bench_recovery", "a region with a long history, led again after a kill -9"),
+    "month": ("simulators.bench_month", "days of service in minutes: what grows, and what does not"),
     "travel": ("simulators.bench_travel", "the road engine: building, customising, many-to-one"),
 }
 DEFAULT = "intake"
@@ -35,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     named = "; ".join(f"{name}: {what}" for name, (_, what) in BENCHES.items())
     parser.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"{named} ({DEFAULT})")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures there as well")
+    month = parser.add_argument_group("month")
+    month.add_argument("--days", type=int, default=30, metavar="N", help="simulated days (30)")
+    month.add_argument("--calls-per-day", type=int, default=500, metavar="N", help="calls of one region (500)")
     intake = parser.add_argument_group("intake")
     intake.add_argument(
         "--calls-per-second", type=more_than(0, RATE_MAX), metavar="N", help="open loop (200; failover: 100)"

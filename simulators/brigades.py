@@ -7,6 +7,7 @@ after the other, as real devices do; whatever it says may come late, twice or ne
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -27,6 +28,7 @@ from dispatch.core.terms import (
     UnitStatus,
 )
 from simulators.plane import Point, metres_between, point_in
+from simulators.writer import UNHEARD
 
 if TYPE_CHECKING:
     from simulators.world import World
@@ -78,6 +80,8 @@ class Crew:
         self.online = True
         self.silent = False
         self.cut_off = False
+        self.skew_s = 0.0
+        self.jumped_to: Point | None = None
         self.job: Job | None = None
         self._at = home
         self._heard_s = 0.0
@@ -91,9 +95,9 @@ class Crew:
         return ActorId(f"unit:{self.unit_id}")
 
     def fix(self) -> Fix:
-        """Where the crew is, as old as its last word when it is offline."""
+        """Where its device says the crew is, as old as its last word when it is offline, by its own clock."""
         age_s = 5.0 if self.online else self.world.now_s - self._heard_s
-        return Fix(*self._at, age_s, self.cut_off)
+        return Fix(*(self.jumped_to or self._at), max(0.0, age_s + self.skew_s), self.cut_off)
 
     # Orders
 
@@ -163,7 +167,7 @@ class Crew:
             return
         self._at = job.target
         self._step(UnitStatus.ON_SCENE, job)
-        self.world.later(self.world.chance.uniform(60, 300), lambda: self._leave(job))
+        self.world.later(self.world.chance.uniform(30, 180), lambda: self._leave(job))
 
     def _leave(self, job: Job) -> None:
         if self.job is not job:
@@ -173,14 +177,14 @@ class Crew:
             self.world.later(self.world.chance.uniform(100, 400), lambda: self.report(UnitStatus.AVAILABLE))
         elif self.body is Body.MOH and self.world.happens(0.5):
             self._step(UnitStatus.TRANSPORTING, job)
-            self.world.later(self.world.chance.uniform(60, 200), lambda: self._hand_in(job))
+            self.world.later(self.world.chance.uniform(40, 120), lambda: self._hand_in(job))
         else:
             self._end(job, self.world.chance.choice((UnitStatus.AVAILABLE, UnitStatus.RETURNING)))
 
     def _hand_in(self, job: Job) -> None:
         if self.job is job:
             self._step(UnitStatus.AT_FACILITY, job)
-            self.world.later(60.0, lambda: self._end(job, UnitStatus.AVAILABLE))
+            self.world.later(40.0, lambda: self._end(job, UnitStatus.AVAILABLE))
 
     def _end(self, job: Job, status: UnitStatus) -> None:
         if self.job is not job:
@@ -222,12 +226,14 @@ class Crew:
             return
         said = self._outbox[0]
         if self.online:
-            self.world.line.send(self.world.faults, lambda: self._arrived(said))
+            self._send(lambda: self._arrived(said))
         self.world.later(REPEAT_S, self._push)
 
     def _arrived(self, said: c.ReportStatus) -> None:
         refusal = self.world.submit(self.region, said)
-        self.world.line.send(self.world.faults, lambda: self._receipt(said, refusal))
+        if refusal is UNHEARD:
+            return
+        self._send(lambda: self._receipt(said, refusal))
 
     def _receipt(self, said: c.ReportStatus, refusal: Refusal | None) -> None:
         if not self.online or not self._outbox or self._outbox[0] is not said:
@@ -240,7 +246,10 @@ class Crew:
     def _say_of(self, order: Order, stage: Stage) -> None:
         command = c.StageOrder(actor=self.actor, unit_id=self.unit_id, order_id=order.order_id, stage=stage)
         if self.online:
-            self.world.line.send(self.world.faults, lambda: self._put(command))
+            self._send(lambda: self._put(command))
+
+    def _send(self, deliver: Callable[[], None]) -> None:
+        self.world.line.send(self.world.faults, self.region, deliver)
 
     def _put(self, command: c.Command) -> None:
         self.world.submit(self.region, command)
@@ -261,12 +270,13 @@ class Crew:
         """The device is back, and says so."""
         self.online = True
         command = c.ReportLink(actor=self.actor, unit_id=self.unit_id, linked=True)
-        self.world.line.send(self.world.faults, lambda: self._put(command))
+        self._send(lambda: self._put(command))
 
     def called_by_radio(self) -> None:
         """In the calm a dispatcher asks each crew what it is at, and both sides agree again."""
         unit = self.world.writers[self.region].state.units[self.unit_id]
         self.silent = self.cut_off = False
+        self.jumped_to, self.skew_s = None, 0.0
         if not self.online:
             self.raise_link()
         if unit.assignment_id is not None and (self.job is None or self.job.assignment_id != unit.assignment_id):

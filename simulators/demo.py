@@ -22,6 +22,7 @@ from dispatch.flags import RATE_MAX, WEEK_S, between, can_be_written, more_than,
 from dispatch.settings import Settings, add_settings_arguments, settings_from
 from routing import roads
 from simulators.country import SHARE, SHARE_MAX, enrol, roster
+from simulators.telephones import write_telephones
 
 STOP_LIMIT_S = 30.0
 SPEEDS = (0.1, 120.0)
@@ -65,6 +66,7 @@ async def _demo(args: argparse.Namespace, settings: Settings) -> int:
 
     async def enrolled(running: Running) -> None:
         await enrol(running.engine, units)
+        await asyncio.to_thread(write_telephones, settings.data_dir, units)
 
     options = Options(
         mode="SIMULATION",

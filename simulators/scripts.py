@@ -1,4 +1,4 @@
-"""Callers and operators of a simulated world: what people do, sensible and otherwise."""
+"""Operators of a simulated world: what people do at their desks, sensible and otherwise."""
 
 from __future__ import annotations
 
@@ -18,95 +18,24 @@ from dispatch.core.terms import (
     Disposition,
     IncidentId,
     Location,
-    LocationFix,
     Phase,
     Policy,
     Priority,
     RegionId,
-    Service,
-    Source,
     Stage,
     UnitId,
     UnitStatus,
 )
-from simulators.plane import Point, location, near, point_in
+from simulators.plane import location, point_in
 
 if TYPE_CHECKING:
     from simulators.world import World
 
 TYPES = tuple(PLANS)
-DEVICE = ActorId("device:line")
 TAKERS = tuple(ActorId(f"user:t{n}") for n in range(4))
 HAND_STATUSES = (CallStatus.CLAIMED, CallStatus.ANSWERED, CallStatus.HELD, CallStatus.CALLING_BACK)
 
 Pick = TypeVar("Pick")
-
-
-class Callers:
-    """People who call, call again about the same thing, say nothing, hang up, or are somewhere else."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self._regions = tuple(world.writers)
-        self._known: list[tuple[RegionId, Point, str]] = []
-
-    def begin(self) -> None:
-        """Spread the calls over the storm."""
-        for region in self._regions:
-            for _ in range(self.world.plan.calls_each):
-                self.world.later(self.world.chance.uniform(1, self.world.plan.storm_s * 0.9), self._caller(region))
-
-    def _caller(self, region: RegionId) -> Callable[[], None]:
-        return lambda: self._call(region)
-
-    def _call(self, region: RegionId) -> None:
-        world, chance, faults = self.world, self.world.chance, self.world.faults
-        point, kind = point_in(self._regions.index(region), chance), chance.choice(TYPES)
-        if self._known and world.happens(faults.calls_again):
-            region, old, kind = chance.choice(self._known)
-            point = near(old, 250.0, chance)
-        self._known.append((region, point, kind))
-        call_id = CallId(f"c{len(world.received):04}")
-        world.received.append(call_id)
-        located = None if world.happens(faults.unlocated) else location(point, (region,), world.now, chance)
-        known = chance.random()
-        world.submit(
-            region,
-            c.ReceiveCall(
-                actor=DEVICE,
-                call_id=call_id,
-                channel=chance.choice(tuple(Channel)),
-                service=chance.choice(tuple(Service)) if known < 0.3 else None,
-                incident_type=kind if known > 0.6 else None,
-                priority=chance.choice((None, *Priority)),
-                location=located,
-                has_number=chance.random() < 0.7,
-                silent=world.happens(faults.says_nothing),
-            ),
-        )
-        if located is None or chance.random() < 0.4:
-            world.later(chance.expovariate(1 / 30), lambda: self._located(call_id, region, point))
-        if world.happens(faults.hangs_up):
-            hangs_up = c.MoveCall(actor=SYSTEM, call_id=call_id, status=CallStatus.ABANDONED)
-            world.later(chance.expovariate(1 / 20), lambda: self._where_it_is(call_id, hangs_up))
-
-    def _located(self, call_id: CallId, region: RegionId, point: Point) -> None:
-        """Evidence that comes later, sometimes from another region or from the border."""
-        world, chance = self.world, self.world.chance
-        regions = [region]
-        if world.happens(world.faults.wrong_region):
-            other = chance.choice(self._regions)
-            regions = [other] if chance.random() < 0.8 else [other, region]
-            point = point_in(self._regions.index(other), chance)
-        fix = LocationFix(source=Source.AML, at=world.now, lat=point[0], lon=point[1], accuracy_m=30.0)
-        found = location(point, regions, world.now, chance) if chance.random() < 0.9 else None
-        self._where_it_is(call_id, c.LocateCall(actor=DEVICE, call_id=call_id, fix=fix, location=found))
-
-    def _where_it_is(self, call_id: CallId, command: c.Command) -> None:
-        """The service looks up which region has the call; on the way between two it may ask the wrong one."""
-        having = [r for r, w in self.world.writers.items() if call_id in w.state.calls]
-        if having:
-            self.world.submit(self.world.chance.choice(having), command)
 
 
 class Operators:
@@ -150,6 +79,9 @@ class Operators:
         if world.happens(world.faults.unasked_report):
             crew.report(world.chance.choice(tuple(UnitStatus)))
         crew.cut_off = world.happens(world.faults.goes_offline)
+        jumps, skewed = world.happens(world.faults.gps_jumps), world.happens(world.faults.clock_skewed)
+        crew.jumped_to = point_in(world.chance.randrange(3), world.chance) if jumps else None
+        crew.skew_s = world.chance.uniform(-600, 600) if skewed else 0.0
 
     # What they choose from
 

@@ -1,4 +1,8 @@
-"""`dispatch112 sim`: seeded worlds full of faults against the core, until one breaks or all are done."""
+"""`dispatch112 sim`: seeded worlds full of faults against the core and the shell, and bugs planted to be found.
+
+Without `--level` or `--planted`: so many worlds of the core, a share of them of the shell, then the planted
+bugs, each with one line of figures. It stops at the first world that breaks, and says how to see it again.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,13 @@ import sys
 from time import perf_counter
 
 from dispatch.flags import SEED_MAX, whole
-from simulators.world import Failed, run_seed
+from simulators.planted import BUDGET, hunts
+from simulators.seeds import Level, Outcome, cores, run_worlds
 
 SEEDS = 200
+SHELL_SHARE = 20
+"""One world of the shell for so many of the core: a world of the shell costs three times as much."""
+SHELL_LEAST = 10
 TOLD_EVERY_S = 10.0
 
 
@@ -20,30 +28,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first", type=whole(0, SEED_MAX - 10_000_000), default=0, help="the first seed (default: %(default)s)"
     )
+    parser.add_argument(
+        "--workers", type=whole(1, 256), default=cores(), help="processes (default: the cores, %(default)s)"
+    )
+    parser.add_argument("--level", type=Level, choices=list(Level), help="only worlds of this level")
+    parser.add_argument("--planted", action="store_true", help="only the planted bugs: which seed finds each, and how")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit status 0 when every world stayed whole, 1 with the account of the first that did not."""
+    """Exit status 0 when every world stayed whole and every planted bug was found, else 1."""
+    seeds = range(args.first, args.first + args.seeds)
+    if args.planted:
+        return _planted(args.workers)
+    if args.level is not None:
+        return _worlds(args.level, seeds, args.workers)
+    shell = seeds[: max(min(SHELL_LEAST, len(seeds)), len(seeds) // SHELL_SHARE)]
+    return (
+        _worlds(Level.CORE, seeds, args.workers) or _worlds(Level.SHELL, shell, args.workers) or _planted(args.workers)
+    )
+
+
+def _worlds(level: Level, seeds: range, workers: int) -> int:
     began = told = perf_counter()
-    events = commands = refused = 0
-    for seed in range(args.first, args.first + args.seeds):
-        try:
-            world = run_seed(seed)
-        except Failed as failed:
-            print(failed, file=sys.stderr)
+    done: list[Outcome] = []
+    for outcome in run_worlds(level, seeds, workers):
+        if outcome.broken:
+            print(outcome.account, file=sys.stderr)
             return 1
-        events += world.events
-        commands += sum(writer.decisions for writer in world.writers.values())
-        refused += sum(writer.refusals for writer in world.writers.values())
+        done.append(outcome)
         if perf_counter() - told > TOLD_EVERY_S:
             told = perf_counter()
-            print(f"{seed - args.first + 1} of {args.seeds} worlds, {events} events", flush=True)
-    seconds = perf_counter() - began
-    print(
-        f"{args.seeds} worlds whole: {events} events of {commands} decisions, {refused} commands refused, "
+            print(f"{level}: {len(done)} of {len(seeds)} worlds", flush=True)
+    print(_summary(level, done, perf_counter() - began), flush=True)
+    return 0
+
+
+def _summary(level: Level, done: list[Outcome], seconds: float) -> str:
+    events = sum(outcome.events for outcome in done)
+    commands, refused = sum(o.commands for o in done), sum(o.refused for o in done)
+    restarted = sum(o.restarts > 0 for o in done)
+    more = f" of {commands} decisions, {refused} commands refused" if level is Level.CORE else ""
+    more += f", {restarted} needed a restart to end" if restarted else ""
+    return (
+        f"{level}: {len(done)} worlds whole, {events} events{more}; "
         f"{seconds:.1f} s, {events / seconds:.0f} events/s with all checks"
     )
-    return 0
+
+
+def _planted(workers: int) -> int:
+    began = perf_counter()
+    missed = found = worlds = 0
+    for hunt in hunts(workers, BUDGET):
+        print(hunt.told(), flush=True)
+        found += hunt.found
+        missed += not hunt.found
+        worlds += hunt.worlds
+    print(f"planted: {found} bugs found, {missed} missed, {worlds} worlds; {perf_counter() - began:.1f} s", flush=True)
+    return 1 if missed else 0
 
 
 def main() -> int:

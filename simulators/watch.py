@@ -7,15 +7,18 @@ that lost its link comes back with its number and gets the deltas since then, or
 from __future__ import annotations
 
 from collections import deque
+from random import Random
 from typing import Any
 
-from consoles.board import SECTIONS, VIEWS, Board
+from consoles.board import FULL, SECTIONS, VIEWS, Board
 from consoles.feed import merge
 from dispatch.core.state import RegionState, Touched
 from simulators.writer import Broken
 
 RECENT = 5
 """Deltas kept for who comes back: few, so that coming back too late happens as well."""
+
+BODIES_WATCHING = 2
 
 Row = dict[str, Any]
 
@@ -26,6 +29,7 @@ class Console:
     def __init__(self, view: str, state: RegionState) -> None:
         self.view = view
         self.linked = True
+        self.half_open = False
         self.resumed = self.restarted = 0
         self.shown_seq = state.seq
         self._recent: deque[tuple[int, int, Row]] = deque(maxlen=RECENT)
@@ -47,7 +51,7 @@ class Console:
         merge(self._drawn, changes)
         self._recent.append((self.seq, state.seq, changes))
         self.seq = state.seq
-        if self.linked:
+        if self.linked and not self.half_open:
             self.resume()
 
     def resume(self) -> None:
@@ -85,9 +89,10 @@ class Console:
             )
 
 
-def consoles(state: RegionState) -> list[Console]:
-    """A console in every view."""
-    return [Console(view, state) for view in VIEWS]
+def consoles(state: RegionState, chance: Random) -> list[Console]:
+    """A console that sees everything, and those of two bodies, another pair in each world."""
+    bodies = chance.sample([view for view in VIEWS if view != FULL], BODIES_WATCHING)
+    return [Console(view, state) for view in (FULL, *bodies)]
 
 
 def _first(shown: Row, fresh: Row) -> str:

@@ -26,30 +26,35 @@ from dispatch.core.terms import (
     SYSTEM,
     UNREACHABLE_MS,
     CallId,
+    Channel,
     IncidentId,
     Order,
     Reach,
     Refusal,
     RegionId,
+    Service,
     UnitId,
 )
 from simulators.brigades import Crew, muster
+from simulators.crowd import Callers
 from simulators.faults import CALM, STORM, Faults, Line
 from simulators.plane import metres_between
-from simulators.scripts import Callers, Operators
+from simulators.scripts import Operators
 from simulators.verdicts import at_the_end, in_one_place, orders_are_answered
 from simulators.watch import Console, consoles
-from simulators.writer import Broken, Fact, Writer
+from simulators.writer import UNHEARD, Fact, Writer
 
 START = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 REGIONS = (RegionId("UZ-TK"), RegionId("UZ-TO"), RegionId("UZ-AN"))
 SPEED_MPS = 14.0
 TICK_S = 2.0
-SWEEP_TICKS = 15
+SWEEP_TICKS = 20
 OFFER_TICKS = 3
 DRAW_TICKS = 4
-CHECK_TICKS = 60
+CHECK_TICKS = 80
+TROUBLE_TICKS = 3
 RECENT_KEPT = 30
+CLOG_S = (20.0, 120.0)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,9 +64,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     units_each: int = 12
     storm_s: float = 900.0
     calm_s: float = 14_400.0
-    quiet_s: float = 150.0
+    quiet_s: float = 120.0
     calls_each: int = 9
     acts_every_s: float = 12.0
+
+    @classmethod
+    def varied(cls, chance: Random) -> Plan:
+        """Worlds of different sizes: the small ones are quick, and rare meetings happen in the crowded ones."""
+        return cls(
+            regions=chance.choice((2, 2, 3)),
+            units_each=chance.choice((5, 8, 12)),
+            storm_s=chance.choice((240.0, 420.0, 720.0)),
+            calls_each=chance.choice((3, 5, 8)),
+            acts_every_s=chance.choice((8.0, 12.0)),
+        )
 
 
 class World:
@@ -70,7 +86,7 @@ class World:
     def __init__(self, seed: int, plan: Plan | None = None, faults: Faults = STORM) -> None:
         self.seed = seed
         self.chance = Random(seed)
-        self.plan = plan or Plan(regions=self.chance.choice((2, 2, 3)))
+        self.plan = plan or Plan.varied(self.chance)
         self.faults = faults.varied(self.chance)
         self.now_s = 0.0
         self.now = START
@@ -79,7 +95,9 @@ class World:
         self.line = Line(self.chance, self.later)
         self.writers = {r: Writer(r, self.reach, self.recent) for r in REGIONS[: self.plan.regions]}
         self.crews: dict[UnitId, Crew] = {}
-        self.screens: dict[RegionId, list[Console]] = {r: consoles(w.state) for r, w in self.writers.items()}
+        self.screens: dict[RegionId, list[Console]] = {
+            r: consoles(w.state, self.chance) for r, w in self.writers.items()
+        }
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._entries = 0
         self._ticks = 0
@@ -129,6 +147,9 @@ class World:
     def submit(self, region: RegionId, command: c.Command) -> Refusal | None:
         """Put a command to a region's writer, and set going what its events ask for."""
         refusal, events = self.writers[region].submit(command, self.now)
+        if events and self.happens(self.faults.dies_unpublished):
+            self._crash(region)
+            return UNHEARD
         self._follow(region, events)
         return refusal
 
@@ -173,7 +194,7 @@ class World:
 
     def _send(self, order: Order) -> None:
         crew = self.crews[order.unit_id]
-        self.line.send(self.faults, lambda: crew.hear(order))
+        self.line.send(self.faults, crew.region, lambda: crew.hear(order))
 
     def _give(self, region: RegionId, call_id: CallId) -> None:
         """One try to carry a hand-over: the call goes over the line, and the word that it arrived comes back."""
@@ -186,9 +207,9 @@ class World:
 
         def arrive() -> None:
             if self.submit(offer.to, take) is None:
-                self.line.send(self.faults, lambda: self._release(region, release))
+                self.line.send(self.faults, region, lambda: self._release(region, release))
 
-        self.line.send(self.faults, arrive)
+        self.line.send(self.faults, region, arrive)
 
     def _release(self, region: RegionId, release: c.ReleaseCall) -> None:
         self.submit(region, release)
@@ -203,25 +224,41 @@ class World:
             if self._ticks % OFFER_TICKS == 0:
                 for call_id in list(writer.state.offers):
                     self._give(region, call_id)
-            self._trouble(region, writer)
+            if self._ticks % TROUBLE_TICKS == 0:
+                self._trouble(region, writer)
             orders_are_answered(self, writer)
             if self._ticks % DRAW_TICKS == 0:
                 self._draw(region, writer, look=self._ticks % CHECK_TICKS == 0)
         self.later(TICK_S, self._tick)
 
     def _trouble(self, region: RegionId, writer: Writer) -> None:
-        """Crashes, snapshots, and consoles that lose their link, a few times in each storm."""
-        share = TICK_S / 60.0
-        if self.happens(self.faults.crashes * share):
+        """Crashes, take-overs, snapshots, clogged lines and consoles cut off, a few times in each storm."""
+        share, faults = TICK_S * TROUBLE_TICKS / 60.0, self.faults
+        if self.happens(faults.crashes * share):
             self._crash(region)
+        if self.happens(faults.fails_over * share):
+            self._fail_over(region, writer)
+        if self.happens(faults.clogs * share):
+            self.line.clog(region, self.chance.uniform(*CLOG_S))
         if self.happens(0.3 * share):
             writer.keep()
         for console in self.screens[region]:
-            if not console.linked and self.happens(0.05 if self.faults.link_lost else 1.0):
-                console.linked = True
-                console.resume()
-            elif self.happens(self.faults.link_lost * share):
+            if not console.linked or console.half_open:
+                if self.happens(0.05 if faults.link_lost or faults.half_open else 1.0):
+                    console.linked, console.half_open = True, False
+                    console.resume()
+            elif self.happens(faults.link_lost * share):
                 console.linked = False
+            elif self.happens(faults.half_open * share):
+                console.half_open = True
+
+    def _fail_over(self, region: RegionId, writer: Writer) -> None:
+        """The old leader does not know that it is over, and takes another call: its caller gets no answer."""
+        late = c.ReceiveCall(
+            actor=SYSTEM, call_id=CallId(f"late{len(writer.journal)}"), channel=Channel.APP, service=Service.POLICE
+        )
+        writer.fail_over(late, self.now)
+        self._reload(region, writer)
 
     def _crash(self, region: RegionId, *, keep: bool = False) -> None:
         """The writer of a region dies, with `keep` just after a snapshot, and another takes over."""
@@ -229,40 +266,15 @@ class World:
         if keep:
             writer.keep()
         writer.crash()
+        self._reload(region, writer)
+
+    def _reload(self, region: RegionId, writer: Writer) -> None:
         for console in self.screens[region]:
             console.reload(writer.state)
 
     def _draw(self, region: RegionId, writer: Writer, *, look: bool) -> None:
         touched, writer.undrawn = writer.undrawn, type(writer.undrawn)()
-        for console in self.screens[region]:
+        for place, console in enumerate(self.screens[region]):
             console.draw(writer.state, touched)
-            if look:
+            if look and (self.calm or place == self._ticks // CHECK_TICKS % len(self.screens[region])):
                 console.check(writer.state)
-
-
-class Failed(Broken):
-    """A world that broke, with everything that is needed to see it again."""
-
-
-def run_seed(seed: int, plan: Plan | None = None, faults: Faults = STORM) -> World:
-    """Run one world. Raises Failed with the seed, the last events and the line that runs it again."""
-    world = World(seed, plan, faults)
-    try:
-        world.run()
-    except Exception as fault:
-        raise Failed(_report(world, fault)) from fault
-    return world
-
-
-def _report(world: World, fault: Exception) -> str:
-    last = [f"  {fact.at:%H:%M:%S.%f} {fact.region} {fact.seq:>5} {fact.payload.decode()}" for fact in world.recent]
-    what = str(fault) if isinstance(fault, Broken) else f"a fault in our own code: {fault!r}"
-    return "\n".join(
-        [
-            f"seed {world.seed}, {world.now_s:.1f} s into the world, after {world.events} events",
-            f"broken: {what}",
-            f"the last {len(last)} events:",
-            *last,
-            f"again: dispatch112 sim --seeds 1 --first {world.seed}",
-        ]
-    )

@@ -41,6 +41,10 @@ class Broken(Exception):
     """Something that must always be so is not."""
 
 
+UNHEARD = Refusal(code="no_answer", message="whoever would have answered is gone: ask again")
+"""What an asker is left with when the writer died after the commit and before the answer."""
+
+
 class Fact(NamedTuple):
     """One event as the journal has it."""
 
@@ -50,19 +54,45 @@ class Fact(NamedTuple):
     payload: bytes
 
 
+class Journal:
+    """What is kept of a region. It refuses whoever leads no more, and whatever does not continue it."""
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+        self.epoch = 0
+
+    def claim(self) -> int:
+        """Lead from now on; whoever led before does not."""
+        self.epoch += 1
+        return self.epoch
+
+    def append(self, epoch: int, fact: Fact) -> bool:
+        """Keep one event; False where the writer's epoch is over or events between are missing."""
+        if epoch != self.epoch or fact.seq != len(self.facts) + 1:
+            return False
+        self.facts.append(fact)
+        return True
+
+
 class Writer:
     """A region's state, its journal from the first event, and what changed since somebody drew it."""
 
     def __init__(self, region: RegionId, reaching: Reaching, recent: deque[Fact]) -> None:
         self.region = region
         self.state = RegionState(region)
-        self.journal: list[Fact] = []
+        self.kept = Journal()
+        self.epoch = self.kept.claim()
         self.undrawn = Touched()
         self.decisions = 0
         self.refusals = 0
         self._reaching = reaching
         self._recent = recent
-        self._kept = snapshot.take(self.state)
+        self._snapshot = snapshot.take(self.state)
+
+    @property
+    def journal(self) -> list[Fact]:
+        """Every event of the region, in order."""
+        return self.kept.facts
 
     def submit(self, command: c.Command, now: datetime) -> tuple[Refusal | None, list[e.Event]]:
         """Decide and evolve; the refusal, or every event that the command led to."""
@@ -102,7 +132,8 @@ class Writer:
             fact = Fact(self.region, self.state.seq + 1, now, e.encode(event))
             self._recent.append(fact)
             evolve(self.state, event, now)
-            self.journal.append(fact)
+            if not self.kept.append(self.epoch, fact):
+                raise Broken(f"{self.region}: the journal refuses event {fact.seq} of epoch {self.epoch}")
             events.append(event)
         for inquest in decision.inquests:
             _judge_again(inquest, decision.events)
@@ -119,16 +150,32 @@ class Writer:
 
     def keep(self) -> None:
         """Write a snapshot, from which the next crash is recovered."""
-        self._kept = snapshot.take(self.state)
+        self._snapshot = snapshot.take(self.state)
 
     def crash(self) -> None:
         """Lose the memory: go on from the snapshot and the journal after it, which must lead to the same state."""
         before = snapshot.take(self.state)
-        state = snapshot.restore(self._kept)
+        state = snapshot.restore(self._snapshot)
         self.state = replay(state, self.journal[state.seq :])
+        self.epoch = self.kept.claim()
         self.undrawn = Touched()
         if snapshot.take(self.state) != before:
             raise Broken(f"{self.region}: snapshot and journal lead to another state than was lost")
+        faults = broken(self.state)
+        if faults:
+            raise Broken(f"{self.region}, after a restart: {faults[0]}")
+
+    def fail_over(self, late: c.Command, now: datetime) -> None:
+        """Another writer takes over; what the old one still decides is not kept, and nobody hears of it."""
+        old, epoch, length = self.state, self.epoch, len(self.journal)
+        self.crash()
+        verdict = decide(old, late, now)
+        for event in verdict.events if isinstance(verdict, Decision) else ():
+            fact = Fact(self.region, old.seq + 1, now, e.encode(event))
+            evolve(old, event, now)
+            self.kept.append(epoch, fact)
+        if len(self.journal) != length:
+            raise Broken(f"{self.region}: a writer whose epoch {epoch} is over has written")
 
     def replayed(self) -> RegionState:
         """The state from the journal alone."""

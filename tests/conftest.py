@@ -25,6 +25,7 @@ from dispatch.keeping.migrate import migrate
 from dispatch.servers.broker import Broker
 from dispatch.servers.child import dying_with_us
 from dispatch.servers.postgres import Postgres
+from tests import small_disk as small_disks
 
 ROOT = Path(__file__).resolve().parent.parent
 REDIS_START_LIMIT_S = 10.0
@@ -148,6 +149,13 @@ def redis_url(redis_server: str) -> str:
     with redis.Redis.from_url(url) as connection:
         connection.flushdb()
     return url
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A directory on a real disk of 48 MiB."""
+    with small_disks.small_disk(tmp_path / "disk", 48) as place:
+        yield place
 
 
 @pytest.fixture(scope="session")

@@ -78,11 +78,28 @@ class Contacts:
 
     async def keep(self, raw: bytes, fault: str, actor: Actor, came: tuple[str, str]) -> str | None:
         """Keep what came in by `came` = (door, content type); its id, or None when it was only counted."""
-        door, content_type = came
+        door = came[0]
         if not self._within_rate(actor.actor_id):
             self._counter.labels(door, "limited").inc()
             return None
-        contact = UnreadableContact(
+        contact = self._contact(raw, fault, actor, came)
+        if len(self._backlog) >= BACKLOG_MAX:
+            self._counter.labels(door, "lost").inc()
+            log.error("no room for an unreadable contact while the database is away")
+            return None
+        self._backlog.append(contact)
+        self._counter.labels(door, "kept").inc()
+        await self.drain()
+        return contact.contact_id
+
+    async def keep_surely(self, raw: bytes, fault: str, actor: Actor, came: tuple[str, str]) -> None:
+        """Return when it is in the store, whatever its sender's rate. Raises ServiceAway: ask again later."""
+        await self._shelf.keep_contact(self._contact(raw, fault, actor, came))
+        self._counter.labels(came[0], "kept").inc()
+
+    def _contact(self, raw: bytes, fault: str, actor: Actor, came: tuple[str, str]) -> UnreadableContact:
+        door, content_type = came
+        return UnreadableContact(
             contact_id=self._ids.contact_id(),
             at=self._clock.now(),
             actor=actor.actor_id,
@@ -92,14 +109,6 @@ class Contacts:
             fault=fault[:FAULT_MAX],
             region=home_of(actor),
         )
-        if len(self._backlog) >= BACKLOG_MAX:
-            self._counter.labels(door, "lost").inc()
-            log.error("no room for an unreadable contact while the database is away")
-            return None
-        self._backlog.append(contact)
-        self._counter.labels(door, "kept").inc()
-        await self.drain()
-        return contact.contact_id
 
     async def drain(self) -> int:
         """Give the backlog to the store; returns how many still wait because it is away."""

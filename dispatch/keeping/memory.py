@@ -7,22 +7,17 @@ crash the engine and start another on the same twin.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
 from dispatch.core.terms import CallStatus, IncidentStatus, Stage, UnitStatus
 from dispatch.keeping.memory_access import MemoryAccess
 from dispatch.keeping.memory_leases import MemoryLeases, Region
+from dispatch.keeping.memory_pruning import MemoryPruning
 from dispatch.keeping.memory_rows import MemoryRows
 from dispatch.store import (
-    ANSWERS_KEPT,
-    AUDIT_KEPT,
-    CONTACTS_KEPT,
-    DECISIONS_KEPT,
     LISTED,
     SNAPSHOTS_KEPT,
-    TRACKS_KEPT,
     CommitUnknown,
     StoreAway,
     cursor_after,
@@ -68,7 +63,7 @@ class Faults(msgspec.Struct, kw_only=True):
     """How long an append takes, on the loop's clock."""
 
 
-class MemoryStore(MemoryRows, MemoryAccess, MemoryLeases):
+class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess, MemoryLeases):
     """`dispatch.store.Store` without a server. `now` is the clock of its leases."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -283,30 +278,6 @@ class MemoryStore(MemoryRows, MemoryAccess, MemoryLeases):
             return False
         self._contacts[contact_id] = msgspec.structs.replace(contact, settled_at=at, settled_by=by)
         return True
-
-    async def prune(self, now: datetime) -> dict[str, int]:
-        self._reach()
-        entries = len(self._audit)
-        self._audit = [entry for entry in self._audit if entry.at >= now - AUDIT_KEPT]
-        days = [day for day in self._tracks if day < (now - TRACKS_KEPT).date()]
-        for day in days:
-            del self._tracks[day]
-        settled = {id: c for id, c in self._contacts.items() if c.settled_at is not None}
-        return {
-            "answers": _drop(self._answers, lambda answer: answer.at < now - ANSWERS_KEPT),
-            "decisions": _drop(self._decisions, lambda inputs: inputs.at < now - DECISIONS_KEPT),
-            "sessions": _drop(self._sessions, lambda session: session.expires_at < now),
-            "contacts": _drop(self._contacts, lambda c: c.contact_id in settled and c.settled_at < now - CONTACTS_KEPT),
-            "audit": entries - len(self._audit),
-            "tracks": len(days),
-        }
-
-
-def _drop(kept: dict[Any, Any], is_old: Callable[[Any], bool]) -> int:
-    old = [key for key, value in kept.items() if is_old(value)]
-    for key in old:
-        del kept[key]
-    return len(old)
 
 
 async def _each(events: list[Recorded]) -> AsyncIterator[Recorded]:

@@ -31,8 +31,10 @@ class Pool:
         try:
             self._pool = await asyncpg.create_pool(
                 self._url,
-                min_size=1,
+                # No floor: asyncpg would try to restore one, with a traceback each time, while the server is away.
+                min_size=0,
                 max_size=self._connections_max,
+                max_inactive_connection_lifetime=0,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=ANSWER_TIMEOUT_S,
                 max_cached_statement_lifetime=0,

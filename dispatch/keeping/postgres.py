@@ -17,16 +17,12 @@ from dispatch.keeping.access import PostgresAccess
 from dispatch.keeping.connection import Writer
 from dispatch.keeping.migrate import require_schema
 from dispatch.keeping.pool import Pool
+from dispatch.keeping.pruning import PostgresPruning
 from dispatch.store import (
-    ANSWERS_KEPT,
-    AUDIT_KEPT,
-    CONTACTS_KEPT,
-    DECISIONS_KEPT,
     LISTED,
     PAGE_LIMIT,
     SNAPSHOTS_KEPT,
     TRACK_DAYS_MAX,
-    TRACKS_KEPT,
     Filters,
     cursor_after,
     cursor_place,
@@ -53,12 +49,9 @@ from dispatch.writing.records import (
 READERS_MAX = 6
 INTAKE_MAX = 2
 LEASES_MAX = 2
-PRUNE_ROWS = 5_000
-PRUNE_STEPS = 20
-"""One prune drops at most PRUNE_ROWS × PRUNE_STEPS rows of a table; the next one goes on."""
 
 
-class PostgresStore(PostgresAccess):
+class PostgresStore(PostgresPruning, PostgresAccess):
     """`dispatch.store.Store` on a Postgres that `migrate` has prepared. At most eleven connections."""
 
     def __init__(self, url: str) -> None:
@@ -275,28 +268,6 @@ class PostgresStore(PostgresAccess):
         assert len(unit_ids) <= PAGE_LIMIT
         rows = await self._readers.run("keeping.last_tracks", list(unit_ids), since)
         return [TrackPoint(**row) for row in rows]
-
-    async def prune(self, now: datetime) -> dict[str, int]:
-        oldest = {
-            "answers": now - ANSWERS_KEPT,
-            "decisions": now - DECISIONS_KEPT,
-            "sessions": now,
-            "contacts": now - CONTACTS_KEPT,
-            "audit": now - AUDIT_KEPT,
-        }
-        dropped = {table: await self._pruned(table, before) for table, before in oldest.items()}
-        days = await self._readers.run("pruning.tracks", (now - TRACKS_KEPT).date())
-        self._track_days.clear()
-        return {**dropped, "tracks": days[0][0]}
-
-    async def _pruned(self, table: str, before: datetime) -> int:
-        total = 0
-        for _ in range(PRUNE_STEPS):
-            dropped = (await self._readers.run(f"pruning.{table}", before, PRUNE_ROWS))[0][0]
-            total += dropped
-            if dropped < PRUNE_ROWS:
-                break
-        return total
 
 
 def _plain(row: asyncpg.Record) -> dict[str, Any]:

@@ -3,15 +3,20 @@
 One file of JSON lines, forced to the disk before anybody is answered, and one that says how many of them
 have been committed since. Both are gone when nothing waits. A crash between a commit and its mark repeats a
 call with its own idempotency key: nothing is lost and nothing is doubled. The lines hold what callers said,
-so the directory is the owner's alone.
+so the directory is the owner's alone. One process writes it: whoever holds the data directory's lock.
+
+A third file holds room: on a full disk it goes, and the calls have its place.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import hashlib
 import logging
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -26,12 +31,16 @@ log = logging.getLogger(__name__)
 
 ENTRIES_MAX = 100_000
 """Three hours of the country's worst one: beyond it callers are told to try elsewhere."""
+BYTES_MAX = 256 * 1024 * 1024
+"""Of the file, which shrinks only when it is empty; also what the waiting calls take in memory."""
+RESERVE_BYTES = 32 * 1024 * 1024
+"""Kept free on the disk for the spool: some 30,000 calls on a disk that has no room for anything else."""
 
 Pair = tuple[str, str]
 
 
 class Spooled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One call as it came in, and the answer that its sender was given."""
+    """One call as it came in, and the answer that its sender was given. `caller` '': nobody's in particular."""
 
     call_id: CallId
     at: datetime
@@ -40,43 +49,59 @@ class Spooled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answer: bytes
     key: str | None = None
     body_hash: bytes = b""
+    caller: str = ""
 
 
 class Spool:
     """The calls that wait, in order. `folder` is made when the first one comes."""
 
     def __init__(self, folder: Path) -> None:
-        self._lines = folder / "calls.jsonl"
-        self._mark = folder / "committed"
+        self._files = Files(folder)
         self._waiting: OrderedDict[CallId, Spooled] = OrderedDict()
         self._by_key: dict[Pair, Spooled] = {}
+        self._callers: Counter[str] = Counter()
         self._written = 0
         self._committed = 0
-        self._writing = asyncio.Lock()
-        self._unwritten: list[Spooled] = []
+        self._turn = asyncio.Lock()
+        self._unwritten: list[tuple[Spooled, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def bytes_kept(self) -> int:
+        """How large the file is."""
+        return self._files.size
+
     def load(self) -> int:
         """Read what an earlier process left; returns how many wait. A torn last line was never answered."""
-        if not self._lines.is_file():
-            self._mark.unlink(missing_ok=True)
-            return 0
-        lines = self._lines.read_bytes().split(b"\n")
-        whole, torn = lines[:-1], lines[-1]
-        if torn:
-            log.warning("the spool's last line is torn: it was never answered", extra={"action": "spool"})
-            os.truncate(self._lines, self._lines.stat().st_size - len(torn))
-        done = int(self._mark.read_text()) if self._mark.is_file() else 0
-        self._written, self._committed = len(whole), done
-        for line in whole[done:]:
-            self._remember(msgspec.json.decode(line, type=Spooled))
+        lines, done = self._files.read()
+        self._written, self._committed = len(lines), min(done, len(lines))
+        for line in lines[done:]:
+            try:
+                self._remember(msgspec.json.decode(line, type=Spooled))
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                # A damaged disk, not a crash: a person must look, and the calls behind it must not wait.
+                log.error("a line of the spool is no call: set aside", extra={"action": "spool"})
+                self._files.set_aside(line)
+                self._committed += 1
+        if lines and not self._waiting:
+            self._written = self._committed = 0
+            self._files.remove()
         return len(self._waiting)
+
+    def reserve(self) -> bool:
+        """Hold RESERVE_BYTES of the disk for the spool; False where there is no room for that."""
+        return self._files.reserve()
 
     def repeated(self, actor: Actor, key: str | None) -> Spooled | None:
         """The waiting call that came with this key of this actor, if any."""
         return self._by_key.get((actor.actor_id, key)) if key is not None else None
+
+    def holds(self, caller: str) -> bool:
+        """Whether a call of this caller waits: the next one must not overtake it."""
+        return bool(caller) and self._callers[caller] > 0
 
     def first(self) -> Spooled | None:
         """The call that has waited longest."""
@@ -88,74 +113,169 @@ class Spool:
 
     async def add(self, call: Spooled) -> None:
         """Return when the call is on the disk. Raises ServiceAway when it cannot be: no room, no disk."""
-        if len(self._waiting) >= ENTRIES_MAX:
+        if len(self._waiting) + len(self._unwritten) >= ENTRIES_MAX or self._files.size >= BYTES_MAX:
             raise ServiceAway("the spool is full")
-        self._unwritten.append(call)
-        async with self._writing:
-            # Whoever held the lock before may have written this one along with its own.
-            if call.call_id in self._waiting:
-                return
-            batch, self._unwritten = self._unwritten, []
-            try:
-                await asyncio.to_thread(_append, self._lines, self._mark, batch)
-            except OSError as fault:
-                raise ServiceAway(f"the spool cannot be written: {fault.strerror}") from fault
-            self._written += len(batch)
-            for kept in batch:
-                self._remember(kept)
+        kept = asyncio.get_running_loop().create_future()
+        self._unwritten.append((call, kept))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await kept
 
     async def committed(self, call: Spooled) -> None:
         """The oldest call is in the journal; with the last one the files go."""
         assert call is self.first(), "calls are committed in the order they came"
-        async with self._writing:
-            del self._waiting[call.call_id]
-            self._by_key.pop((call.actor.actor_id, call.key or ""), None)
+        async with self._turn:
+            self._forget(call)
             self._committed += 1
-            if self._committed == self._written:
+            if not self._waiting:
                 self._written = self._committed = 0
-                await asyncio.to_thread(_remove, self._lines, self._mark)
+                await asyncio.to_thread(self._files.remove)
             else:
-                await asyncio.to_thread(_replace, self._mark, str(self._committed))
+                await asyncio.to_thread(self._files.mark, self._committed)
+
+    async def _write(self) -> None:
+        """All that waits to be written, in one go, while the next crowd gathers. A task of its own: whoever
+        gives up waiting takes nobody else's call with it."""
+        while self._unwritten:
+            async with self._turn:
+                batch, self._unwritten = self._unwritten, []
+                calls = [call for call, _ in batch]
+                fault: ServiceAway | None = None
+                try:
+                    await asyncio.to_thread(self._files.append, [msgspec.json.encode(call) for call in calls])
+                except Exception as why:
+                    # Whatever it was: nobody may be left waiting, nor be told that a call is kept.
+                    log.error("calls not spooled", exc_info=not isinstance(why, OSError), extra={"action": "spool"})
+                    fault = ServiceAway(f"the spool cannot be written: {getattr(why, 'strerror', why)}")
+                else:
+                    self._written += len(calls)
+                    for call in calls:
+                        self._remember(call)
+            for _, kept in batch:
+                if not kept.done():
+                    kept.set_exception(fault) if fault is not None else kept.set_result(None)
 
     def _remember(self, call: Spooled) -> None:
         self._waiting[call.call_id] = call
+        self._callers[call.caller] += 1
         if call.key is not None:
             self._by_key[call.actor.actor_id, call.key] = call
 
+    def _forget(self, call: Spooled) -> None:
+        del self._waiting[call.call_id]
+        self._by_key.pop((call.actor.actor_id, call.key or ""), None)
+        self._callers[call.caller] -= 1
+        if not self._callers[call.caller]:
+            del self._callers[call.caller]
 
-def _append(path: Path, mark: Path, batch: list[Spooled]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data = b"".join(msgspec.json.encode(call) + b"\n" for call in batch)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size == 0:
-            # Of lines that are gone: it would hide the new ones.
-            mark.unlink(missing_ok=True)
+
+class Files:
+    """The spool's files. `size` is what of the lines is known to be whole: a torn rest is cut off."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lines = folder / "calls.jsonl"
+        self._mark = folder / "committed"
+        self._room = folder / "room"
+        self.size = self._lines.stat().st_size if self._lines.is_file() else 0
+
+    def read(self) -> tuple[list[bytes], int]:
+        """The whole lines, and how many of them were committed. A mark that cannot be read marks nothing."""
+        if not self._lines.is_file():
+            self._mark.unlink(missing_ok=True)
+            return [], 0
+        data = self._lines.read_bytes()
+        whole, _, torn = data.rpartition(b"\n")
+        self.size = len(data) - len(torn)
+        if torn:
+            log.warning("the spool's last line is torn: it was never answered", extra={"action": "spool"})
+            os.truncate(self._lines, self.size)
+        return whole.split(b"\n") if self.size else [], self._marked()
+
+    def append(self, lines: list[bytes]) -> None:
+        """Force lines to the disk, file and folder. Raises OSError, and then nothing of them is kept."""
+        self._make_folder()
+        data = b"".join(line + b"\n" for line in lines)
         try:
-            written = os.write(descriptor, data)
-            if written < len(data):
-                raise OSError(28, "no room for all of it")
-            os.fsync(descriptor)
+            self._write(data)
+        except OSError as fault:
+            if fault.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._room.exists():
+                raise
+            log.error("the disk is full: the spool takes the room held for it", extra={"action": "spool"})
+            self._room.unlink()
+            self._write(data)
+
+    def mark(self, committed: int) -> None:
+        """Note how many lines are committed. Without room for that they are only repeated after a crash."""
+        fresh = self._mark.with_suffix(".new")
+        try:
+            fresh.write_text(str(committed))
+            os.replace(fresh, self._mark)
+        except OSError as fault:
+            log.warning("the spool's mark is not written: %s", fault.strerror, extra={"action": "spool"})
+
+    def remove(self) -> None:
+        """The lines first: a mark without lines is thrown away, lines without their mark are repeated."""
+        self._lines.unlink(missing_ok=True)
+        self._mark.unlink(missing_ok=True)
+        self.size = 0
+        _sync_folder(self._folder)
+
+    def set_aside(self, line: bytes) -> None:
+        """Keep what is no call for a person to look at; the same line is kept once."""
+        path = self._folder / f"unreadable-{hashlib.sha256(line).hexdigest()[:12]}"
+        path.touch(mode=0o600)
+        with path.open("wb") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(self._folder)
+
+    def reserve(self) -> bool:
+        """Hold the room, if it is not held already."""
+        if self._room.exists():
+            return True
+        self._make_folder()
+        fresh = self._room.with_suffix(".new")
+        try:
+            with fresh.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+            os.replace(fresh, self._room)
         except OSError:
-            os.ftruncate(descriptor, size)
+            fresh.unlink(missing_ok=True)
+            return False
+        return True
+
+    def _make_folder(self) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_folder(self._folder.parent)
+
+    def _write(self, data: bytes) -> None:
+        descriptor = os.open(self._lines, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            # Whatever stands behind the whole lines is the rest of a write that failed.
+            os.ftruncate(descriptor, self.size)
+            if self.size == 0:
+                # Of lines that are gone: it would hide the new ones.
+                self._mark.unlink(missing_ok=True)
+            if os.pwrite(descriptor, data, self.size) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(descriptor)
+            _sync_folder(self._folder)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, self.size)
             raise
-    finally:
-        os.close(descriptor)
-    _sync_folder(path.parent)
+        finally:
+            os.close(descriptor)
+        self.size += len(data)
 
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    os.replace(fresh, path)
-
-
-def _remove(lines: Path, mark: Path) -> None:
-    """The lines first: a mark without lines is thrown away, lines without their mark are repeated."""
-    lines.unlink(missing_ok=True)
-    mark.unlink(missing_ok=True)
-    _sync_folder(lines.parent)
+    def _marked(self) -> int:
+        try:
+            return int(self._mark.read_text())
+        except (OSError, ValueError):
+            return 0
 
 
 def _sync_folder(folder: Path) -> None:

@@ -32,15 +32,23 @@ log = logging.getLogger(__name__)
 class Tracks:
     """Takes every fix (`offer`), keeps one each 30 s or 200 m of a unit, and writes them in batches.
 
-    `write(points)` stores a batch; it may raise ServiceAway, and the batch is tried again.
+    `write(points)` stores a batch; it may raise ServiceAway, and the batch is tried again. While `wanted()` is
+    false nothing is kept, and what is not is counted: the disk's room is for calls.
     """
 
-    def __init__(self, write: Callable[[Sequence[TrackPoint]], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Sequence[TrackPoint]], Awaitable[object]],
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._write = write
+        self._wanted = wanted
         self._kept: dict[UnitId, Position] = {}
         self._queue: deque[TrackPoint] = deque()
         self.written = 0
         self.dropped = 0
+        self.unwanted = 0
+        """Of the dropped: those for which there was no room on the disk."""
 
     def offer(self, position: Position) -> None:
         """Queue the fix when it is far enough, in time or place, from the last one queued of its unit."""
@@ -48,6 +56,9 @@ class Tracks:
         if kept is not None and not _far(kept, position):
             return
         self._kept[position.unit_id] = position
+        if not self._wanted():
+            self._give_up(1)
+            return
         if len(self._queue) >= QUEUE_LIMIT:
             self._queue.popleft()
             self.dropped += 1
@@ -61,6 +72,9 @@ class Tracks:
 
     async def flush(self) -> None:
         """Write everything queued now, or as much as the store takes."""
+        if not self._wanted():
+            self._give_up(len(self._queue))
+            self._queue.clear()
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH_LIMIT, len(self._queue)))]
             try:
@@ -70,6 +84,10 @@ class Tracks:
                 self._put_back(batch)
                 return
             self.written += len(batch)
+
+    def _give_up(self, points: int) -> None:
+        self.dropped += points
+        self.unwanted += points
 
     def _put_back(self, batch: list[TrackPoint]) -> None:
         """A batch that was not written goes before what came since, as far as there is room."""

@@ -30,6 +30,14 @@ pattern read 112/units/%u/receipts
 """
 
 
+QUEUED_MAX = 1000
+"""Messages that wait at the broker for one client that is away or slow …"""
+QUEUED_MAX_BYTES = 8 * 1024 * 1024
+"""… and their bytes; beyond it the newest are dropped, and are sent again by whoever waits for an answer."""
+PACKET_MAX_BYTES = 68 * 1024
+SESSION_KEPT_DAYS = 7
+
+
 def password_file(passwords: Mapping[str, str]) -> str:
     """One line a name, in mosquitto's format $7$ (PBKDF2-HMAC-SHA512)."""
     return "".join(f"{_checked(name)}:{hashed(password)}\n" for name, password in passwords.items())
@@ -62,10 +70,11 @@ acl_file {home}/rights
 persistence true
 persistence_location {home}/
 autosave_interval 60
-persistent_client_expiration 7d
-max_queued_messages 1000
+persistent_client_expiration {SESSION_KEPT_DAYS}d
+max_queued_messages {QUEUED_MAX}
+max_queued_bytes {QUEUED_MAX_BYTES}
 max_inflight_messages 32
-max_packet_size 69632
+max_packet_size {PACKET_MAX_BYTES}
 set_tcp_nodelay true
 connection_messages false
 log_dest stderr

@@ -34,6 +34,7 @@ LONGEST_BACKOFF_S = 5.0
 FIRST_START_ATTEMPTS = 4
 STOP_PATIENCE_S = 60.0
 LOG_LIMIT_BYTES = 8 * 1024 * 1024
+"""Of a child's log; with the one old copy that is kept, twice as much."""
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -134,6 +135,8 @@ class Server:
     async def _try_once(self) -> str | None:
         """None when the server became ready, otherwise why not."""
         try:
+            # Also a server that never starts writes its log, again and again.
+            _bound(self.launch.log)
             if self._before:
                 await self._before()
             self._process = spawn(self.launch)
@@ -201,10 +204,22 @@ def dying_with_us(number: int) -> Callable[[], None] | None:
 
 
 def _bound(log: Path) -> None:
-    """Keep one old copy. The child holds the file open for appending, so it is emptied in place."""
-    if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
-        shutil.copyfile(log, log.with_name(log.name + ".1"))
+    """Keep one old copy. The child holds the file open for appending, so it is emptied in place.
+
+    On a disk without room for the copy the lines go: whoever watches the child must never end for its log.
+    """
+    try:
+        if not log.exists() or log.stat().st_size <= LOG_LIMIT_BYTES:
+            return
+        old = log.with_name(log.name + ".1")
+        try:
+            shutil.copyfile(log, old)
+        except OSError as fault:
+            logger.error("the old lines of %s are lost: %s", log.name, fault.strerror)
+            old.unlink(missing_ok=True)
         os.truncate(log, 0)
+    except OSError as fault:
+        logger.error("%s cannot be kept small: %s", log.name, fault.strerror)
 
 
 def _tail(log: Path, lines: int = 12) -> str:

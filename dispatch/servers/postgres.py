@@ -36,6 +36,10 @@ IMPOSSIBLE_PID = 2**22 + 1
 """Above the kernel's highest pid_max, so never a living process."""
 DYING_LIMIT_S = 15.0
 MEBIBYTE = 1024 * 1024
+WAL_MAX_MIB = 1024
+"""Journal files that the server keeps between checkpoints, about."""
+TEMP_MAX_MIB = 512
+"""What one query may put on the disk while it sorts: none of ours needs any."""
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +74,11 @@ class Postgres:
         if self._server and self._place:
             await self._server.stop()
             _forget_short_directory(self._place.home)
+
+    @property
+    def home(self) -> Path | None:
+        """Where its files lie; None before the start."""
+        return self._place.home if self._place else None
 
     def status(self) -> dict[str, object]:
         return self._server.status() if self._server else {"state": "stopped"}
@@ -152,7 +161,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
             "full_page_writes": "on",
             "wal_buffers": "16MB",
             "min_wal_size": "128MB",
-            "max_wal_size": "1GB",
+            "max_wal_size": f"{WAL_MAX_MIB}MB",
+            "temp_file_limit": f"{TEMP_MAX_MIB}MB",
             "checkpoint_timeout": "10min",
             "jit": "off",
             "timezone": "UTC",

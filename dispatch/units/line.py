@@ -115,7 +115,9 @@ class Line:
             try:
                 await self._stay()
             except aiomqtt.MqttError as fault:
-                log.warning("broker away: %s", fault, extra={"action": "mqtt_line"})
+                # Once an outage: a day of it would be forty thousand lines.
+                level = logging.DEBUG if failures else logging.WARNING
+                log.log(level, "broker away: %s", fault, extra={"action": "mqtt_line"})
             finally:
                 self._gone()
             if time.monotonic() - since_s > STEADY_S:

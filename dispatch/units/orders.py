@@ -134,6 +134,11 @@ class Outbox:
                     if order.stage in UNDELIVERED:
                         self._make_due(region, order.order_id)
 
+    def unanswered(self) -> int:
+        """How many orders no unit is known to have."""
+        orders = (order for state in self._states.values() for order in state.orders.values())
+        return sum(order.stage in UNDELIVERED for order in orders)
+
     async def run(self) -> None:
         """Send what is due; ends only by cancellation."""
         async with asyncio.TaskGroup() as group:

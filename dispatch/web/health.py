@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from dispatch.errors import ServiceAway
+from dispatch.web.alarms import Alarm, Alarms, Watched, servers
 from dispatch.web.application import answer
 from dispatch.web.metrics import MEDIA_TYPE, Metrics
 from dispatch.web.problems import Problem
@@ -22,17 +23,28 @@ PATIENCE_S = 2.0
 """A database that takes longer than this to answer counts as away."""
 
 
+MEANING = {
+    "postgres": "The database does not answer: calls wait on the disk, commands are refused.",
+    "mqtt": "The broker does not answer: orders wait, units are not heard. Use the radio.",
+    "redis": "Redis does not answer: other processes follow the database, and show no positions.",
+    "core": "No process that decides answers: commands are refused, boards stand still.",
+}
+"""What it means for the work when a server is away."""
+
+
 class Alive(msgspec.Struct, frozen=True, kw_only=True):
-    """The process answers; `servers` says which of those it needs are there."""
+    """The process answers; `servers` says which of those it needs are there, `alarms` what stands."""
 
     status: str
     servers: dict[str, str]
+    alarms: tuple[Alarm, ...] = ()
 
 
 class Health:
     """`ping` raises ServiceAway while the database is away; `ready` says whether the work is loaded.
 
-    `servers`: name -> a word for the heartbeat (`ok`, `away`, `none`, `degraded`); must not wait.
+    `servers`: name -> a word for the heartbeat (`ok`, `away`, `none`, `degraded`); must not wait. Each that is
+    away is an alarm of `alarms`.
     """
 
     def __init__(
@@ -41,12 +53,17 @@ class Health:
         ping: Callable[[], Awaitable[None]],
         ready: Callable[[], bool],
         servers: Mapping[str, Callable[[], str]] | None = None,
+        *,
+        alarms: Alarms | None = None,
     ) -> None:
         self._metrics = metrics
         self._ping = ping
         self._ready = ready
         self._servers = dict(servers or {})
         self._reachable = False
+        self._alarms = alarms
+        if alarms is not None:
+            alarms.watch(*_watched(self))
 
     def words(self) -> dict[str, str]:
         """What each server is like, as the heartbeat of the boards says it."""
@@ -87,7 +104,7 @@ class Health:
 
     async def alive(self, request: web.Request) -> web.Response:
         """GET /healthz."""
-        return answer(Alive(status="alive", servers=self.words()))
+        return answer(Alive(status="alive", servers=self.words(), alarms=self._standing()))
 
     async def ready(self, request: web.Request) -> web.Response:
         """GET /readyz."""
@@ -95,8 +112,16 @@ class Health:
             raise Problem("not_ready", "The database does not answer.", retry_after_s=1)
         if not self._ready():
             raise Problem("not_ready", "Not every region is loaded.", retry_after_s=1)
-        return answer(Alive(status="ready", servers=self.words()))
+        return answer(Alive(status="ready", servers=self.words(), alarms=self._standing()))
+
+    def _standing(self) -> tuple[Alarm, ...]:
+        return self._alarms.for_anybody() if self._alarms is not None else ()
 
     async def measured(self, request: web.Request) -> web.Response:
         """GET /metrics."""
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": MEDIA_TYPE})
+
+
+def _watched(health: Health) -> tuple[Watched, ...]:
+    """Those of the servers that this process needs."""
+    return servers(health.words, {name: MEANING[name] for name in health.words() if name in MEANING})

@@ -112,7 +112,7 @@ class Committer:
                     await self._commit(entries)
                 except Exception:
                     log.exception("fault while committing", extra={"action": "commit"})
-                    for region in {entry.region for entry in entries}:
+                    for region in dict.fromkeys(entry.region for entry in entries):
                         self._fail(region, "a fault in our own code", entries)
                 finally:
                     self._busy = self.in_doubt = False
@@ -147,16 +147,17 @@ class Committer:
         except CommitUnknown:
             return Appended(refused=await self._find_out(batch))
         except StoreAway as away:
-            return Appended(refused=dict.fromkeys(batch.regions(), str(away) or "the database is away"))
+            return Appended(refused=dict.fromkeys(sorted(batch.regions()), str(away) or "the database is away"))
 
     async def _find_out(self, batch: Batch) -> dict[str, str]:
         """The answer to COMMIT was lost: read each journal back before anybody is answered."""
         last = {event.region: event for event in batch.events}
-        since = perf_counter()
+        loop = asyncio.get_running_loop()
+        since_s = loop.time()
         unkept: dict[str, str] = {}
         for region, event in last.items():
             while (kept := await self._is_kept(event)) is None:
-                if perf_counter() - since > DOUBT_S:
+                if loop.time() - since_s > DOUBT_S:
                     self._let_go()
                 await asyncio.sleep(ASK_AGAIN_S)
             if not kept:
@@ -176,7 +177,7 @@ class Committer:
     def _let_go(self) -> None:
         """What waits behind a commit in doubt was not sent, so it is surely not kept: say so."""
         self.in_doubt = True
-        for region in {entry.region for entry in self._pending}:
+        for region in dict.fromkeys(entry.region for entry in self._pending):
             self._fail(region, "the database is away", ())
         self._emptied.set()
 

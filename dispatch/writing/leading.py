@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 TURN_S = 0.2
 SWEEP_S = 2.0
 OFFER_AGAIN_S = 5.0
-PRUNE_S = 3600.0
 
 
 class Leader:
@@ -52,6 +51,7 @@ class Leader:
         self.on_led = self.leases.on_led
         self.before_led: list[Callable[[RegionId], None]] = []
         engine.on_down.append(lambda region, why: self.leases.dropped(region))
+        self.orders_flow: Callable[[], bool] = lambda: True
         engine.on_commit.append(self._after)
 
     @property
@@ -74,7 +74,6 @@ class Leader:
             group.create_task(self.leases.run())
             group.create_task(self._turn())
             group.create_task(self._snap())
-            group.create_task(self._prune())
 
     async def retire(self) -> None:
         """Hand every region to another process, if there is one, while the door is still open."""
@@ -134,7 +133,8 @@ class Leader:
         if state is None:  # Dropped while the wheel waited for a snapshot.
             return
         try:
-            for command in due(state, self._engine.clock.now()):
+            # With the broker away no crew can answer: their orders wait, and nobody is given up for silence.
+            for command in due(state, self._engine.clock.now()) if self.orders_flow() else ():
                 self._engine.post(region, command)
             if sweeps and region in self._engine.led:
                 self._engine.look_at(region, sweep(state, turn))
@@ -155,14 +155,6 @@ class Leader:
         except ServiceAway as away:
             log.warning("no snapshot: %s", away, extra={"region": region, "action": "snapshot"})
             self.snapshots.skipped(region)
-
-    async def _prune(self) -> None:
-        while True:
-            try:
-                await self._store.prune(self._engine.clock.wall())
-            except ServiceAway as away:
-                log.warning("nothing dropped by age: %s", away, extra={"action": "prune"})
-            await asyncio.sleep(PRUNE_S)
 
     # Hand-overs: each step is committed before the next one is asked for, and each may be repeated.
 

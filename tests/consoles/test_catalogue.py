@@ -1,10 +1,10 @@
-"""Every incident type has a name in every language, in the right script."""
+"""Every incident type and every word on paper is there in every language, in the right script."""
 
 import re
 
 import pytest
 
-from consoles.catalogue import LANGUAGES, incident_type_names
+from consoles.catalogue import LANGUAGES, incident_type_names, paper_words
 from dispatch.core.plans import PLANS
 
 
@@ -23,3 +23,14 @@ def test_every_name_is_there_in_its_own_script(language: str) -> None:
 def test_uzbek_latin_has_its_own_letter_and_no_apostrophe() -> None:
     for names in incident_type_names().values():
         assert not set("'’`") & set(names["uz-Latn"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_word_on_paper_is_there_in_its_own_script(language: str) -> None:
+    cyrillic = language in ("uz-Cyrl", "ru")
+    for name, words in paper_words().items():
+        written = re.sub(r"telephones\.csv|SMS|eCall", "", words[language])
+        letters = re.sub(r"[\W\d]", "", written)
+        assert words[language], name
+        assert not letters or bool(re.fullmatch(r"[Ѐ-ӿ]+", letters)) == cyrillic, words[language]
+    assert not any(set("'’`") & set(words["uz-Latn"]) for words in paper_words().values())

@@ -14,7 +14,9 @@ from consoles.about import AboutPage
 from consoles.asyncapi import FRAMES, Frame, asyncapi_document
 from consoles.openapi import documents, openapi_document, operation_id
 from consoles.pages import Pages
+from consoles.signed import Signer
 from dispatch.core.plans import PLANS
+from dispatch.keeping.heads import Series
 from dispatch.web.health import Health
 from dispatch.web.metrics import Metrics
 from dispatch.web.problems import KINDS, listing
@@ -26,20 +28,22 @@ ROOT = Path(__file__).resolve().parents[2]
 PARSER = ROOT / "consoles/web/node_modules/@asyncapi/parser"
 
 
-async def all_routes() -> Routes:
+async def all_routes(data_dir: Path) -> Routes:
     """Every address of the service."""
     async with api_world() as world:
+        signer = Signer(Series(data_dir), world.store, world.clock, regions=(), metrics=Metrics())
         health = Health(Metrics(), world.store.ping, lambda: True)
         pages = Pages(lambda: b"{}")
         about = AboutPage(("UZ-TK",), "LIVE", 1.0)
-        routes = Routes(*health.routes(), *about.routes(), *pages.routes(), *world.interface.routes)
+        routes = Routes(*health.routes(), *about.routes(), *pages.routes(), *signer.routes())
+        routes.add(*world.interface.routes)
         routes.add(*documents(routes))
         return routes
 
 
 @pytest.fixture
-async def routes() -> Routes:
-    return await all_routes()
+async def routes(tmp_path: Path) -> Routes:
+    return await all_routes(tmp_path)
 
 
 def document(routes: Routes) -> dict[str, Any]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
+import subprocess
+import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dispatch.actors import Actor, Role
@@ -14,6 +20,26 @@ from dispatch.core.terms import ActorId, CallId
 from dispatch.errors import ServiceAway
 from dispatch.keeping import spool as spooling
 from dispatch.keeping.spool import Spool, Spooled
+from tests.small_disk import fill
+
+ROOT = Path(__file__).resolve().parents[2]
+SPOOLING = """
+import asyncio, sys
+from pathlib import Path
+from tests.dispatch.test_spool import call, loaded
+
+async def spool():
+    kept = loaded(Path(sys.argv[1]))
+    number = 0
+    while True:
+        names = [f"c{number + n:06}" for n in range(8)]
+        number += 8
+        await asyncio.gather(*(kept.add(call(name)) for name in names))
+        print("\\n".join(names), flush=True)
+
+asyncio.run(spool())
+"""
+"""Spools calls eight at a time and says each one's name once it is answered."""
 
 SENDER = Actor(actor_id=ActorId("device:1"), role=Role.DEVICE, username="1")
 
@@ -120,3 +146,112 @@ async def test_a_disk_that_takes_nothing_takes_no_call(tmp_path: Path) -> None:
     os.remove(blocked)
     await spool.add(call("b"))
     assert await drained(loaded(blocked)) == ["b"]
+
+
+async def test_nobody_is_told_that_a_call_is_kept_when_its_batch_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = loaded(tmp_path)
+    whole, begun = spooling.Files.append, threading.Event()
+
+    def slow_then_full(files: spooling.Files, lines: list[bytes]) -> None:
+        if any(b'"full' in line for line in lines):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        begun.wait(5)
+        whole(files, lines)
+
+    monkeypatch.setattr(spooling.Files, "append", slow_then_full)
+    first = asyncio.create_task(spool.add(call("a")))
+    await asyncio.sleep(0.05)
+    # These gather behind the write under way, and are one batch: none of it may be acknowledged.
+    behind = [asyncio.create_task(spool.add(call(f"full{n}"))) for n in range(5)]
+    await asyncio.sleep(0.05)
+    begun.set()
+    await first
+    said = await asyncio.gather(*behind, return_exceptions=True)
+    assert [type(each) for each in said] == [ServiceAway] * 5
+    assert await drained(loaded(tmp_path)) == ["a"]
+
+
+async def test_who_gives_up_waiting_takes_nobody_elses_call_with_it(tmp_path: Path) -> None:
+    spool = loaded(tmp_path)
+    impatient = asyncio.create_task(spool.add(call("a")))
+    patient = [asyncio.create_task(spool.add(call(name))) for name in ("b", "c")]
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.gather(*patient)
+    assert [name for name in await drained(loaded(tmp_path)) if name != "a"] == ["b", "c"]
+    assert [name for name in await drained(spool) if name != "a"] == ["b", "c"]
+
+
+async def test_a_line_that_the_disk_spoilt_is_set_aside_and_those_behind_it_come(tmp_path: Path) -> None:
+    spool = loaded(tmp_path)
+    for name in ("a", "b", "c"):
+        await spool.add(call(name))
+    lines = (tmp_path / "calls.jsonl").read_bytes().split(b"\n")
+    lines[1] = b"\0" * len(lines[1])
+    (tmp_path / "calls.jsonl").write_bytes(b"\n".join(lines))
+    for _ in range(2):
+        assert len(loaded(tmp_path)) == 2
+    assert [path.read_bytes() for path in tmp_path.glob("unreadable-*")] == [lines[1]]
+    assert await drained(loaded(tmp_path)) == ["a", "c"]
+
+
+async def test_a_mark_that_a_power_cut_emptied_marks_nothing(tmp_path: Path) -> None:
+    spool = loaded(tmp_path)
+    for name in ("a", "b"):
+        await spool.add(call(name))
+    (tmp_path / "committed").write_bytes(b"")
+    assert await drained(loaded(tmp_path)) == ["a", "b"]
+
+
+async def test_a_file_as_large_as_it_may_be_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = loaded(tmp_path)
+    await spool.add(call("a"))
+    monkeypatch.setattr(spooling, "BYTES_MAX", spool.bytes_kept)
+    with pytest.raises(ServiceAway, match="full"):
+        await spool.add(call("b"))
+    assert await drained(spool) == ["a"]
+    await spool.add(call("b"))
+
+
+async def test_a_callers_waiting_call_is_known_by_the_caller(tmp_path: Path) -> None:
+    await loaded(tmp_path).add(msgspec.structs.replace(call("a"), caller="998901234567"))
+    spool = loaded(tmp_path)
+    assert spool.holds("998901234567")
+    assert not spool.holds("998900000000") and not spool.holds("")
+    await drained(spool)
+    assert not spool.holds("998901234567")
+
+
+async def test_a_full_disk_gives_the_spool_the_room_held_for_it_and_tears_nothing(small_disk: Path) -> None:
+    spool = loaded(small_disk / "spool")
+    assert spool.reserve()
+    fill(small_disk)
+    kept: list[str] = []
+    large = msgspec.structs.replace(call("x"), raw=b'{"text":"' + b"x" * 60_000 + b'"}')
+    with contextlib.suppress(ServiceAway):
+        while len(kept) < 10_000:
+            name = f"c{len(kept):05}"
+            await spool.add(msgspec.structs.replace(large, call_id=CallId(name)))
+            kept.append(name)
+    # Base64 makes 80 kB of 60: the reserve holds them and nothing else had room.
+    assert spooling.RESERVE_BYTES // 100_000 < len(kept) < 10_000
+    again = loaded(small_disk / "spool")
+    assert await drained(again) == kept
+    assert again.reserve()
+
+
+def test_a_call_is_on_the_disk_when_its_process_is_killed_right_after_the_answer(tmp_path: Path) -> None:
+    """A process that spools without end is killed in the middle of it: whatever it had said is there, in order."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", SPOOLING, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ}
+    )
+    assert child.stdout is not None
+    said = [child.stdout.readline().decode().strip() for _ in range(200)]
+    child.kill()
+    said += [line.decode().strip() for line in child.stdout.readlines() if line.endswith(b"\n")]
+    child.wait()
+    kept = asyncio.run(drained(loaded(tmp_path)))
+    assert len(said) >= 200
+    assert kept[: len(said)] == said

@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
+from consoles import paper_kit
 from consoles.demo_accounts import FILE, seed_demo_credentials
 from consoles.serve import run_loop, stopped
 from consoles.serving import Options, Running, serving
@@ -44,6 +45,8 @@ KINDS: tuple[tuple[str, Body, tuple[str, ...]], ...] = (
     ("gas", Body.GAS, ("gas_emergency",)),
 )
 UNITS_A_CITY = 20
+PAPER_EVERY_S = 2.0
+"""Not each minute: no test waits so long."""
 
 
 def fleet() -> list[UnitSpec]:
@@ -225,6 +228,7 @@ async def _enrolled(running: Running) -> None:
 
 
 async def _main(data_dir: Path, port: int) -> None:
+    paper_kit.WRITE_EVERY_S = PAPER_EVERY_S
     options = Options(
         logins=lambda store, broker: seed_demo_credentials(store, data_dir),
         before_open=_enrolled,

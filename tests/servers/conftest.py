@@ -45,3 +45,14 @@ async def empty_url(postgres_url: str) -> str:
     await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     await connection.close()
     return postgres_url
+
+
+@pytest.fixture
+async def second_url(postgres_server: str) -> AsyncIterator[str]:
+    """Another database beside the test's own: the migrated schema, no rows."""
+    name = "test_second"
+    everywhere = await asyncpg.connect(postgres_server.replace("/dispatch?", "/postgres?"))
+    await everywhere.execute(f"CREATE DATABASE {name} TEMPLATE dispatch")
+    yield postgres_server.replace("/dispatch?", f"/{name}?")
+    await everywhere.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await everywhere.close()

@@ -6,8 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from dispatch import intake
+from dispatch.calling.contacts import BURST
+from dispatch.calling.reception import Contact
+from dispatch.engine import Reply
 from dispatch.keeping.memory import MemoryStore
 from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
 
@@ -87,6 +92,33 @@ async def test_the_same_key_gives_the_spooled_call_before_and_after(world: ApiWo
     assert len(world.engine.states[TK].calls) == 1
 
 
+async def test_who_asks_again_while_the_first_try_hangs_hears_of_the_same_call(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    body = {"channel": "app", "location": HERE}
+    twin.faults.latency_s, twin.faults.fail_before_commit = 0.2, 1
+    first = asyncio.create_task(world.post("calls", body, key="k-1"))
+    await asyncio.sleep(0.05)
+    twin.faults.latency_s = 0.0
+    again = await world.post("calls", body, key="k-1")
+    assert (await first).json["flags"] == ["spooled"]
+    assert (again.status, again.raw) == (201, (await first).raw)
+    await committed(world, again.json["call_id"])
+    assert len(world.engine.states[TK].calls) == 1
+
+
+async def test_who_hangs_up_in_an_outage_has_called_all_the_same(world: ApiWorld, twin: MemoryStore) -> None:
+    body = {"channel": "app", "location": HERE}
+    twin.faults.latency_s, twin.faults.fail_before_commit = 0.2, 1
+    first = asyncio.create_task(world.post("calls", body, key="k-1"))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    again = await world.post("calls", body, key="k-1")
+    assert again.json["flags"] == ["spooled"]
+    await committed(world, again.json["call_id"])
+    assert len(world.engine.states[TK].calls) == 1
+
+
 async def test_spooled_calls_outlive_the_process(world: ApiWorld, twin: MemoryStore) -> None:
     twin.faults.away = True
     calls = [(await world.new_call(location=HERE))["call_id"] for _ in range(5)]
@@ -117,3 +149,44 @@ async def test_without_a_spool_the_sender_is_told_that_nothing_was_kept(twin: Me
         got = await world.post("calls", {"channel": "app", "location": HERE})
         assert (got.status, got.code) == (503, "service_away")
         twin.faults.away = False
+
+
+async def test_a_callers_next_call_does_not_overtake_the_one_that_waits_and_nobody_else_is_held_up(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "DRAIN_S", 2.0)
+    await asyncio.sleep(0.6)  # The next look into the spool is two seconds away.
+    twin.faults.away = True
+    first = await world.new_call(location=HERE, caller={"number": "90 123 45 67"})
+    twin.faults.away = False
+    async with asyncio.timeout(10):
+        while TK not in world.engine.led:
+            await asyncio.sleep(0.02)
+    same, other = await asyncio.gather(
+        world.new_call(location=HERE, caller={"number": "90-123-45-67"}),
+        world.new_call(location=HERE, caller={"number": "90 765 43 21"}),
+    )
+    assert ("spooled" in same["flags"], "spooled" in other.get("flags", ())) == (True, False)
+    await committed(world, same["call_id"])
+    kept = list(world.engine.replicas.states[TK].calls)
+    assert kept == [other["call_id"], first["call_id"], same["call_id"]]
+
+
+async def test_no_spooled_call_is_dropped_for_its_senders_rate(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin.faults.away = True
+    texts = [f"Yordam {number}" for number in range(BURST + 10)]
+    for text in texts:
+        await world.new_call(location=HERE, text=text)
+
+    async def broken(contact: Contact) -> Reply:
+        raise ZeroDivisionError("our own bug")
+
+    monkeypatch.setattr(world.interface.intake.reception, "receive", broken)
+    twin.faults.away = False
+    async with asyncio.timeout(10):
+        while len(world.spool or ()):
+            await asyncio.sleep(0.02)
+    found, _ = await twin.contacts(None, None, 100)
+    assert [msgspec.json.decode(contact.raw)["text"] for contact in found] == texts

@@ -14,6 +14,7 @@ from dispatch.servers.child import Launch, Server
 from dispatch.servers.footing import Footing, own_directory
 from dispatch.servers.postgres import Postgres
 from dispatch.servers.postgres_binaries import find_binaries
+from tests.small_disk import fill
 
 SOON_S = 5.0
 Make = Callable[[str], Server]
@@ -119,3 +120,25 @@ def test_data_of_a_version_that_is_not_here_is_not_passed_over(tmp_path: Path) -
 def test_a_directory_of_somebody_else_is_refused() -> None:
     with pytest.raises(UserMistake, match="belongs to user id 0"):
         own_directory(Path("/usr"), Footing(owner=os.geteuid(), group=os.getegid()))
+
+
+def test_a_log_is_bounded_with_one_old_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "LOG_LIMIT_BYTES", 1000)
+    log = tmp_path / "server.log"
+    with log.open("ab") as file:
+        for turn in range(5):
+            file.write(b"%d" % turn * 2000)
+            file.flush()
+            child._bound(log)
+    assert log.stat().st_size == 0
+    assert (tmp_path / "server.log.1").read_bytes() == b"4" * 2000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["server.log", "server.log.1"]
+
+
+async def test_a_full_disk_does_not_end_whoever_watches_the_server(small_disk: Path) -> None:
+    log = small_disk / "server.log"
+    log.write_bytes(b"x" * (child.LOG_LIMIT_BYTES + 1))
+    fill(small_disk)
+    child._bound(log)
+    assert log.stat().st_size == 0
+    assert not (small_disk / "server.log.1").exists()

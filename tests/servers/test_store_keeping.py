@@ -132,6 +132,11 @@ async def test_a_device_with_a_wrong_clock_cannot_make_days_without_end(store: S
     assert await store.tracks([fix("TK-A22", day=99), fix("TK-A22")]) == 1
 
 
+def some(dropped: dict[str, int]) -> dict[str, int]:
+    """What of it was anything."""
+    return {what: rows for what, rows in dropped.items() if rows}
+
+
 async def test_what_is_past_its_age_is_pruned_and_the_rest_stays(store: Store) -> None:
     scribe = await leader(store)
     fresh = answer("new", at=NOW + timedelta(hours=2))
@@ -145,10 +150,10 @@ async def test_what_is_past_its_age_is_pruned_and_the_rest_stays(store: Store) -
     await store.keep_contact(contact("x-2"))
     await store.settle_contact("x-1", "user:aziz", NOW - timedelta(days=85))
     dropped = await store.prune(NOW + timedelta(hours=25))
-    assert dropped == {"answers": 1, "decisions": 0, "sessions": 1, "contacts": 0, "audit": 0, "tracks": 0}
+    assert some(dropped) == {"answers": 1, "sessions": 1}
     assert list(await store.recall([("device:app", "old"), ("device:app", "new")])) == [("device:app", "new")]
     later = await store.prune(NOW + timedelta(days=10))
-    assert later == {"answers": 1, "decisions": 0, "sessions": 0, "contacts": 1, "audit": 0, "tracks": 1}
+    assert some(later) == {"answers": 1, "contacts": 1, "tracks": 1}
     assert (await store.contacts(None, None, 10))[0] == [contact("x-2")]
     assert len(await store.track("TK-A22", NOW, NOW + timedelta(days=20), 10)) == 1
     assert await store.tracks([fix("TK-A22")]) == 1

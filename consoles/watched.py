@@ -1,0 +1,40 @@
+"""What a process that leads raises an alarm for, beside servers that are away: waiting calls and orders, and disks."""
+
+from __future__ import annotations
+
+from dispatch.field import Field
+from dispatch.keeping.disk import Disk, Level
+from dispatch.keeping.spool import Spool
+from dispatch.web.alarms import SUPERVISOR, TECHNICIAN, Watched
+
+GIVEN_UP = {
+    Level.EARLY: "make room",
+    Level.LOW: "tracks of units are no longer kept",
+    Level.CRITICAL: "tracks and the inputs of decisions are no longer kept; soon nothing can be",
+}
+"""Level of the disk -> what it means."""
+
+
+def watched(disk: Disk, spool: Spool, field: Field) -> tuple[Watched, ...]:
+    """The conditions, named once for all."""
+
+    def spooled() -> str | None:
+        return f"{len(spool)} calls are kept on this machine's disk and not yet shown" if len(spool) else None
+
+    def unsent() -> str | None:
+        waiting = field.outbox.unanswered() if not field.line.up else 0
+        return f"{waiting} orders wait for the broker: tell the crews by radio" if waiting else None
+
+    def full(level: Level) -> Watched:
+        def said() -> str | None:
+            found = disk.said(level)
+            return f"{found}: {GIVEN_UP[level]}" if found is not None else None
+
+        code = f"disk_{level.name.lower()}"
+        return Watched(code=code, owner=TECHNICIAN, said=said, grave=level > Level.EARLY)
+
+    return (
+        Watched(code="calls_spooled", owner=SUPERVISOR, said=spooled, grave=True),
+        Watched(code="orders_unsent", owner=SUPERVISOR, said=unsent, grave=True),
+        *map(full, GIVEN_UP),
+    )

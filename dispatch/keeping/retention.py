@@ -1,0 +1,103 @@
+"""Drops what is past its age: hourly, sooner when the disk gets full, and again at once while much is left.
+
+Runs in each process that leads; two at a time pass over each other's rows. What was dropped, and how old what
+is left is, stands on the metrics page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from msgspec.structs import replace
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from dispatch.clock import Clock
+from dispatch.errors import ServiceAway
+from dispatch.keeping.disk import Level
+from dispatch.keeping.pruning import PRUNE_MOST
+from dispatch.store import USUAL_AGES, Ages, Store, TableFacts
+
+log = logging.getLogger(__name__)
+
+PRUNE_S = 3600.0
+AGAIN_S = 10.0
+"""After a run that left something behind: the bad hour's rows are gone within the next."""
+LOOK_S = 2.0
+"""How often the disk's level is looked at."""
+TRACKS_WHEN_LOW = timedelta(days=1)
+DECISIONS_WHEN_CRITICAL = timedelta(days=1)
+
+
+class Retention(Collector):
+    """`run` beside the service."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ages: Ages = USUAL_AGES,
+        level: Callable[[], Level] = lambda: Level.AMPLE,
+    ) -> None:
+        self.dropped: Counter[str] = Counter()
+        self.runs = 0
+        self.facts: dict[str, TableFacts] = {}
+        self._store = store
+        self._clock = clock
+        self._ages = ages
+        self._level = level
+
+    async def run(self) -> None:
+        """Prune again and again until cancelled."""
+        while True:
+            level = self._level()
+            try:
+                wait_s = AGAIN_S if await self.prune() else PRUNE_S
+            except ServiceAway as away:
+                log.warning("nothing dropped by age: %s", away, extra={"action": "prune"})
+                wait_s = AGAIN_S
+            for _ in range(round(wait_s / LOOK_S)):
+                await asyncio.sleep(LOOK_S)
+                if self._level() > level:
+                    break
+
+    async def prune(self) -> bool:
+        """Drop what is past its age; whether more of it is left. Raises ServiceAway."""
+        dropped = await self._store.prune(self._clock.now(), self.ages(), self._clock.wall())
+        self.dropped.update(dropped)
+        self.facts = await self._store.facts()
+        self.runs += 1
+        if any(dropped.values()):
+            said = ", ".join(f"{rows} of {what}" for what, rows in dropped.items() if rows)
+            log.info("dropped by age: %s", said, extra={"action": "prune"})
+        return any(rows >= PRUNE_MOST for rows in dropped.values())
+
+    def ages(self) -> Ages:
+        """How long things are kept now: shorter for what is given up first on a disk that gets full."""
+        ages, level = self._ages, self._level()
+        if level >= Level.LOW:
+            ages = replace(ages, tracks=min(ages.tracks, TRACKS_WHEN_LOW))
+        if level >= Level.CRITICAL:
+            ages = replace(ages, decisions=min(ages.decisions, DECISIONS_WHEN_CRITICAL))
+        return ages
+
+    def collect(self) -> Iterator[Metric]:
+        """Rows dropped, and the size and the oldest row of each table, on the metrics page."""
+        dropped = CounterMetricFamily("dispatch112_pruned_rows", "Dropped by age (tracks: days)", labels=["table"])
+        size = GaugeMetricFamily("dispatch112_table_bytes", "Size of a table with its indexes", labels=["table"])
+        age = GaugeMetricFamily("dispatch112_oldest_row_age_seconds", "Age of the oldest row", labels=["table"])
+        for table, rows in self.dropped.items():
+            dropped.add_metric([table], rows)
+        now = self._clock.now()
+        for table, facts in self.facts.items():
+            size.add_metric([table], facts.size_bytes)
+            if facts.oldest is not None:
+                age.add_metric([table], (now - facts.oldest).total_seconds())
+        yield dropped
+        yield CounterMetricFamily("dispatch112_prunes", "How often the tables were looked through", value=self.runs)
+        yield size
+        yield age
