@@ -2,8 +2,10 @@
 #   make run     the demo country          make test    the whole test suite
 #   make setup   the set-up alone          make check   format, lint, types, import arrows, tests
 #   make web     rebuild the console       make sim SEEDS=N   seeded fault simulation
+#   make chaos RUNS=N   real processes killed, frozen and cut off under load; goes on where it was stopped
 
 SEEDS ?= 200
+RUNS ?= 100
 ARGS ?=
 
 # The first Python that is new enough and can make environments; else one that can say what it lacks.
@@ -15,7 +17,7 @@ PYTHON := $(or $(call pick,$(comma) venv$(comma) ensurepip),$(pick))
 endif
 BIN := .venv/bin
 
-.PHONY: run test setup setup-dev check web sim python
+.PHONY: run test setup setup-dev check web sim chaos python
 .DEFAULT_GOAL := run
 
 run: setup
@@ -37,6 +39,9 @@ check: setup-dev
 
 sim: setup
 	@exec $(BIN)/dispatch112 sim --seeds $(SEEDS) $(ARGS)
+
+chaos: setup-dev
+	@exec $(BIN)/python -m tests.journeys.chaos --runs $(RUNS) $(ARGS)
 
 web: python
 	@$(PYTHON) bootstrap.py --web

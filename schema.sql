@@ -11,7 +11,7 @@ CREATE TABLE schema_version (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE schema_version IS 'Which versions of this schema have been applied; the largest is the present one.';
-INSERT INTO schema_version (version) VALUES (1);
+INSERT INTO schema_version (version) VALUES (2);
 
 -- Journal -------------------------------------------------------------------------------------------------
 CREATE TABLE leaders (
@@ -22,6 +22,15 @@ CREATE TABLE leaders (
     expires_at timestamptz NOT NULL                     -- on this server's clock, the only one that all agree on
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE leaders IS 'Who may write a region now. An append holds its row, and with another epoch is refused.';
+
+CREATE TABLE processes (
+    holder     text        PRIMARY KEY,
+    address    text        NOT NULL,                    -- where it answers by HTTP; '' before its door opens
+    secret     text        NOT NULL,                    -- what another process shows to be let in as one of us
+    regions    text[]      NOT NULL,                    -- which it may lead
+    expires_at timestamptz NOT NULL                     -- prolonged with its leases, so it ends when they do
+) WITH (fillfactor = 50);
+COMMENT ON TABLE processes IS 'The core processes that live now: they share the regions among themselves.';
 
 CREATE TABLE heads (
     region text   PRIMARY KEY,
@@ -289,7 +298,8 @@ COMMENT ON TABLE devices IS 'Programs, vehicles and other machines, each with a 
 -- One batch in one round trip: `SELECT * FROM append_batch(...)` is one statement and so one transaction.
 -- The first five arrays hold one entry a region: its epoch, its first and last event in the batch, the last hash.
 -- It returns the regions that may not write this, with the reason, and then has written nothing at all: the
--- caller leaves them out and sends the rest again. It returns no row when everything is written.
+-- caller leaves them out and sends the rest again. It returns no row when everything is written. A key that has
+-- an answer already undoes all of it with the error KR001.
 -- A row type is a table's own, so the program sends rows in column order.
 CREATE FUNCTION append_batch(
     led_regions text[], led_epochs bigint[], first_seqs bigint[], last_seqs bigint[], last_hashes bytea[],
@@ -319,6 +329,16 @@ BEGIN
         UPDATE heads h SET seq = n.seq, hash = n.hash
         FROM unnest(led_regions, last_seqs, last_hashes) AS n (region, seq, hash)
         WHERE h.region = n.region;
+    END IF;
+
+    IF cardinality(new_answers) > 0 THEN
+        -- The first answer to a key stands. Whoever comes second must not add its events either, or one request
+        -- would lead to two calls: everything is undone, and the caller finds out which keys they were.
+        INSERT INTO answers SELECT * FROM unnest(new_answers) ON CONFLICT (actor, key) DO NOTHING;
+        GET DIAGNOSTICS kept = ROW_COUNT;
+        IF kept < cardinality(new_answers) THEN
+            RAISE EXCEPTION 'a key has its answer already' USING ERRCODE = 'KR001';
+        END IF;
     END IF;
 
     IF cardinality(new_calls) > 0 THEN
@@ -360,12 +380,6 @@ BEGIN
     END IF;
     IF cardinality(new_decisions) > 0 THEN
         INSERT INTO decisions SELECT * FROM unnest(new_decisions) ON CONFLICT DO NOTHING;
-    END IF;
-    IF cardinality(new_answers) > 0 THEN
-        -- The first answer to a key stands. An empty region tells the caller that some key had one already.
-        INSERT INTO answers SELECT * FROM unnest(new_answers) ON CONFLICT (actor, key) DO NOTHING;
-        GET DIAGNOSTICS kept = ROW_COUNT;
-        RETURN QUERY SELECT '', 'repeated' WHERE kept < cardinality(new_answers);
     END IF;
 END $$;
 

@@ -52,8 +52,8 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit
     replicas: Replicas
     positions: Positions
-    on_commit: list[Listener]
-    """Where the boards ask to be told of commits."""
+    follow: Callable[[Listener], None]
+    """How the boards ask to be told of commits."""
     regions: Sequence[RegionId]
     routes: Sequence[Route]
     roads: Roads | None = None
@@ -108,7 +108,7 @@ def _broadcast(front: Front, health: Health, alarms: Alarms) -> Broadcast:
         metrics=front.metrics,
         scene=Scene(mode=front.mode, speed=front.speed, health=health.words, alarms=alarms.standing),
     )
-    front.on_commit.append(made.committed)
+    front.follow(made.committed)
     return made
 
 

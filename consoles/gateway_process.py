@@ -16,6 +16,7 @@ import msgspec
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
+from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER
 from consoles.serving import Options, Say, Steps, clock_from, regions_of
 from dispatch.calling.locating import Locator
 from dispatch.clock import Clock
@@ -24,6 +25,7 @@ from dispatch.errors import UserMistake
 from dispatch.fanout import Fanout
 from dispatch.following.follower import Follower
 from dispatch.following.forwarding import Forwarder
+from dispatch.following.leaders import Leaders
 from dispatch.following.polled import PolledFanout
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
@@ -41,11 +43,6 @@ from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 from routing.roads import Roads
 
-ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation"}
-"""Shown by GET, but made by whoever leads: it is confirmed there by its id."""
-KNOWN_BETTER = {"/api/v1/calls/{call_id}"}
-"""Whoever takes the calls knows which of them share a number."""
-
 
 class GatewayProcess(msgspec.Struct, kw_only=True):
     """The parts of a process that only follows."""
@@ -55,6 +52,7 @@ class GatewayProcess(msgspec.Struct, kw_only=True):
     engine: Engine
     """Leads nothing: it holds the replicas that the addresses read."""
     follower: Follower
+    leaders: Leaders
     forwarder: Forwarder
     positions: Positions
     fanout: Fanout
@@ -109,13 +107,15 @@ def _assembled(settings: Settings, store: PostgresStore, roads: Roads | None, cl
     fanout = RedisFanout(settings.redis_url, store) if settings.redis_url else PolledFanout(store)
     follower = Follower(store, fanout, engine.replicas, positions)
     follower.on_commit = engine.on_commit
+    leaders = Leaders(store.led_at, lambda: engine.replicas.states)
     metrics = Metrics()
     return GatewayProcess(
         settings=settings,
         store=store,
         engine=engine,
         follower=follower,
-        forwarder=Forwarder(store, engine.replicas, metrics, follower.reached),
+        leaders=leaders,
+        forwarder=Forwarder(leaders, engine.replicas, metrics, follower.reached),
         positions=positions,
         fanout=fanout,
         clock=clock,
@@ -128,14 +128,15 @@ def _assembled(settings: Settings, store: PostgresStore, roads: Roads | None, cl
 async def _at_work(process: GatewayProcess) -> AsyncIterator[None]:
     """Every region loaded and followed, and whoever leads it known."""
     await process.follower.start(regions_of(process.settings))
-    await process.forwarder.look()
-    works = (process.fanout.run(), process.follower.run(), process.forwarder.run())
+    await process.leaders.look()
+    await process.leaders.ask()
+    works = (process.fanout.run(), process.follower.run(), process.leaders.run())
     running = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
         await cancelled(*running)
-        await process.forwarder.close()
+        await process.leaders.close()
 
 
 @asynccontextmanager
@@ -155,7 +156,7 @@ async def _open(process: GatewayProcess, options: Options) -> AsyncIterator[int]
 
 def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple[Access, Audit]) -> Front:
     access, audit = who
-    forwarder, settings = process.forwarder, process.settings
+    forwarder, leaders, settings = process.forwarder, process.leaders, process.settings
     return Front(
         listen=(settings.host, settings.port),
         store=process.store,
@@ -165,7 +166,7 @@ def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple
         audit=audit,
         replicas=process.engine.replicas,
         positions=process.positions,
-        on_commit=process.follower.on_commit,
+        follow=process.follower.on_commit.append,
         regions=regions_of(settings),
         routes=[_answered(forwarder, route) for route in api.routes],
         roads=process.roads,
@@ -173,10 +174,10 @@ def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple
         speed=options.speed,
         ready=lambda: process.follower.ready,
         words={
-            "core": forwarder.health,
-            "mqtt": lambda: forwarder.word("mqtt"),
+            "core": leaders.health,
+            "mqtt": lambda: leaders.word("mqtt"),
             "redis": process.fanout.health,
-            "travel": lambda: forwarder.word("travel"),
+            "travel": lambda: leaders.word("travel"),
         },
     )
 

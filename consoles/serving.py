@@ -16,10 +16,11 @@ from typing import Any
 
 import msgspec
 
-from consoles.access import Access
+from consoles.access import Access, digest
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
 from consoles.paper_kit import PaperKit, Source
+from consoles.peers import Peers
 from consoles.signed import Signer
 from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
@@ -49,7 +50,7 @@ from dispatch.web.routes import Route
 from dispatch.writing.heap import settle
 from dispatch.writing.holder import holder_of
 from dispatch.writing.leading import Leader
-from dispatch.writing.positions import Positions
+from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.stages import StageMeasures
 from dispatch.writing.upkeep import beside, last_work
@@ -86,6 +87,7 @@ class Running(msgspec.Struct, kw_only=True):
     store: PostgresStore
     engine: Engine
     leader: Leader
+    peers: Peers
     field: Field
     tracks: Tracks
     spool: Spool
@@ -168,21 +170,25 @@ def _assembled(
     travel = Travel(roads) if roads is not None else None
     disk, spool = _disk(settings, services), Spool(settings.data_dir / "spool")
     tracks = Tracks(store.tracks, disk.keeps_tracks)
-    positions = Positions(lambda unit_id: None, on_fix=tracks.offer)
+    positions = Positions()
     if travel is not None:
         positions.on_move = travel.move
     engine = Engine(store, clock, Reacher(positions, travel), positions)
-    positions.region_of = engine.region_of_unit
+    # Every core process hears every unit, so that whoever takes a region over knows where its units are.
+    positions.region_of = engine.replicas.region_of_unit
+    positions.on_fix = partial(_traced, engine, tracks)
     engine.keeps_inputs = disk.keeps_inputs
     disk.given_up = {"tracks": lambda: tracks.unwanted, "decision_inputs": lambda: engine.inputs_dropped}
     ages = Ages(personal=timedelta(days=settings.personal_kept_days))
     retention = Retention(store, clock, ages, lambda: disk.level)
-    leader = Leader(engine, store, regions_of(settings), holder_of(settings.data_dir))
-    plan = FieldPlan(url=services.mqtt_url)
+    holder = holder_of(settings.data_dir)
+    leader = Leader(engine, store, regions_of(settings), holder)
+    plan = FieldPlan(url=services.mqtt_url, name=f"core-{digest(holder).hex()[:12]}")
     field = Field(engine, positions, plan, states=engine.replicas.states, clock=clock)
-    leader.on_led.append(lambda region: field.outbox.resume())
+    leader.on_led.append(field.led)
     leader.orders_flow = field.carries_orders
     fanout = RedisFanout(services.redis_url, store) if services.redis_url else LocalFanout(store)
+    peers = Peers(engine, leader, store, fanout if services.redis_url else None)
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))
     metrics = Metrics()
     metrics.registry.register(StageMeasures(engine.stages))
@@ -195,6 +201,7 @@ def _assembled(
         store=store,
         engine=engine,
         leader=leader,
+        peers=peers,
         field=field,
         tracks=tracks,
         spool=spool,
@@ -206,6 +213,13 @@ def _assembled(
         metrics=metrics,
         roads=roads,
     )
+
+
+def _traced(engine: Engine, tracks: Tracks, position: Position) -> None:
+    """A unit's trace is written by the process that leads its region, once."""
+    region = engine.region_of_unit(position.unit_id)
+    if region is not None and engine.leads(region):
+        tracks.offer(position)
 
 
 def _disk(settings: Settings, services: Services) -> Disk:
@@ -230,6 +244,7 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
     await asyncio.gather(*remembering)
     parts = {
         "leader": running.leader.run,
+        "peers": running.peers.run,
         "field": running.field.run,
         "tracks": running.tracks.run,
         "fanout": running.fanout.run,
@@ -237,13 +252,17 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         "disk": running.disk.run,
     }
     if running.services.redis_url:
-        parts["positions"] = partial(carry_positions, running.positions, running.fanout, running.leader.regions)
+        parts["positions"] = partial(
+            carry_positions, running.positions, running.fanout, running.leader.regions, running.engine.leads
+        )
     loops = beside(parts, running.metrics)
     try:
+        await running.peers.started(running.leader.regions)
         yield
     finally:
         await cancelled(*loops)
         await last_work(running.tracks.flush())
+        await running.peers.close()
         await last_work(running.engine.drained())
         await cancelled(committing)
         await last_work(running.leader.stop())
@@ -266,8 +285,18 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     api = _interface(running, access, audit)
     for state in running.engine.replicas.states.values():
         await reindex(api.intake.matcher, state.calls.values(), running.store)
+    indexing: set[asyncio.Task[int]] = set()
+
+    def recognised(region: RegionId) -> None:
+        """The callers of a region that was taken over are to be recognised here from now on."""
+        calls = running.engine.replicas.states[region].calls.values()
+        task = asyncio.get_running_loop().create_task(reindex(api.intake.matcher, list(calls), running.store))
+        indexing.add(task)
+        task.add_done_callback(indexing.discard)
+
+    running.leader.on_led.append(recognised)
     signer = _signer(running)
-    front = _front(running, options, [*api.routes, *signer.routes()], (access, audit))
+    front = _front(running, options, [*running.peers.answered(api, running.metrics), *signer.routes()], (access, audit))
     async with opened(front) as running.port:
         await running.leader.announce(running.settings.address or running.url)
         kit = _paper_kit(running, options, audit)
@@ -275,6 +304,8 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
         try:
             yield
         finally:
+            # With the door still open: what comes meanwhile is sent on, and nobody is refused.
+            await running.leader.retire()
             await cancelled(*loops)
 
 
@@ -329,14 +360,14 @@ def _front(running: Running, options: Options, routes: Sequence[Route], who: tup
         audit=audit,
         replicas=running.engine.replicas,
         positions=running.positions,
-        on_commit=running.engine.on_commit,
+        follow=running.peers.told,
         regions=running.leader.regions,
         routes=routes,
         roads=running.roads,
         mode=options.mode,
         speed=options.speed,
         logins=running.credentials,
-        ready=lambda: running.leader.ready,
+        ready=lambda: running.leader.ready and running.peers.ready,
         words={
             "mqtt": running.field.health,
             "redis": running.fanout.health,

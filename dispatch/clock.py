@@ -10,6 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
+def elapsing_s() -> float:
+    """Seconds on a clock that nobody sets and that goes on while the process is stopped or the machine sleeps.
+
+    What a lease is measured by: a loop's own time stands still in the turn in which its process was frozen.
+    """
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
+
+
 class Clock(Protocol):
     """What the shell asks for: the service's time, and the wall's for the age of data."""
 

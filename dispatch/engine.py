@@ -18,7 +18,7 @@ from time import perf_counter
 
 import msgspec
 
-from dispatch.clock import Clock
+from dispatch.clock import Clock, elapsing_s
 from dispatch.core import commands as c
 from dispatch.core.assigning import candidates
 from dispatch.core.decide import decide
@@ -29,12 +29,13 @@ from dispatch.core.needs import live
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, ActorId, IncidentId, Location, Reach, Refusal, RegionId
 from dispatch.core.verdict import Decision, Inquest
-from dispatch.errors import ServiceAway
+from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.store import Store
 from dispatch.web.problems import refused
 from dispatch.writing.committer import Committer, Entry
 from dispatch.writing.directory import Directory
 from dispatch.writing.journal import chain
+from dispatch.writing.led import Led
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.recollection import Recollection
@@ -90,14 +91,6 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     mismatch: bool = False
 
 
-class Led(msgspec.Struct):
-    """A region that this process writes: its state ahead of the commit, and where its journal ends."""
-
-    state: RegionState
-    epoch: int
-    hash: bytes
-
-
 class Engine(Directory):
     """The writer of its regions."""
 
@@ -111,6 +104,7 @@ class Engine(Directory):
         self.positions = positions
         self.stages = stages or Stages()
         self.led: dict[RegionId, Led] = {}
+        self.now_s: Callable[[], float] = elapsing_s
         self.replicas = Replicas()
         self.on_commit: list[Listener] = []
         self.on_down: list[Callable[[RegionId, str], None]] = []
@@ -191,9 +185,11 @@ class Engine(Directory):
     ) -> Reply:
         if self._committer.waiting >= MOST_PENDING:
             await self._committer.room(MOST_PENDING)
+        if self._committer.in_doubt:
+            raise ServiceAway("nobody can say what the last commit kept")
         led = self._writable(region)
         if led is None:
-            raise ServiceAway(f"no writer of {region} is ready in this process")
+            raise Elsewhere(region)
         entry = self._decide(led, command)
         if isinstance(entry, Refusal):
             status, body = refused(entry)
@@ -213,7 +209,21 @@ class Engine(Directory):
 
     def _writable(self, region: RegionId) -> Led | None:
         """The region's writer; None while none is here or nobody can say what the last commit kept."""
-        return None if self._committer.in_doubt else self.led.get(region)
+        led = self.led.get(region)
+        writes = led is not None and not led.closing and not self._committer.in_doubt and self.leads(region)
+        return led if writes else None
+
+    def leads(self, region: RegionId) -> bool:
+        """Whether the region's lease is ours at this very moment: whoever sends orders asks before each."""
+        led = self.led.get(region)
+        return led is not None and self.now_s() < led.until_s
+
+    async def closed(self, region: RegionId) -> None:
+        """Decide nothing more for a region; return when all that was decided is committed or has failed."""
+        led = self.led.get(region)
+        if led is not None:
+            led.closing = True
+            await self._committer.add(Entry(region=region, state=led.state, at=self.clock.now()))
 
     def _decide(self, led: Led, command: c.Command) -> Entry | Refusal:
         """Everything between looking and having chosen, without a pause. Our own bug stops this region only."""
@@ -317,9 +327,12 @@ class Engine(Directory):
         if isinstance(entry, Entry) and entry.recorded:
             self._committer.post(entry)
 
-    def fail(self, region: RegionId, why: str) -> None:
-        """The region's state here can no longer be trusted: stop writing it until it is loaded again."""
-        self._committer.abandon(region, why)
+    def fail(self, region: RegionId, why: str, *, moved: bool = False) -> None:
+        """The region's state here can no longer be trusted: stop writing it until it is loaded again.
+
+        `moved`: because another process leads it now, or will.
+        """
+        self._committer.abandon(region, why, moved=moved)
 
     def _committed(self, entry: Entry) -> None:
         """After the commit: the replica follows, then everybody who wants to know."""

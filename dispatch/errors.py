@@ -10,3 +10,11 @@ class UserMistake(Exception):
 
 class ServiceAway(Exception):
     """A server we need (Postgres, Redis, the broker) does not answer; the catcher retries within a limit."""
+
+
+class Elsewhere(ServiceAway):
+    """Nobody writes this region in this process now: another does, or will within seconds."""
+
+    def __init__(self, region: str) -> None:
+        super().__init__(f"no writer of {region} is ready in this process")
+        self.region = region

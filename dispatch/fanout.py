@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Protocol
 
 from dispatch.core.terms import RegionId, UnitId
@@ -69,14 +69,19 @@ class Fanout(Protocol):
         """Carry what is published; ends only by cancellation."""
 
 
-async def carry_positions(positions: Positions, fanout: Fanout, regions: Iterable[RegionId]) -> None:
-    """Publish who moved in these regions each POSITIONS_EVERY_S; ends only by cancellation."""
+async def carry_positions(
+    positions: Positions,
+    fanout: Fanout,
+    regions: Iterable[RegionId],
+    leads: Callable[[RegionId], bool] = lambda region: True,
+) -> None:
+    """Publish who moved in those of the regions that we lead each POSITIONS_EVERY_S; ends only by cancellation."""
     ticks = dict.fromkeys(regions, 0)
     for turn in itertools.count():
         whole = turn % WHOLE_EVERY == 0
         for region, tick in ticks.items():
             ticks[region], moved = positions.moved_since(region, 0 if whole else tick)
-            if moved:
+            if moved and leads(region):
                 fanout.publish_positions(region, moved)
         await asyncio.sleep(POSITIONS_EVERY_S)
 

@@ -17,11 +17,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dispatch.clock import elapsing_s
 from dispatch.core.commands import Command, ReportLink, ReportStatus, StageOrder
 from dispatch.core.state import RegionState
 from dispatch.core.terms import ActorId, AssignmentId, OrderId, Refusal, RegionId, Stage, UnitId, UnitStatus
 from dispatch.engine import Listener
-from dispatch.errors import ServiceAway
+from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.formats.mqtt import (
     LinkReport,
     OrderAck,
@@ -34,6 +35,7 @@ from dispatch.formats.mqtt import (
 )
 from dispatch.formats.values import FormatError
 from dispatch.units.fixes import Fixes
+from dispatch.units.held import Held
 from dispatch.units.lanes import Lanes
 from dispatch.units.line import Line, LinePlan
 from dispatch.units.orders import Outbox, ServiceClock
@@ -70,12 +72,14 @@ class Answered(Protocol):
 
 
 class Desk(Protocol):
-    """What the field needs of the engine."""
+    """What the field needs of the engine. `submit` raises Elsewhere for a region that is not led here now."""
 
     @property
     def on_commit(self) -> list[Listener]: ...
 
     def region_of_unit(self, unit_id: UnitId) -> RegionId | None: ...
+
+    def leads(self, region: RegionId) -> bool: ...
 
     async def submit(self, region: RegionId, command: Command) -> Answered: ...
 
@@ -119,6 +123,7 @@ class FieldCounts(msgspec.Struct):
     receipts_unsent: int = 0
     malformed: int = 0
     unknown_unit: int = 0
+    elsewhere: int = 0
     repeated: int = 0
     overflowed: int = 0
     refused: int = 0
@@ -158,7 +163,9 @@ class Field:
             on_message=self.fixes.take,
         )
         self._clock = clock
-        self.outbox = Outbox(states, self.line, clock)
+        self._states = states
+        self.outbox = Outbox(states, self.line, clock, engine.leads)
+        self.held: Held[Report] = Held(elapsing_s)
         self.lanes: Lanes[Report] = Lanes(self._work_off)
         self._receipts: dict[UnitId, OrderedDict[str, bytes]] = {}
         self._up_at_s = 0.0
@@ -238,19 +245,40 @@ class Field:
         if status_id is not None:
             self._offer(unit_id, Unreadable(status_id=status_id))
 
+    def led(self, region: RegionId) -> None:
+        """This process leads a region now: its orders go out, and what its units said meanwhile is heard."""
+        self.outbox.resume(region)
+        units = self._states[region].units
+        for unit_id, report in list(self.held.taken(lambda unit_id: unit_id in units)):
+            self._offer(unit_id, report)
+
     def _offer(self, unit_id: UnitId, report: Report) -> None:
         if self._engine.region_of_unit(unit_id) is None:
-            self.counts.unknown_unit += 1
+            self._leave(unit_id, report)
         elif self.lanes.holds(unit_id, report):
             self.counts.repeated += 1
         elif not self.lanes.put(unit_id, report):
             self.counts.overflowed += 1
 
+    def _leave(self, unit_id: UnitId, report: Report) -> None:
+        """A unit whose region is led elsewhere: for its leader, or for us if we are the next."""
+        if any(unit_id in state.units for state in self._states.values()):
+            self.counts.elsewhere += 1
+            self.held.keep(unit_id, report)
+        else:
+            self.counts.unknown_unit += 1
+
     async def _work_off(self, unit_id: UnitId, report: Report) -> None:
         region = self._engine.region_of_unit(unit_id)
         if region is None:
-            self.counts.unknown_unit += 1
+            self._leave(unit_id, report)
             return
+        try:
+            await self._handle(region, unit_id, report)
+        except Elsewhere:
+            self._leave(unit_id, report)
+
+    async def _handle(self, region: RegionId, unit_id: UnitId, report: Report) -> None:
         match report:
             case StatusReport() | Unreadable():
                 await self._status(region, unit_id, report)
@@ -278,6 +306,8 @@ class Field:
             try:
                 said = _reported(unit_id, report, self._clock.wall())
                 refusal = (await self._engine.submit(region, said)).refusal
+            except Elsewhere:
+                raise
             except ServiceAway:
                 self.counts.away += 1
                 return None
@@ -306,6 +336,8 @@ class Field:
             try:
                 self.counts.refused += (await self._engine.submit(region, command)).refusal is not None
                 return
+            except Elsewhere:
+                raise
             except ServiceAway:
                 await asyncio.sleep(wait_s)
         self.counts.away += 1

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from aiohttp import web
@@ -23,10 +24,10 @@ from dispatch.calling.evidence import Evidence, fault_of_point
 from dispatch.calling.reception import Contact, Reception
 from dispatch.core.terms import Call, CallId, RegionId
 from dispatch.engine import REUSED, Key, Reply
-from dispatch.errors import ServiceAway
+from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.keeping.spool import Spool, Spooled
 from dispatch.web.application import ACTOR
-from dispatch.web.bodies import decode, read
+from dispatch.web.bodies import PATIENT, decode, read
 from dispatch.web.metrics import LATENCY_BUCKETS_S, Metrics
 from dispatch.web.problems import Problem, Unreadable
 from dispatch.web.replies import encode, key_of, replied
@@ -40,6 +41,11 @@ DRAIN_S = 0.5
 OWN_KEY = "calls:"
 """Before the key of a call whose sender has used that key at another address."""
 
+DRAINED_AT_ONCE = 50
+"""One by one a thousand calls would wait a minute longer than they must."""
+
+Carry = Callable[[Sequence[Spooled], RegionId], Awaitable[bool]]
+
 JSON_TYPES = ("application/json", "application/octet-stream")
 
 
@@ -51,6 +57,8 @@ class Intake:
         self.matcher = reception.matcher
         self.contacts = contacts
         self.spool = spool
+        self.carry: Carry | None = None
+        """Takes calls of the spool to the process that leads their region; says whether that has them now."""
         self._taking: dict[tuple[str, str], asyncio.Task[Reply]] = {}
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
@@ -101,29 +109,30 @@ class Intake:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
         call_id = self.reception.ids.call_id()
         contact = Contact(said=said, actor=actor, call_id=call_id, key=key_of(request, actor, raw))
-        reply = await self.take(contact, raw)
+        reply = await self.take(contact, raw, request.get(PATIENT, False))
         if not reply.replayed:
             self._commit_s.observe(time.perf_counter() - began_s)
         return replied(reply)
 
-    async def take(self, contact: Contact, raw: bytes) -> Reply:
-        """Keep a contact, in the journal or in the spool. Raises ServiceAway when neither is possible.
+    async def take(self, contact: Contact, raw: bytes, patient: bool = False) -> Reply:
+        """Keep a contact, in the journal or in the spool. Raises ServiceAway when neither is possible, and Elsewhere
+        where whoever asked is `patient`: it waits for the region's next leader.
 
         One at a time for a key: whoever asks again while the first try hangs hears of the same call, whether
         that ends in the journal or in the spool.
         """
         if contact.key is None:
-            return await self._kept(contact, raw)
+            return await self._kept(contact, raw, patient)
         pair = (contact.key.actor, contact.key.key)
         while (earlier := self._taking.get(pair)) is not None:
             await asyncio.wait([earlier])
-        taking = self._taking[pair] = asyncio.create_task(self._taken(contact, raw))
+        taking = self._taking[pair] = asyncio.create_task(self._taken(contact, raw, patient))
         taking.add_done_callback(lambda _: self._taking.pop(pair))
         return await asyncio.shield(taking)
 
-    async def _taken(self, contact: Contact, raw: bytes) -> Reply:
+    async def _taken(self, contact: Contact, raw: bytes, patient: bool) -> Reply:
         """The first answer to the key; who hangs up meanwhile has called all the same."""
-        return self._repeated(contact.actor, contact.key) or await self._kept(contact, raw)
+        return self._repeated(contact.actor, contact.key) or await self._kept(contact, raw, patient)
 
     async def relocate(self, request: web.Request) -> web.Response:
         """POST /calls/{call_id}/location."""
@@ -156,9 +165,33 @@ class Intake:
     async def _catch_up(self) -> None:
         """Everything that waits, in order. Raises ServiceAway when the database is away again."""
         await self.contacts.drain()
-        while self.spool is not None and (call := self.spool.first()) is not None:
-            await self._drain(call)
-            await self.spool.committed(call)
+        while self.spool is not None and (calls := self.spool.oldest(DRAINED_AT_ONCE)):
+            unkept = await self.drained(calls)
+            for call in calls:
+                if call.call_id in unkept:
+                    raise unkept[call.call_id]
+                await self.spool.committed(call)
+
+    async def drained(self, calls: Sequence[Spooled], *, onward: bool = True) -> dict[CallId, ServiceAway]:
+        """Commit calls of a spool side by side, decided in their order; those that could not be now, and why.
+
+        What another process leads is carried to it, `onward` from the one that spooled it only. A call behind one
+        that could not be kept is repeated with it: its own key finds its answer.
+        """
+        found = await asyncio.gather(*map(self.drain, calls), return_exceptions=True)
+        unkept: dict[CallId, ServiceAway] = {}
+        moved: dict[RegionId, list[Spooled]] = {}
+        for call, fault in zip(calls, found, strict=True):
+            if isinstance(fault, Elsewhere) and onward:
+                moved.setdefault(RegionId(fault.region), []).append(call)
+            elif isinstance(fault, ServiceAway):
+                unkept[call.call_id] = fault
+            elif fault is not None:
+                raise fault
+        for region, some in moved.items():
+            if self.carry is None or not await self.carry(some, region):
+                unkept |= {call.call_id: Elsewhere(region) for call in some}
+        return unkept
 
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
         """The call, if this actor may add to it. Raises Problem; for a device others' calls do not exist."""
@@ -179,7 +212,8 @@ class Intake:
         require(actor, "call.locate", region if actor.role is not Role.DEVICE else None)
         return True
 
-    async def _kept(self, contact: Contact, raw: bytes) -> Reply:
+    async def _kept(self, contact: Contact, raw: bytes, patient: bool) -> Reply:
+        """The committed call, or one in the spool. Raises Elsewhere where another process is asked first."""
         channel = contact.said.channel.value
         if self.spool is not None and self.spool.holds(caller_known_by(contact)):
             # Only this caller's own calls wait behind each other: nobody else waits for the spool.
@@ -192,7 +226,9 @@ class Intake:
                 own_key = msgspec.structs.replace(contact.key, key=f"{OWN_KEY}{contact.key.key}")
                 contact = msgspec.structs.replace(contact, key=own_key)
                 reply = await self.reception.receive(contact)
-        except ServiceAway:
+        except ServiceAway as away:
+            if isinstance(away, Elsewhere) and patient:
+                raise
             return await self._spooled(contact, raw)
         if reply.refusal is None and not reply.replayed:
             self._received.labels(channel, "committed").inc()
@@ -243,8 +279,11 @@ class Intake:
         self._received.labels(said.channel.value, "spooled").inc()
         return Reply(status=201, body=body, region=region)
 
-    async def _drain(self, call: Spooled) -> None:
-        """Commit one call of the spool, under the id and with the answer that its sender was given."""
+    async def drain(self, call: Spooled) -> None:
+        """Commit one call of a spool, ours or another process's, under the id and with the answer it was given.
+
+        Raises ServiceAway, Elsewhere where its region is led by another process.
+        """
         said = decode(call.raw, NewCall)
         said = said if said.at is not None else msgspec.structs.replace(said, at=call.at)
         name = call.key or f"spool:{call.call_id}"

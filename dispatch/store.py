@@ -22,10 +22,12 @@ from dispatch.writing.records import (
     DecisionInputs,
     Device,
     IncidentRow,
+    Leadership,
     Loaded,
     Operator,
     OrderRow,
     Personal,
+    Process,
     Recorded,
     Rows,
     Session,
@@ -164,13 +166,25 @@ class Store(Protocol):
         """
 
     async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
-        """Prolong the leases and say the address anew; returns the regions that are still ours."""
+        """Prolong the leases and say the address anew; returns the regions that are still ours.
+
+        One that has run out is still ours while nobody has taken it and we have not given it up.
+        """
 
     async def release(self, regions: Sequence[str], holder: str) -> None:
         """Give the regions up, so that a standby need not wait for the lease to run out."""
 
     async def led_at(self) -> dict[str, str]:
         """Region -> the address of the process that leads it now; without those that have none."""
+
+    async def attend(self, process: Process, lease_s: float) -> None:
+        """Say that a core process lives, for so long; another time under the same holder says it anew."""
+
+    async def depart(self, holder: str) -> None:
+        """The process goes: it takes part in the sharing no more."""
+
+    async def leadership(self) -> Leadership:
+        """The live leases and the processes that live, as they are at one moment."""
 
     # Answers and personal data
 

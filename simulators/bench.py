@@ -18,10 +18,15 @@ BENCHES = {
         "simulators.bench_surge",
         "the worst days: an hour of a disaster, a long queue, saturation, crews' full life",
     ),
+    "failover": ("simulators.bench_failover", "processes killed and frozen under load: takeover, and nothing lost"),
+    "recovery": ("simulators.bench_recovery", "a region with a long history, led again after a kill -9"),
     "month": ("simulators.bench_month", "days of service in minutes: what grows, and what does not"),
     "travel": ("simulators.bench_travel", "the road engine: building, customising, many-to-one"),
 }
 DEFAULT = "intake"
+RATE, RATES = 200.0, {"failover": 100.0}
+"""Calls a second where nothing else is said."""
+CORES_MAX, BLOWS_MAX, EVENTS_MAX = 5, 1_000, 100_000_000
 UNITS_MAX, CONSOLES_MAX, WAITING_MAX = 9_000, 10_000, 1_000_000
 """Units: as many as the largest roster has."""
 
@@ -36,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     month.add_argument("--calls-per-day", type=int, default=500, metavar="N", help="calls of one region (500)")
     intake = parser.add_argument_group("intake")
     intake.add_argument(
-        "--calls-per-second", type=more_than(0, RATE_MAX), default=200.0, metavar="N", help="open loop (200)"
+        "--calls-per-second", type=more_than(0, RATE_MAX), metavar="N", help="open loop (200; failover: 100)"
     )
     intake.add_argument(
         "--seconds", type=more_than(0, WEEK_S), default=60.0, metavar="S", help="how long it is measured (60)"
@@ -48,6 +53,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--consoles", type=whole(0, CONSOLES_MAX), default=50, metavar="N", help="boards of all regions (50)"
     )
     intake.add_argument("--seed", type=seed, default=112, metavar="N", help="places and gaps of the calls (112)")
+    failover = parser.add_argument_group("failover")
+    failover.add_argument("--cores", type=whole(2, CORES_MAX), default=2, metavar="N", help="core processes (2)")
+    failover.add_argument(
+        "--blows", type=whole(1, BLOWS_MAX), default=10, metavar="N", help="by turns a kill and a freeze (10)"
+    )
+    recovery = parser.add_argument_group("recovery")
+    recovery.add_argument(
+        "--events", type=whole(1, EVENTS_MAX), default=1_000_000, metavar="N", help="the region's history (1000000)"
+    )
+    recovery.add_argument(
+        "--open-calls", type=whole(0, WAITING_MAX), default=500, metavar="N", help="that wait at the end (500)"
+    )
     surge = parser.add_argument_group("surge")
     surge.add_argument("--part", default="all", help="hour, queue, saturation, life or all (all)")
     surge.add_argument(
@@ -65,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserMistake(f"no benchmark {args.name!r}: there are {', '.join(BENCHES)}")
     if args.report is not None:
         can_be_written(args.report)
+    if args.calls_per_second is None:
+        args.calls_per_second = RATES.get(args.name, RATE)
     measure: Callable[[argparse.Namespace], dict[str, Any]] = importlib.import_module(BENCHES[args.name][0]).measure
     figures = measure(args)
     text = json.dumps(figures, indent=2)

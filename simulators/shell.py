@@ -22,7 +22,7 @@ from dispatch.core import commands as c
 from dispatch.core import snapshot
 from dispatch.core.terms import ActorId, Location, OrderId, RegionId, Source, Unit, UnitId, UnitStatus
 from dispatch.errors import ServiceAway
-from dispatch.writing.leading import LEASE_S
+from dispatch.writing.leases import LEASE_S
 from dispatch.writing.positions import Position
 from dispatch.writing.recovery import recovered
 from simulators.brigades import KINDS

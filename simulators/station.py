@@ -115,6 +115,7 @@ class Station:
         self.store = servers.database.line(lambda: after_commit(self))
         self.positions = Positions()
         self.engine = Engine(self.store, clock, Reacher(self.positions, None), self.positions)
+        self.engine.now_s = loop.time
         self.positions.region_of = self.engine.region_of_unit
         self.leader = Leader(self.engine, self.store, regions, name)
         self.metrics = Metrics()
@@ -143,7 +144,7 @@ class Station:
         states = self.engine.replicas.states
         plan = FieldPlan(url="mqtt://simulated", name=self.name)
         made = Field(self.engine, self.positions, plan, states=states, clock=servers.clock, connect=connect)
-        self.leader.on_led.append(lambda region: made.outbox.resume())
+        self.leader.on_led.append(made.led)
         return made
 
     @property
@@ -175,8 +176,6 @@ class Station:
         }
         for name, work in works.items():
             self.spawn(kept_up(name, work, self.metrics))
-        for region in self.leader.regions:
-            self.spawn(self.leader.lead(region))
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something in this process."""

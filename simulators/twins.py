@@ -107,10 +107,9 @@ class Database(MemoryStore):
             raise CommitUnknown("the database was told to fail after the commit")
         return appended
 
-    def _keep(self, batch: Batch) -> dict[tuple[str, str], Answer]:
-        answers = super()._keep(batch)
+    def _keep(self, batch: Batch) -> None:
+        super()._keep(batch)
         self._kept(batch)
-        return answers
 
     async def head(self, region: str) -> tuple[int, bytes]:
         await self._trip()

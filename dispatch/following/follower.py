@@ -31,9 +31,12 @@ AGAIN_S = 0.5
 
 
 class Follower:
-    """`start`, then `run` until cancelled; `on_commit` listeners must be quick and never raise."""
+    """`begin` with a region and `leave` it again, or `start` with all and `run` until cancelled, then `close`.
 
-    def __init__(self, store: Store, fanout: Fanout, replicas: Replicas, positions: Positions) -> None:
+    `on_commit` listeners must be quick and never raise. Without `positions` nobody is asked where units are.
+    """
+
+    def __init__(self, store: Store, fanout: Fanout, replicas: Replicas, positions: Positions | None) -> None:
         self.on_commit: list[Listener] = []
         self.loads = 0
         self._store = store
@@ -42,23 +45,48 @@ class Follower:
         self._positions = positions
         self._hashes: dict[RegionId, bytes] = {}
         self._waiting: dict[RegionId, dict[asyncio.Event, int]] = {}
+        self._tasks: dict[RegionId, asyncio.Task[None]] = {}
 
     @property
     def ready(self) -> bool:
-        """Whether every region is loaded and being followed."""
-        return len(self._hashes) == len(self._replicas.states)
+        """Whether every region that is followed is loaded."""
+        return self._hashes.keys() >= self._tasks.keys()
 
     async def start(self, regions: Sequence[RegionId]) -> None:
         """Load every region. Raises ServiceAway."""
         for region in regions:
-            await self._load(region)
+            await self._load(region, first=True)
 
     async def run(self) -> None:
         """Follow every region that was loaded."""
-        async with asyncio.TaskGroup() as group:
-            for region in self._replicas.states:
-                group.create_task(self._follow(region))
-                group.create_task(self._watch(region))
+        for region in self._replicas.states:
+            self.begin(region)
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._positions is not None:
+                    for region in self._replicas.states:
+                        group.create_task(self._watch(region, self._positions))
+                group.create_task(asyncio.Event().wait())
+        finally:
+            await self.close()
+
+    def begin(self, region: RegionId) -> None:
+        """Follow a region from now on; once more changes nothing."""
+        if region not in self._tasks:
+            self._tasks[region] = asyncio.get_running_loop().create_task(self._follow(region))
+
+    def leave(self, region: RegionId) -> None:
+        """Follow it no more: from this moment nothing of it is applied here."""
+        task = self._tasks.pop(region, None)
+        if task is not None:
+            task.cancel()
+        self._hashes.pop(region, None)
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        for region in list(self._tasks):
+            self.leave(region)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def reached(self, region: RegionId, seq: int, limit_s: float) -> bool:
         """Wait until the region's event `seq` is seen here; False when that takes longer."""
@@ -77,8 +105,12 @@ class Follower:
         return True
 
     async def _follow(self, region: RegionId) -> None:
-        """Never ends by itself: what stops it is said, and the region begun with again."""
-        while True:
+        """Never ends by itself: what stops it is said, and the region begun with again.
+
+        A cancellation may be lost in what is waited for (`asyncio.wait_for` of Python 3.11 loses one that comes
+        with the answer), and a follower that was left must touch nothing any more: it looks for itself.
+        """
+        while self._follows(region):
             try:
                 if region not in self._hashes:
                     await self._load(region)
@@ -87,12 +119,20 @@ class Follower:
                 log.warning("following begins again: %s", why, extra={"region": region, "action": "follow"})
             except Exception:
                 log.exception("fault while following", extra={"region": region, "action": "follow"})
-            self._hashes.pop(region, None)
+            if self._follows(region):
+                self._hashes.pop(region, None)
             await asyncio.sleep(AGAIN_S)
 
-    async def _load(self, region: RegionId) -> None:
+    def _follows(self, region: RegionId) -> bool:
+        """Whether this very task is the one that follows the region."""
+        return self._tasks.get(region) is asyncio.current_task()
+
+    async def _load(self, region: RegionId, *, first: bool = False) -> None:
         loaded = await self._store.load(region)
-        self._replicas.adopt(await recovered(region, loaded))
+        state = await recovered(region, loaded)
+        if not first and not self._follows(region):
+            return
+        self._replicas.adopt(state)
         self._hashes[region] = loaded.head_hash
         self.loads += 1
         self._wake(region, loaded.head_seq)
@@ -100,6 +140,8 @@ class Follower:
     async def _take(self, region: RegionId) -> None:
         async with aclosing(self._fanout.subscribe(region, self._replicas.states[region].seq)) as events:
             async for record in events:
+                if not self._follows(region):
+                    return
                 self._apply(region, record)
 
     def _apply(self, region: RegionId, record: Recorded) -> None:
@@ -118,11 +160,11 @@ class Follower:
             if wanted <= seq:
                 here.set()
 
-    async def _watch(self, region: RegionId) -> None:
+    async def _watch(self, region: RegionId, positions: Positions) -> None:
         async with aclosing(self._fanout.positions(region)) as moves:
             async for moved in moves:
                 for position in moved:
-                    self._positions.put(position)
+                    positions.put(position)
 
 
 def _hash_after(before: bytes, record: Recorded) -> bytes:

@@ -1,16 +1,17 @@
-"""Commands that reach a process which leads nothing: sent on by HTTP to the process that leads the region.
+"""Commands that reach a process which does not lead their region: sent on by HTTP to the process that does.
 
 The request goes on as it came (method, address, host, headers, body) and the answer comes back unchanged.
-Whoever leads is read from the leases; a process that can surely not have done anything is passed over, and
-of one whose line broke afterwards the sender is told that it may have been done. What was answered is waited
-for in our own replicas a moment, so that who asks next is shown what it has just done.
+While a region changes hands a request waits for its next leader, within HOLD_LIMIT_S, and is neither refused
+nor done twice: it is sent again only under an idempotency key, its own or one that it gets here, or when it
+surely never arrived. Of any other whose line broke the sender is told that it may have been done. What was
+answered is waited for in our own replicas a moment, so that who asks next is shown what it has just done.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
@@ -18,26 +19,27 @@ import msgspec
 from aiohttp import web
 from prometheus_client import Counter as Counted
 
+from dispatch.clock import elapsing_s
 from dispatch.core.terms import CallId, IncidentId, RegionId, UnitId
-from dispatch.errors import ServiceAway
-from dispatch.store import Store
-from dispatch.web.bodies import ARRIVAL_TIMEOUT_S
+from dispatch.errors import Elsewhere
+from dispatch.following.leaders import LOOK_S, Leaders
+from dispatch.web.bodies import ARRIVAL_TIMEOUT_S, GIVEN_KEY, PATIENT, RAW
 from dispatch.web.metrics import Metrics
 from dispatch.web.problems import Problem
-from dispatch.web.routes import Handler, Route
+from dispatch.web.routes import BODY_MAX, Handler, Route
 from dispatch.writing.replica import Replicas
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-CONNECT_LIMIT_S = 2.0
-HEALTH_LIMIT_S = 1.0
 CARD_LIMIT_S = 2.0
+HOLD_LIMIT_S = 8.0
+"""How long a request waits for a region that changes hands: longer than any takeover."""
 SEEN_LIMIT_S = 0.5
 """How long an answer waits for our own replicas to show what it says."""
-CONNECTIONS_MAX = 512
 
-VIA = "1.1 dispatch112"
+VIA_GATEWAY, VIA_CORE = "1.1 dispatch112", "1.1 dispatch112-core"
+CORE_HOPS_MAX = 2
+"""A region may change hands while a request is on its way to its leader; more often it waits where it is."""
 HOP_BY_HOP = frozenset(
     {
         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
@@ -51,12 +53,6 @@ NEVER_SENT = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError
 Reached = Callable[[RegionId, int, float], Awaitable[bool]]
 
 
-class Words(msgspec.Struct):
-    """What a leader's /healthz says of its servers."""
-
-    servers: dict[str, str] = {}
-
-
 class Placed(msgspec.Struct):
     """The part of an answer that says which event it is of."""
 
@@ -64,115 +60,223 @@ class Placed(msgspec.Struct):
     seq: int | None = None
 
 
-class Forwarder:
-    """`run` beside the service, `close` after it. `reached` waits for an event in our replicas."""
+class Sent(msgspec.Struct):
+    """One request on its way: what is known of it, and until when it may wait."""
 
-    def __init__(self, store: Store, replicas: Replicas, metrics: Metrics, reached: Reached) -> None:
-        self._store = store
+    request: web.Request
+    body: bytes
+    region: RegionId | None
+    repeatable: bool
+    give_up_s: float
+
+
+class Forwarder:
+    """Wraps the routes of a process. `reached` waits for an event in our replicas.
+
+    `via` names the sort of process that this is, so that nothing is sent round in circles.
+    """
+
+    def __init__(
+        self, leaders: Leaders, replicas: Replicas, metrics: Metrics, reached: Reached, via: str = VIA_GATEWAY
+    ) -> None:
+        self._leaders = leaders
         self._replicas = replicas
         self._reached = reached
-        self._leaders: dict[str, str] = {}
-        self._words: dict[str, Mapping[str, str]] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._via = via
         said = "Requests sent on to whoever leads: answered; away: nobody took it; unknown: the line broke"
         self._counter = Counted("dispatch112_forwarded_total", said, ["outcome"], registry=metrics.registry)
-
-    # Who leads, and how they are
-
-    async def run(self) -> None:
-        """Look again and again until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(LOOK_S)
-
-    async def look(self) -> None:
-        """Ask the store who leads, and each of them how it is. The last known stands while the store is away."""
-        try:
-            self._leaders = await self._store.led_at()
-        except ServiceAway as away:
-            log.info("leaders unknown: %s", away, extra={"action": "forward"})
-        found = sorted(set(self._leaders.values()))
-        words = await asyncio.gather(*map(self._asked, found))
-        self._words = {address: said for address, said in zip(found, words, strict=True) if said is not None}
-
-    def health(self) -> str:
-        """`ok` when every region has a leader that answers, `away` when none has, else `degraded`."""
-        regions = self._replicas.states
-        led = sum(self._leaders.get(region) in self._words for region in regions)
-        return "ok" if led == len(regions) else "degraded" if led else "away"
-
-    def word(self, server: str) -> str:
-        """What the leaders say of one of their servers; the worst when there are several."""
-        said = {words.get(server, "none") for words in self._words.values()}
-        return next((word for word in ("away", "degraded", "ok", "none") if word in said), "away")
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
 
     # Sending on
 
     def forwarded(self, route: Route) -> Route:
-        """The same address, answered by whoever leads."""
+        """The same address, answered by whoever leads: we lead nothing."""
 
         async def handler(request: web.Request) -> web.StreamResponse:
-            return await self._send(request, await _body(request, route.body_max))
+            if "Via" in request.headers:
+                raise Problem("service_away", "The address of a leader is that of a gateway.")
+            return await self._sent(self._sending(route, request, await _body(request, route.body_max)))
 
         return msgspec.structs.replace(route, handler=handler)
 
-    def preferred(self, route: Route) -> Route:
+    def shared(self, route: Route, leads: Callable[[RegionId], bool]) -> Route:
+        """The same address, answered here for the regions that we lead and by their leaders for the others."""
+        own: Handler = route.handler
+
+        async def handler(request: web.Request) -> web.StreamResponse:
+            sending = self._sending(route, request, b"")
+            request[PATIENT] = True
+            while True:
+                answered = await self._here_or_there(sending, own, leads)
+                if answered is not None:
+                    return answered
+                if not self._waits(sending):
+                    request[PATIENT] = False
+                    return await own(request)
+                await self._leaders.move()
+
+        return msgspec.structs.replace(route, handler=handler)
+
+    async def _here_or_there(
+        self, sending: Sent, own: Handler, leads: Callable[[RegionId], bool]
+    ) -> web.StreamResponse | None:
+        """The answer, ours or that of the region's leader; None while the region has none that answers."""
+        request = sending.request
+        if sending.region is None or leads(sending.region):
+            try:
+                return await own(request)
+            except Elsewhere as elsewhere:
+                sending.region, sending.body = RegionId(elsewhere.region), request.get(RAW, b"")
+            except Problem as problem:
+                if problem.status != 404 or not request.match_info or sending.region is not None:
+                    raise
+                return await self._known_by_another(sending, problem)
+        elif request.can_read_body and RAW not in request:
+            sending.body = request[RAW] = await _body(request, BODY_MAX)
+        address = self._leaders.at.get(sending.region)
+        if address is None or _core_hops(request) >= CORE_HOPS_MAX:
+            return None
+        answer = await self._answer_of(address, sending)
+        if answer is not None:
+            await self._noted(answer, sending.region)
+        return answer
+
+    async def _known_by_another(self, sending: Sent, problem: Problem) -> web.StreamResponse:
+        """What we do not know may have been made by another process a moment ago. Raises the Problem."""
+        if _core_hops(sending.request) == 0:
+            sending.body = sending.request.get(RAW, b"")
+            for address in self._addresses(None):
+                answer = await self._answer_of(address, sending)
+                if answer is not None and not _elsewhere(answer):
+                    return answer
+        raise problem
+
+    def preferred(self, route: Route, leads: Callable[[RegionId], bool] = lambda region: False) -> Route:
         """The same address, answered by whoever leads where that is quick, else from our own replicas."""
         own: Handler = route.handler
 
         async def handler(request: web.Request) -> web.StreamResponse:
+            sending = self._sending(route, request, b"")
+            if (sending.region is not None and leads(sending.region)) or "Via" in request.headers:
+                return await own(request)
+            sending.give_up_s = 0.0
             try:
                 async with asyncio.timeout(CARD_LIMIT_S):
-                    response = await self._send(request, b"")
+                    response = await self._sent(sending)
             except (Problem, TimeoutError):
                 return await own(request)
             return response if response.status < 500 else await own(request)
 
         return msgspec.structs.replace(route, handler=handler)
 
-    async def _send(self, request: web.Request, body: bytes) -> web.Response:
-        if VIA in request.headers.get("Via", ""):
-            raise Problem("service_away", "The address of a leader is that of a gateway.")
-        if not self._leaders:
-            await self.look()
-        region = self._region_of(request.match_info)
+    def everywhere(self, route: Route) -> Route:
+        """The same address, answered here; the other processes are told as well, for only one knows the call."""
+        own: Handler = route.handler
+
+        async def handler(request: web.Request) -> web.StreamResponse:
+            answered = await own(request)
+            sending = self._sending(route, request, request.get(RAW, b""))
+            if _core_hops(request) == 0:
+                await asyncio.gather(
+                    *(self._told(address, sending) for address in self._addresses(None)), return_exceptions=True
+                )
+            return answered
+
+        return msgspec.structs.replace(route, handler=handler)
+
+    async def _told(self, address: str, sending: Sent) -> None:
+        async with asyncio.timeout(CARD_LIMIT_S):
+            await self._answer_of(address, sending)
+
+    def _sending(self, route: Route, request: web.Request, body: bytes) -> Sent:
+        return Sent(
+            request=request,
+            body=body,
+            region=self._region_of(request.match_info),
+            repeatable=route.creates or request.method in ("GET", "HEAD"),
+            give_up_s=elapsing_s() + HOLD_LIMIT_S,
+        )
+
+    def _waits(self, sending: Sent) -> bool:
+        """Whether it is worth waiting for the region's next leader."""
+        now_s = elapsing_s()
+        return now_s < sending.give_up_s and self._leaders.known
+
+    async def _sent(self, sending: Sent) -> web.Response:
+        """The answer of the region's leader, or of the first of all that knows better than the others."""
+        if not self._leaders.at:
+            await self._leaders.look()
         last: web.Response | None = None
-        for address in self._addresses(region):
-            response = await self._answer_of(address, request, body)
-            last = response or last
-            if response is not None and not _elsewhere(response):
+        while True:
+            for address in self._addresses(sending.region):
+                response = await self._answer_of(address, sending)
+                last = response or last
+                if response is not None and not _elsewhere(response):
+                    break
+            if last is not None or not self._waits(sending):
                 break
+            await self._leaders.move()
         if last is None:
             self._counter.labels("away").inc()
             detail = "No process that leads answers. Nothing was changed; try again."
             raise Problem("service_away", detail, retry_after_s=1)
-        self._counter.labels("answered").inc()
-        await self._seen(last, region)
+        await self._noted(last, sending.region)
         return last
 
-    async def _answer_of(self, address: str, request: web.Request, body: bytes) -> web.Response | None:
-        """The answer of one process; None when it surely never had the request. Raises Problem `timed_out`."""
+    async def _noted(self, answer: web.Response, region: RegionId | None) -> None:
+        self._counter.labels("answered").inc()
+        await self._seen(answer, region)
+
+    async def _answer_of(self, address: str, sending: Sent) -> web.Response | None:
+        """The answer of one process; None when it never had the request, or may be asked again.
+
+        A leader that is frozen does not answer and does not hang up either: with its lease it loses the request.
+        Raises Problem `timed_out` when the request may have been carried out and must not be sent again.
+        """
+        asking = asyncio.get_running_loop().create_task(self._asked_of(address, sending))
         try:
-            async with self._client().request(
-                request.method,
-                address + request.rel_url.raw_path_qs,
-                data=body or None,
-                headers=_onward(request),
-                allow_redirects=False,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            ) as got:
-                return _back(await got.read(), got)
+            while not (await asyncio.wait({asking}, timeout=LOOK_S))[0]:
+                if not self._leads_at(address, sending.region):
+                    raise aiohttp.ServerDisconnectedError("it leads no more")
+            return asking.result()
         except NEVER_SENT:
-            self._words.pop(address, None)
+            self._leaders.silent(address)
             return None
         except (aiohttp.ClientError, OSError) as broken:
-            self._counter.labels("unknown").inc()
+            if sending.repeatable:
+                return None
             log.warning("the line to %s broke: %s", address, broken, extra={"action": "forward"})
+            self._counter.labels("unknown").inc()
             raise Problem("timed_out", retry_after_s=1) from None
+        finally:
+            asking.cancel()
+
+    async def _asked_of(self, address: str, sending: Sent) -> web.Response:
+        request = sending.request
+        if sending.repeatable and request.method == "POST" and "Idempotency-Key" not in request.headers:
+            # Ours from now on, here as well: it may have been carried out there when we come to lead its region.
+            request[GIVEN_KEY] = request.get(GIVEN_KEY) or f"forwarded-{secrets.token_hex(16)}"
+        async with self._leaders.session().request(
+            request.method,
+            address + request.rel_url.raw_path_qs,
+            data=sending.body or None,
+            headers=self._onward(request),
+            allow_redirects=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        ) as got:
+            return _back(await got.read(), got)
+
+    def _leads_at(self, address: str, region: RegionId | None) -> bool:
+        """Whether the process at this address still leads what the request is about, as far as we know."""
+        if region is None:
+            return address in self._leaders.at.values()
+        return self._leaders.at.get(region) == address
+
+    def _onward(self, request: web.Request) -> list[tuple[str, str]]:
+        """The headers as they came, with Host: the origin of a browser's request is judged as it was here."""
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP]
+        if GIVEN_KEY in request:
+            headers.append(("Idempotency-Key", request[GIVEN_KEY]))
+        return [*headers, ("Via", self._via), ("X-Forwarded-For", request.remote or "unknown")]
 
     async def _seen(self, response: web.Response, region: RegionId | None) -> None:
         if response.status >= 300 or not isinstance(response.body, bytes):
@@ -199,26 +303,8 @@ class Forwarder:
     def _addresses(self, region: RegionId | None) -> list[str]:
         """The region's leader alone; for what has no region yet all of them, who leads most first."""
         if region is not None and region in self._replicas.states:
-            return [self._leaders[region]] if region in self._leaders else []
-        return [address for address, _ in Counter(sorted(self._leaders.values())).most_common()]
-
-    async def _asked(self, address: str) -> Mapping[str, str] | None:
-        limit = aiohttp.ClientTimeout(total=HEALTH_LIMIT_S)
-        try:
-            async with self._client().get(address + "/healthz", timeout=limit) as got:
-                return msgspec.json.decode(await got.read(), type=Words).servers
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-            return None
-
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_LIMIT_S),
-                auto_decompress=False,
-            )
-        return self._session
+            return [self._leaders.at[region]] if region in self._leaders.at else []
+        return self._leaders.addresses()
 
 
 async def _body(request: web.Request, limit: int) -> bytes:
@@ -242,10 +328,9 @@ async def _body(request: web.Request, limit: int) -> bytes:
     return b"".join(chunks)[: limit + 1]
 
 
-def _onward(request: web.Request) -> list[tuple[str, str]]:
-    """The headers as they came, with Host, so that the origin of a browser's request is judged as it was here."""
-    headers = [(name, value) for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP]
-    return [*headers, ("Via", VIA), ("X-Forwarded-For", request.remote or "unknown")]
+def _core_hops(request: web.Request) -> int:
+    """Through how many core processes a request has come."""
+    return request.headers.getall("Via", []).count(VIA_CORE)
 
 
 def _back(body: bytes, got: aiohttp.ClientResponse) -> web.Response:

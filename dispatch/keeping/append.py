@@ -14,13 +14,14 @@ from msgspec.structs import astuple
 
 from dispatch.keeping.connection import Writer, said, state
 from dispatch.store import CommitUnknown, StoreAway, fit, unfit_regions
-from dispatch.writing.records import Answer, Appended, Batch, Recorded, Rows
+from dispatch.writing.records import REPEATED, Answer, Appended, Batch, Recorded, Rows
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS_MAX = 3
 """Tries of a batch that Postgres set back for reasons of its own, such as a deadlock."""
 
+_ANSWERED = "KR001"  # schema.sql: a key has its answer already
 _SET_BACK = "40"  # serialization failure, deadlock: the same again may succeed
 _REFUSED = ("22", "23", "54")  # a value that fits no column, a constraint, a limit such as nesting
 
@@ -52,14 +53,23 @@ async def _whole(writer: Writer, batch: Batch) -> Appended:
     Raises what a value or a constraint is to blame for, to be tried region by region.
     """
     refused: dict[str, str] = {}
+    repeated: dict[tuple[str, str], Answer] = {}
     while batch.events or batch.answers or batch.personal:
-        found = dict(await _sent(writer, batch))
-        repeated = found.pop("", None)
+        found: dict[str, str]
+        try:
+            found = dict(await _sent(writer, batch))
+        except asyncpg.PostgresError as fault:
+            if state(fault) != _ANSWERED:
+                raise
+            first = await _first_answers(writer, batch)
+            repeated |= first
+            found = {answer.region: REPEATED for answer in batch.answers if (answer.actor, answer.key) in first}
+            assert found, "two answers to one key in one batch"
         if not found:
-            return Appended(refused=refused, repeated=await _first_answers(writer, batch) if repeated else {})
+            break
         refused |= found
         batch = batch.only(batch.regions() - refused.keys())
-    return Appended(refused=refused)
+    return Appended(refused=refused, repeated=repeated)
 
 
 async def _sent(writer: Writer, batch: Batch) -> list[Any]:
@@ -69,7 +79,7 @@ async def _sent(writer: Writer, batch: Batch) -> list[Any]:
         try:
             return await writer.run("append", *values, unknown=True)
         except asyncpg.PostgresError as fault:
-            if state(fault)[:2] in _REFUSED:
+            if state(fault)[:2] in _REFUSED or state(fault) == _ANSWERED:
                 raise
             if state(fault)[:2] != _SET_BACK or attempt == ATTEMPTS_MAX:
                 # Our own bug, such as a missing function. Nothing was kept, and calls must go on being taken.
@@ -115,14 +125,9 @@ async def _one(writer: Writer, batch: Batch, fault: Exception | None) -> Appende
 
 
 async def _first_answers(writer: Writer, batch: Batch) -> dict[tuple[str, str], Answer]:
-    """The answers that stood before ours, where they differ from ours."""
-    ours = {(answer.actor, answer.key): answer for answer in reversed(batch.answers)}
-    try:
-        rows = await writer.run("recall", [actor for actor, _ in ours], [key for _, key in ours])
-    except StoreAway as away:  # the batch is committed, so "nothing was kept" would be a lie
-        raise CommitUnknown(str(away)) from away
-    first = {(row["actor"], row["key"]): Answer(**row) for row in rows}
-    return {pair: answer for pair, answer in first.items() if answer != ours[pair]}
+    """The answers that stand under our keys already."""
+    actors, keys = [answer.actor for answer in batch.answers], [answer.key for answer in batch.answers]
+    return {(row["actor"], row["key"]): Answer(**row) for row in await writer.run("recall", actors, keys)}
 
 
 def arguments(batch: Batch) -> list[Any]:

@@ -6,12 +6,13 @@ crash the engine and start another on the same twin.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 
 from dispatch.core.terms import CallStatus, IncidentStatus, Stage, UnitStatus
 from dispatch.keeping.memory_access import MemoryAccess
+from dispatch.keeping.memory_leases import MemoryLeases, Region
 from dispatch.keeping.memory_pruning import MemoryPruning
 from dispatch.keeping.memory_rows import MemoryRows
 from dispatch.store import (
@@ -26,6 +27,7 @@ from dispatch.store import (
 )
 from dispatch.writing.journal import GENESIS
 from dispatch.writing.records import (
+    REPEATED,
     Answer,
     Appended,
     AssignmentRow,
@@ -61,37 +63,14 @@ class Faults(msgspec.Struct, kw_only=True):
     """How long an append takes, on the loop's clock."""
 
 
-class Leader(msgspec.Struct):
-    epoch: int
-    holder: str
-    expires_at: datetime
-    address: str
-
-
-class Region(msgspec.Struct):
-    """The journal of one region; event n stands at n - 1."""
-
-    events: list[Recorded] = []
-    snapshots: dict[int, bytes] = {}
-    leader: Leader | None = None
-
-    @property
-    def head(self) -> tuple[int, bytes]:
-        return (len(self.events), self.events[-1].hash) if self.events else (0, GENESIS)
-
-    def hash_at(self, seq: int) -> bytes:
-        return self.events[seq - 1].hash if seq else GENESIS
-
-
-class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess):
+class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess, MemoryLeases):
     """`dispatch.store.Store` without a server. `now` is the clock of its leases."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         MemoryRows.__init__(self)
         MemoryAccess.__init__(self)
+        MemoryLeases.__init__(self, now)
         self.faults = Faults()
-        self._now = now
-        self._regions: dict[str, Region] = {}
         self._live: dict[str, str] = {}  # unit -> its live assignment
         self._answers: dict[tuple[str, str], Answer] = {}
         self._personal: dict[str, Personal | None] = {}  # None: erased
@@ -134,14 +113,18 @@ class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess):
         refused = unfit_regions(batch)
         refused |= self._fenced_off(batch.events, refused)
         rest = batch if not refused else batch.only(batch.regions() - refused.keys())
+        keys = {(answer.actor, answer.key): answer.region for answer in rest.answers}
+        repeated = {pair: self._answers[pair] for pair in keys if pair in self._answers}
+        refused |= {keys[pair]: REPEATED for pair in repeated}
+        rest = rest.only(rest.regions() - refused.keys()) if repeated else rest
         if self._conflict(rest) is None:
-            return Appended(refused=refused, repeated=self._keep(rest))
-        repeated: dict[tuple[str, str], Answer] = {}
+            self._keep(rest)
+            return Appended(refused=refused, repeated=repeated)
         for region in sorted(rest.regions()):
             part = rest.only({region})
             conflict = self._conflict(part)
             if conflict is None:
-                repeated |= self._keep(part)
+                self._keep(part)
             else:
                 refused[region] = conflict
         return Appended(refused=refused, repeated=repeated)
@@ -181,7 +164,7 @@ class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess):
                 return f"conflict: {table}_status_check"
         return None
 
-    def _keep(self, batch: Batch) -> dict[tuple[str, str], Answer]:
+    def _keep(self, batch: Batch) -> None:
         for event in batch.events:
             self._regions[event.region].events.append(event)
         for table, listed in LISTED.items():
@@ -193,9 +176,7 @@ class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess):
             self._personal.setdefault(document.id, document)
         for inputs in batch.decisions:
             self._decisions.setdefault((inputs.region, inputs.seq, inputs.digest), inputs)
-        first = {(answer.actor, answer.key): answer for answer in reversed(batch.answers)}
-        repeated = {pair: self._answers.setdefault(pair, answer) for pair, answer in first.items()}
-        return {pair: kept for pair, kept in repeated.items() if kept != first[pair]}
+        self._answers.update({(answer.actor, answer.key): answer for answer in batch.answers})
 
     def _keep_live(self, assignments: Sequence[AssignmentRow]) -> None:
         for row in assignments:
@@ -246,43 +227,6 @@ class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess):
         self._reach()
         wanted = sorted(key for key in self._decisions if key[0] == region and key[1] > after)
         return [self._decisions[key] for key in wanted[: page(limit)]]
-
-    # Leadership
-
-    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
-        self._reach()
-        journal = self._regions.setdefault(region, Region())
-        leader, now = journal.leader, self._now()
-        if leader is not None and leader.holder != holder and leader.expires_at > now:
-            return None
-        epoch = leader.epoch + 1 if leader else 1
-        journal.leader = Leader(epoch, holder, now + timedelta(seconds=lease_s), address)
-        return epoch
-
-    async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
-        self._reach()
-        ours = {region: leader for region, leader in self._led(regions, holder) if leader.expires_at > self._now()}
-        for leader in ours.values():
-            leader.expires_at, leader.address = self._now() + timedelta(seconds=lease_s), address
-        return set(ours)
-
-    async def release(self, regions: Sequence[str], holder: str) -> None:
-        self._reach()
-        for _, leader in self._led(regions, holder):
-            leader.expires_at = self._now()
-
-    async def led_at(self) -> dict[str, str]:
-        self._reach()
-        led = {region: journal.leader for region, journal in sorted(self._regions.items()) if journal.leader}
-        return {
-            region: leader.address
-            for region, leader in led.items()
-            if leader.address and leader.expires_at > self._now()
-        }
-
-    def _led(self, regions: Sequence[str], holder: str) -> list[tuple[str, Leader]]:
-        leaders = [(name, self._regions[name].leader) for name in regions if name in self._regions]
-        return [(name, leader) for name, leader in leaders if leader is not None and leader.holder == holder]
 
     # Answers and personal data
 

@@ -16,7 +16,7 @@ from dispatch.errors import ServiceAway, UserMistake
 from dispatch.services import database
 from dispatch.settings import Settings, settings_from
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LOCK = 0x112
 """Key of the advisory lock that migrations of one database take turns by."""
 

@@ -1,6 +1,6 @@
-"""The store on Postgres, for work: one connection appends, a few serve intake, a few those who read.
+"""The store on Postgres, for work: one connection appends, a few serve intake, a few those who read, two leases.
 
-The three never wait for each other: a hundred consoles that list cannot delay a call. (A system whose intake
+They never wait for each other: a hundred consoles that list cannot delay a call. (A system whose intake
 shared its consoles' pool stopped taking calls at 160 of them.)
 """
 
@@ -36,35 +36,42 @@ from dispatch.writing.records import (
     AuditEntry,
     Batch,
     DecisionInputs,
+    Leadership,
     Loaded,
     Personal,
+    Process,
     Recorded,
+    Seat,
     TrackPoint,
     UnreadableContact,
 )
 
 READERS_MAX = 6
 INTAKE_MAX = 2
+LEASES_MAX = 2
 
 
 class PostgresStore(PostgresPruning, PostgresAccess):
-    """`dispatch.store.Store` on a Postgres that `migrate` has prepared. At most nine connections."""
+    """`dispatch.store.Store` on a Postgres that `migrate` has prepared. At most eleven connections."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._writer = Writer(url)
         self._intake = Pool(url, name="dispatch112 intake", connections_max=INTAKE_MAX)
+        self._leases = Pool(url, name="dispatch112 leases", connections_max=LEASES_MAX)
         self._readers = Pool(url, name="dispatch112 reader", connections_max=READERS_MAX)
         self._track_days: set[date] = set()
 
     async def open(self) -> None:
         await self._intake.open()
+        await self._leases.open()
         await self._readers.open()
         async with self._readers.connection() as connection:
             await require_schema(connection)
 
     async def close(self) -> None:
-        await asyncio.gather(self._writer.close(), self._intake.close(), self._readers.close())
+        pools = (self._intake, self._leases, self._readers)
+        await asyncio.gather(self._writer.close(), *(pool.close() for pool in pools))
 
     async def ping(self) -> None:
         await self._readers.run("journal.heads")
@@ -129,19 +136,46 @@ class PostgresStore(PostgresPruning, PostgresAccess):
     # Leadership
 
     async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
-        await self._writer.run("begin_journal", region, GENESIS)
-        rows = await self._writer.run("claim", region, holder, lease_s, address)
+        await self._leases.run("journal.begin_journal", region, GENESIS)
+        rows = await self._leases.run("journal.claim", region, holder, lease_s, address)
         return rows[0]["epoch"] if rows else None
 
     async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
-        rows = await self._writer.run("renew", list(regions), holder, lease_s, address)
+        rows = await self._leases.run("journal.renew", list(regions), holder, lease_s, address)
         return {row["region"] for row in rows}
 
     async def release(self, regions: Sequence[str], holder: str) -> None:
-        await self._writer.run("release", list(regions), holder)
+        await self._leases.run("journal.release", list(regions), holder)
 
     async def led_at(self) -> dict[str, str]:
         return {row["region"]: row["address"] for row in await self._readers.run("journal.led_at")}
+
+    async def attend(self, process: Process, lease_s: float) -> None:
+        p = process
+        await self._leases.run("journal.attend", p.holder, p.address, p.secret, list(p.regions), lease_s)
+
+    async def depart(self, holder: str) -> None:
+        await self._leases.run("journal.depart", holder)
+
+    async def leadership(self) -> Leadership:
+        rows = await self._leases.run("journal.leadership")
+        return Leadership(
+            seats=tuple(
+                Seat(region=row["region"], holder=row["holder"], address=row["address"], epoch=row["epoch"])
+                for row in rows
+                if row["region"] is not None
+            ),
+            processes=tuple(
+                Process(
+                    holder=row["holder"],
+                    address=row["address"],
+                    secret=row["secret"],
+                    regions=tuple(row["regions"]),
+                )
+                for row in rows
+                if row["region"] is None
+            ),
+        )
 
     # Answers and personal data
 

@@ -18,6 +18,7 @@ import logging
 import os
 from collections import Counter, OrderedDict
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -105,6 +106,10 @@ class Spool:
     def first(self) -> Spooled | None:
         """The call that has waited longest."""
         return next(iter(self._waiting.values()), None)
+
+    def oldest(self, most: int) -> list[Spooled]:
+        """The calls that have waited longest, in order."""
+        return list(islice(self._waiting.values(), most))
 
     async def add(self, call: Spooled) -> None:
         """Return when the call is on the disk. Raises ServiceAway when it cannot be: no room, no disk."""

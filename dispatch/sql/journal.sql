@@ -77,13 +77,35 @@ RETURNING epoch;
 INSERT INTO heads (region, seq, hash) VALUES ($1, 0, $2) ON CONFLICT (region) DO NOTHING;
 
 -- name: renew
--- A lease that has run out is not prolonged, even if nobody took it: whoever slept must load again.
+-- A lease that has run out is prolonged if nobody took it: nobody has written since, for each claim raises the
+-- epoch. What was given up by `release` is not: its expiry is the beginning of time.
 UPDATE leaders SET expires_at = clock_timestamp() + $3::float8 * interval '1 second', address = $4
-WHERE region = ANY ($1) AND holder = $2 AND expires_at > clock_timestamp()
+WHERE region = ANY ($1) AND holder = $2 AND expires_at > '-infinity'
 RETURNING region;
 
 -- name: release
-UPDATE leaders SET expires_at = clock_timestamp() WHERE region = ANY ($1) AND holder = $2;
+UPDATE leaders SET expires_at = '-infinity' WHERE region = ANY ($1) AND holder = $2;
+
+-- name: attend
+-- Whoever did not say good-bye is forgotten here a minute after its end.
+WITH gone AS (DELETE FROM processes WHERE expires_at < clock_timestamp() - interval '1 minute' AND holder <> $1)
+INSERT INTO processes (holder, address, secret, regions, expires_at)
+VALUES ($1, $2, $3, $4, clock_timestamp() + $5::float8 * interval '1 second')
+ON CONFLICT (holder) DO UPDATE SET
+    address = excluded.address, secret = excluded.secret, regions = excluded.regions,
+    expires_at = clock_timestamp() + $5::float8 * interval '1 second';
+
+-- name: depart
+DELETE FROM processes WHERE holder = $1;
+
+-- name: leadership
+-- The live leases (with a region) and the live processes (without one), of one moment.
+SELECT region, epoch, holder, address, '' AS secret, '{}'::text[] AS regions
+FROM leaders WHERE expires_at > clock_timestamp()
+UNION ALL
+SELECT NULL, 0, holder, address, secret, regions
+FROM processes WHERE expires_at > clock_timestamp()
+ORDER BY 1, 3;
 
 -- name: led_at
 -- Where to send a command of a region: a lease that has run out leads nobody anywhere.

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -77,11 +77,13 @@ class _Timing(msgspec.Struct):
 
 
 class OrderCounts(msgspec.Struct):
-    """`published` counts repetitions; `waiting` found the broker away; `lapsed` came too late to send."""
+    """`published` counts repetitions; `waiting` found the broker away; `lapsed` came too late to send;
+    `unled` are for the region's next leader to send."""
 
     published: int = 0
     waiting: int = 0
     lapsed: int = 0
+    unled: int = 0
 
 
 class Outbox:
@@ -89,10 +91,18 @@ class Outbox:
     called whenever the line has come up or a region was loaded, `run` does the sending.
 
     `states` are the committed ones (the replica), never the engine's own, which are ahead of the commit.
+    `leads` says whether a region's lease is ours at this moment.
     """
 
-    def __init__(self, states: Mapping[RegionId, RegionState], line: Publisher, clock: ServiceClock) -> None:
+    def __init__(
+        self,
+        states: Mapping[RegionId, RegionState],
+        line: Publisher,
+        clock: ServiceClock,
+        leads: Callable[[RegionId], bool] = lambda region: True,
+    ) -> None:
         self._states = states
+        self._leads = leads
         self._line = line
         self._clock = clock
         # Waiting to be sent, each order once, in the order they came; bounded by the live orders.
@@ -148,6 +158,11 @@ class Outbox:
         state = self._states.get(region)
         order = state.orders.get(order_id) if state else None
         if state is None or order is None or order.stage not in UNDELIVERED:
+            return
+        # Asked in the turn in which it is written to the line: a process that was frozen sends nothing when it
+        # wakes, for another leads by then and sends what no unit has answered.
+        if not self._leads(region):
+            self.counts.unled += 1
             return
         left_s = self._clock.wall_delay_s((order.expires_at - self._clock.now()).total_seconds())
         if left_s <= 0:

@@ -22,6 +22,13 @@ RAW_KEPT_BYTES = 64 * 1024
 ARRIVAL_TIMEOUT_S = 10.0
 KEY_MAX = 200
 
+RAW = web.RequestKey("raw", bytes)
+"""The body once it was read: whoever must send a request on, or answer it a second time, finds it here."""
+GIVEN_KEY = web.RequestKey("given_key", str)
+"""A key for a request that came without one, so that it may be sent again when the line to another process breaks."""
+PATIENT = web.RequestKey("patient", bool)
+"""Whoever called the handler waits for the region's next leader, so it need not be made do without one."""
+
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{KEY_MAX}}}")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
@@ -38,6 +45,15 @@ async def body(request: web.Request, kind: type[T], limit: int = BODY_MAX) -> T:
 
 async def read(request: web.Request, limit: int = BODY_MAX) -> bytes:
     """The raw body. Reads no more than the limit and one chunk. Raises Unreadable (408, 413)."""
+    kept = request.get(RAW)
+    if kept is None:
+        kept = request[RAW] = await _read(request, limit)
+    elif len(kept) > limit:
+        raise Unreadable("too_large", f"At most {limit} bytes.", kept[:RAW_KEPT_BYTES])
+    return kept
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         # Unpacking would give a small body any size.
         raise Unreadable("unsupported_media_type", "Send the body without Content-Encoding.", b"")
@@ -116,7 +132,7 @@ def converted(values: Mapping[str, str], kind: type[T]) -> T:
 
 def idempotency_key(request: web.Request) -> str | None:
     """The Idempotency-Key, or None. Raises Problem `invalid_key`."""
-    key = request.headers.get("Idempotency-Key")
+    key = request.headers.get("Idempotency-Key") or request.get(GIVEN_KEY)
     if key is not None and not _KEY.fullmatch(key):
         raise Problem("invalid_key")
     return key

@@ -17,15 +17,19 @@ import msgspec
 from dispatch.core.events import Event
 from dispatch.core.state import RegionState
 from dispatch.core.terms import RegionId
+from dispatch.errors import Elsewhere
 from dispatch.store import CommitUnknown, Store, StoreAway
 from dispatch.writing.readmodels import rows
-from dispatch.writing.records import Answer, Appended, Batch, DecisionInputs, Personal, Recorded, Rows
+from dispatch.writing.records import REPEATED, Answer, Appended, Batch, DecisionInputs, Personal, Recorded, Rows
 from dispatch.writing.stages import Stages
 
 log = logging.getLogger(__name__)
 
 ASK_AGAIN_S = 0.2
 """Pause between two tries to learn what became of a commit whose answer was lost."""
+
+MOVED = frozenset({"unled", "stale_epoch", REPEATED})
+"""Why a batch is refused though nothing is wrong with it: another process leads, or was first with a key."""
 
 DOUBT_S = 1.0
 """After so long without that answer nobody waits behind it any more: calls are better off in the spool."""
@@ -81,7 +85,7 @@ class Committer:
             await self._emptied.wait()
 
     async def add(self, entry: Entry) -> None:
-        """Return when the entry is committed. Raises StoreAway when it is not."""
+        """Return when the entry is committed. Raises StoreAway when it is not, Elsewhere when the region moved."""
         entry.done = asyncio.get_running_loop().create_future()
         self.post(entry)
         await entry.done
@@ -121,14 +125,18 @@ class Committer:
             began = perf_counter()
             appended = await self._append(batch)
             self._stages.add("commit (wall)", perf_counter() - began)
+        for entry in entries:
+            # Another process was first with this key: nothing of ours is kept, and its answer is the answer.
+            first = appended.repeated.get((entry.answer.actor, entry.answer.key)) if entry.answer else None
+            if first is not None:
+                entry.answer = first
+                _settle(entry, None)
         for region, why in appended.refused.items():
-            self._fail(RegionId(region), why, entries)
+            self._fail(RegionId(region), why, entries, moved=why in MOVED)
         began = perf_counter()
         for entry in entries:
             if entry.region not in appended.refused:
                 self._committed(entry)
-                if entry.answer is not None:
-                    entry.answer = appended.repeated.get((entry.answer.actor, entry.answer.key), entry.answer)
                 _settle(entry, None)
         self._stages.add("publish", perf_counter() - began)
 
@@ -190,16 +198,20 @@ class Committer:
                 _extend(batch.rows, rows(state, state.taken()))
         return batch
 
-    def abandon(self, region: RegionId, why: str) -> None:
+    def abandon(self, region: RegionId, why: str, *, moved: bool = False) -> None:
         """The region's state is not to be trusted: nothing of it that waits is committed."""
-        self._fail(region, why, ())
+        self._fail(region, why, (), moved=moved)
 
-    def _fail(self, region: RegionId, why: str, entries: Iterable[Entry]) -> None:
-        """What waits behind a failed batch stands on it, so it falls with it."""
+    def _fail(self, region: RegionId, why: str, entries: Iterable[Entry], *, moved: bool = False) -> None:
+        """What waits behind a failed batch stands on it, so it falls with it.
+
+        When the region has `moved` there is nothing wrong with what was asked: its next leader may do it.
+        """
         behind = [entry for entry in self._pending if entry.region == region]
         self._pending = [entry for entry in self._pending if entry.region != region]
         for entry in [*(e for e in entries if e.region == region), *behind]:
-            _settle(entry, StoreAway(f"{region}: {why}; nothing of the request was kept"))
+            fault = Elsewhere(region) if moved else StoreAway(f"{region}: {why}; nothing of the request was kept")
+            _settle(entry, fault)
         self._failed(region, why)
 
 

@@ -1,7 +1,7 @@
-"""Who writes which region: claims, loads, keeps the lease, and turns the wheel of time.
+"""Who writes which region: loads what its leases give it (leases.py), and turns the wheel of time.
 
-A region is claimed on the database's clock, loaded from its newest snapshot and the events after it, checked
-against the invariants, and handed to the engine. When the engine drops it, it is claimed and loaded again.
+A claimed region is loaded from its newest snapshot and the events after it, checked against the invariants,
+and handed to the engine. When the engine drops it, it is claimed and loaded again.
 The wheel: deadlines that are due, waiting incidents that no fact woke, hand-overs that are under way.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from time import perf_counter
 
 from dispatch.core import snapshot
 from dispatch.core.commands import ReleaseCall, TakeCall
@@ -18,23 +19,20 @@ from dispatch.core.events import CallOffered, Event
 from dispatch.core.followups import sweep
 from dispatch.core.invariants import broken
 from dispatch.core.terms import SYSTEM, CallId, RegionId
-from dispatch.engine import Engine, Led
+from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.store import Store
+from dispatch.writing.leases import Leases
+from dispatch.writing.led import Led
 from dispatch.writing.records import Recorded
 from dispatch.writing.recovery import recovered
+from dispatch.writing.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 10.0
-RENEW_S = 3.0
 TURN_S = 0.2
 SWEEP_S = 2.0
 OFFER_AGAIN_S = 5.0
-SNAPSHOT_EVERY = 2000
-TRY_AGAIN_S = 0.5
-FAULT_PAUSE_S = 5.0
-"""Before a region is tried again that a fault of our own keeps from being led: the others go on meanwhile."""
 
 
 class Leader:
@@ -44,109 +42,80 @@ class Leader:
         self._engine = engine
         self._store = store
         self.regions = tuple(regions)
-        self._holder = holder
-        self._address = ""
-        self._snapped: dict[RegionId, int] = {}
-        self._claiming: set[RegionId] = set()
+        self.leases = Leases(engine, store, regions, holder)
+        self.leases.load, self.leases.before_given = self._load, self._try_snap
+        self.snapshots = Snapshots(engine, store)
         self._giving: set[CallId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.turns = 0
-        self.on_led: list[Callable[[RegionId], None]] = []
+        self.on_led = self.leases.on_led
+        self.before_led: list[Callable[[RegionId], None]] = []
+        engine.on_down.append(lambda region, why: self.leases.dropped(region))
         self.orders_flow: Callable[[], bool] = lambda: True
-        engine.on_down.append(lambda region, why: self._again(region))
         engine.on_commit.append(self._after)
 
     @property
     def ready(self) -> bool:
-        """Whether every region has its writer here."""
-        return all(region in self._engine.led for region in self.regions)
+        """Whether every region has its writer, here or in another process, and this one is not about to go."""
+        return self.leases.settled and not self.leases.retiring
 
     async def start(self) -> None:
-        """Claim and load every region; returns when all are led."""
-        for region in self.regions:
-            await self.lead(region)
+        """Claim and load this process's share; returns when each region is led, here or elsewhere."""
+        await self.leases.start()
 
     async def announce(self, address: str) -> None:
         """Say in the leases where this process answers by HTTP, for the gateways to send commands to."""
-        self._address = address
-        await self._renew()
+        self.leases.address = address
+        await self.leases.renew()
 
     async def run(self) -> None:
         """Keep the leases and turn the wheel until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep())
+            group.create_task(self.leases.run())
             group.create_task(self._turn())
+            group.create_task(self._snap())
+
+    async def retire(self) -> None:
+        """Hand every region to another process, if there is one, while the door is still open."""
+        await self.leases.retire()
 
     async def stop(self) -> None:
         """Write snapshots and give the regions up, so that the next start is quick."""
         for task in list(self._tasks):
             task.cancel()
+        await self.leases.close()
         try:
-            for region in self.regions:
-                await self._snap(region)
-            await self._store.release(self.regions, self._holder)
+            for region in list(self._engine.led):
+                await self.snapshots.take(region)
+            await self.leases.release()
         except ServiceAway as away:
             # The journal has everything; the next leader only reads more of it.
             log.warning("stopped without snapshots: %s", away, extra={"action": "stop"})
 
-    async def lead(self, region: RegionId) -> None:
-        """Claim a region, as often as it takes, load it, and begin to write it."""
-        if region in self._claiming:
-            return
-        self._claiming.add(region)
-        try:
-            while True:
-                try:
-                    epoch = await self._store.claim(region, self._holder, LEASE_S, self._address)
-                    if epoch is not None:
-                        await self._load(region, epoch)
-                        break
-                    pause_s = TRY_AGAIN_S
-                except ServiceAway as away:
-                    log.warning("cannot lead yet: %s", away, extra={"region": region, "action": "lead"})
-                    pause_s = TRY_AGAIN_S
-                except Exception:
-                    log.exception("fault while taking the lead", extra={"region": region, "action": "lead"})
-                    pause_s = FAULT_PAUSE_S
-                await asyncio.sleep(pause_s)
-        finally:
-            self._claiming.discard(region)
-        for listener in self.on_led:
-            listener(region)
-
     async def _load(self, region: RegionId, epoch: int) -> None:
+        began_s = perf_counter()
         loaded = await self._store.load(region)
         state = await recovered(region, loaded)
-        faults = broken(state)
-        for fault in faults:
+        for fault in broken(state):
             log.error("invariant broken after loading: %s", fault, extra={"region": region})
-        self._snapped[region] = loaded.snapshot_seq
         replica = snapshot.restore(snapshot.take(state))
-        self._engine.adopt(Led(state=state, epoch=epoch, hash=loaded.head_hash), replica)
-
-    def _again(self, region: RegionId) -> None:
-        self._spawn(self.lead(region))
+        until_s = self.leases.until_s.get(region)
+        if until_s is None:
+            raise ServiceAway(f"the lease of {region} ended while it was being loaded")
+        for listener in self.before_led:
+            listener(region)
+        self.snapshots.loaded(region, loaded.snapshot_seq)
+        self._engine.adopt(Led(state=state, epoch=epoch, hash=loaded.head_hash, until_s=until_s), replica)
+        log.info(
+            "leads %s from event %d, %d after its snapshot, in %.0f ms",
+            region, state.seq, state.seq - loaded.snapshot_seq, 1000 * (perf_counter() - began_s),
+            extra={"region": region, "action": "lead"},
+        )  # fmt: skip
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _keep(self) -> None:
-        """Prolong the leases; a region whose lease another has taken is dropped at once."""
-        while True:
-            await asyncio.sleep(RENEW_S)
-            await self._renew()
-
-    async def _renew(self) -> None:
-        led = list(self._engine.led)
-        try:
-            ours = await self._store.renew(led, self._holder, LEASE_S, self._address)
-        except ServiceAway:
-            return
-        for region in led:
-            if region not in ours:
-                self._engine.fail(region, "another process leads the region")
 
     async def _turn(self) -> None:
         sweep_every, offer_every = round(SWEEP_S / TURN_S), round(OFFER_AGAIN_S / TURN_S)
@@ -157,8 +126,6 @@ class Leader:
                 self._look(region, self.turns % sweep_every == 0, self.turns // sweep_every)
                 if self.turns % offer_every == 0:
                     self._offer_again(region)
-                if self._engine.replicas.states[region].seq - self._snapped[region] >= SNAPSHOT_EVERY:
-                    await self._try_snap(region)
 
     def _look(self, region: RegionId, sweeps: bool, turn: int) -> None:
         """What time asks for in one region. A fault in one region does not stop the wheel of the others."""
@@ -174,21 +141,20 @@ class Leader:
         except Exception:
             log.exception("a deadline failed", extra={"region": region, "action": "turn"})
 
-    async def _snap(self, region: RegionId) -> None:
-        state = self._engine.replicas.states.get(region)
-        if state is None or state.seq == self._snapped.get(region):
-            return
-        seq, data = state.seq, snapshot.take(state)
-        await self._store.snapshot(region, seq, data)
-        self._snapped[region] = seq
+    async def _snap(self) -> None:
+        """A snapshot of each region that has gone on far enough, or long enough, since its last."""
+        while True:
+            await asyncio.sleep(TURN_S)
+            for region in self.snapshots.due():
+                await self._try_snap(region)
 
     async def _try_snap(self, region: RegionId) -> None:
-        """A snapshot only saves time: without one the wheel goes on, and tries again after as many events."""
+        """A snapshot only saves time: without one the work goes on, and tries again after as many events."""
         try:
-            await self._snap(region)
+            await self.snapshots.take(region)
         except ServiceAway as away:
             log.warning("no snapshot: %s", away, extra={"region": region, "action": "snapshot"})
-            self._snapped[region] = self._engine.replicas.states[region].seq
+            self.snapshots.skipped(region)
 
     # Hand-overs: each step is committed before the next one is asked for, and each may be repeated.
 

@@ -190,6 +190,10 @@ class Batch(Record, frozen=True, kw_only=True):
         )
 
 
+REPEATED = "repeated"
+"""Why a region was refused whose batch answers a key that has its answer already."""
+
+
 class Appended(Record, frozen=True, kw_only=True):
     """What became of a batch.
 
@@ -197,7 +201,8 @@ class Appended(Record, frozen=True, kw_only=True):
     `unled` (never claimed), `stale_epoch` (somebody else leads), `gap` (the events do not continue the
     journal), `unfenced` (rows without an event), `conflict: NAME` (a constraint; the unit's second live
     assignment, for one), `unfit: …` (a value that no column takes).
-    `repeated`: keys that already had another answer, with that first answer; the events are committed.
+    `repeated`: keys that another process had answered before, with that first answer: the regions of these
+    answers are refused as `repeated`, for one request must not lead to two calls.
     """
 
     refused: dict[str, str] = {}
@@ -217,6 +222,31 @@ class Loaded(Record, frozen=True, kw_only=True):
     head_seq: int
     head_hash: bytes
     tail: AsyncIterator[Recorded]
+
+
+class Seat(Record, frozen=True, kw_only=True):
+    """A region whose lease is live, and who holds it; `address` is empty before its door opens."""
+
+    region: str
+    holder: str
+    address: str
+    epoch: int
+
+
+class Process(Record, frozen=True, kw_only=True):
+    """A core process that lives: which regions it may lead, and the `secret` that lets others of us in."""
+
+    holder: str
+    address: str
+    secret: str
+    regions: tuple[str, ...]
+
+
+class Leadership(Record, frozen=True, kw_only=True):
+    """Who leads and who could, at one moment of the database's clock."""
+
+    seats: tuple[Seat, ...] = ()
+    processes: tuple[Process, ...] = ()
 
 
 class UnreadableContact(Record, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from consoles.board import Board
-from dispatch.core.events import decode
+from dispatch.core.events import CallReceived, decode
 from dispatch.core.evolve import evolve
 from dispatch.core.invariants import broken
 from dispatch.core.state import RegionState
@@ -35,6 +35,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self.states: dict[str, RegionState] = {}
+        self.digests: dict[str, bytes] = {}
+        self.calls_from: dict[str, tuple[str, int, int]] = {}
+        """Call id -> the region, number and epoch of the event that it came in with."""
         self.tables: dict[str, Table] = {}
         self.replayed: dict[str, Table] = {table: {} for table in TABLES}
         self.answers: dict[str, dict[str, Any]] = {}
@@ -54,9 +57,12 @@ class Ledger:
         return Counter(answer["call_id"] for answer in self.answers.values())
 
 
-async def read_ledger(connection: asyncpg.Connection) -> Ledger:
-    """Read and check everything; `faults` says what does not hold, one sentence each."""
-    ledger = Ledger()
+async def read_ledger(connection: asyncpg.Connection, ledger: Ledger | None = None) -> Ledger:
+    """Read and check everything; `faults` says what does not hold, one sentence each.
+
+    A ledger that was read before is read on from where it ended.
+    """
+    ledger = ledger or Ledger()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         for head in await connection.fetch("SELECT region, seq, hash FROM heads ORDER BY region"):
             await _replay(connection, ledger, head)
@@ -71,9 +77,10 @@ async def read_ledger(connection: asyncpg.Connection) -> Ledger:
 
 async def _replay(connection: asyncpg.Connection, ledger: Ledger, head: asyncpg.Record) -> None:
     region = head["region"]
-    state, digest = RegionState(RegionId(region)), GENESIS
-    query = "SELECT * FROM events WHERE region = $1 ORDER BY seq"
-    for event in await connection.fetch(query, region):
+    state = ledger.states.setdefault(region, RegionState(RegionId(region)))
+    digest = ledger.digests.get(region, GENESIS)
+    query = "SELECT * FROM events WHERE region = $1 AND seq > $2 ORDER BY seq"
+    for event in await connection.fetch(query, region, state.seq):
         payload = event["payload"].encode()
         digest = chain(
             digest, region, event["seq"], event["at"],
@@ -83,11 +90,14 @@ async def _replay(connection: asyncpg.Connection, ledger: Ledger, head: asyncpg.
             ledger.faults.append(f"{region}: event {event['seq']} follows {state.seq}")
         if event["hash"] != digest:
             ledger.faults.append(f"{region}: the chain breaks at {event['seq']}")
-        evolve(state, decode(payload), event["at"])
+        happened = decode(payload)
+        if isinstance(happened, CallReceived):
+            ledger.calls_from[happened.call.call_id] = (region, event["seq"], event["epoch"])
+        evolve(state, happened, event["at"])
     if (state.seq, digest) != (head["seq"], head["hash"]):
         ledger.faults.append(f"{region}: the head says {head['seq']}, the journal ends at {state.seq}")
     ledger.faults += [f"{region}: {fault}" for fault in broken(state)]
-    ledger.states[region] = state
+    ledger.digests[region] = digest
     _keep(ledger, rows(state, state.taken()))
 
 

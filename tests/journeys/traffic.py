@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,6 +20,7 @@ from websockets.exceptions import WebSocketException
 
 from dispatch.core.terms import UnitId
 from dispatch.formats.mqtt import Order
+from dispatch.services import Addresses
 from simulators.country import UnitSpec
 from simulators.radio import Radio, RadioPlan
 from tests.consoles.board_world import Seen
@@ -29,6 +30,17 @@ TYPES = ("cardiac_arrest", "injury", "vehicle_fire", "smoke", "road_accident", "
 FIX_EVERY_S = 1.0
 LINE_AGAIN_S = 0.05
 WATCHED = ",".join(f"UZ-{letters}" for letters in CITIES)
+
+
+class Screen(Protocol):
+    """What consoles and crews need to know of a service."""
+
+    @property
+    def port(self) -> int: ...
+    @property
+    def credentials(self) -> dict[str, dict[str, Any]]: ...
+    @property
+    def addresses(self) -> Addresses: ...
 
 
 class Asked(msgspec.Struct, kw_only=True):
@@ -126,7 +138,7 @@ class Crew:
         self.spec = spec
         self.orders: dict[str, Order] = {}
         self.reports = self.receipts = 0
-        self.takes_errands = True
+        self.takes_errands = self.works = True
         self._rng = rng
         self._errands: asyncio.Queue[Order] = asyncio.Queue()
         plan = RadioPlan(url=url, name=spec.unit_id, units=(spec.unit_id,), alone=True)
@@ -137,6 +149,9 @@ class Crew:
             group.create_task(self.radio.run())
             group.create_task(self._fixes())
             group.create_task(self._work())
+
+    async def again(self) -> None:
+        await self._work()
 
     def _ordered(self, _: UnitId, order: Order) -> None:
         self.orders[order.order_id] = order
@@ -149,7 +164,7 @@ class Crew:
             await asyncio.sleep(FIX_EVERY_S)
 
     async def _work(self) -> None:
-        while self.takes_errands:
+        while True:
             order = await self._errands.get()
             await self.radio.ack(self.spec.unit_id, order.order_id, "accepted")
             for status in ("en_route", "on_scene", "available"):
@@ -157,12 +172,15 @@ class Crew:
                 self.reports += 1
                 await self.radio.status(self.spec.unit_id, status, assignment_id=order.assignment_id)
                 self.receipts += 1
+            if not self.takes_errands:
+                self.works = False
+                return
 
 
 class Crews:
     """The fleet. The `silent` ones are seen but do not hear: their orders stay undelivered until `wake`."""
 
-    def __init__(self, service: Service, seed: int, silent: int = 0) -> None:
+    def __init__(self, service: Screen, seed: int, silent: int = 0) -> None:
         rng = Random(seed)
         parts = urlsplit(service.addresses.mqtt_url)
         made = {spec.unit_id: Crew(spec, _url(parts.port, spec.unit_id), rng) for spec in fleet()}
@@ -193,6 +211,13 @@ class Crews:
         for crew in (*self.heard, *self.silent):
             crew.takes_errands = False
 
+    def resume(self) -> None:
+        """Everybody takes errands again."""
+        for crew in (*self.heard, *self.silent):
+            if not crew.works:
+                self._begin(crew.again())
+            crew.takes_errands = crew.works = True
+
     @property
     def orders(self) -> set[str]:
         """Every order that reached a crew."""
@@ -216,7 +241,7 @@ class Crews:
 class Watcher:
     """A console that comes back with `after=` whenever its line breaks, and keeps its model meanwhile."""
 
-    def __init__(self, service: Service, *, resumes: bool = True) -> None:
+    def __init__(self, service: Screen, *, resumes: bool = True) -> None:
         self.model = Seen(None)  # type: ignore[arg-type]
         self.connections = 0
         self._service = service
@@ -225,6 +250,11 @@ class Watcher:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._watch())
+
+    @property
+    def ended(self) -> BaseException | None:
+        """What broke the console, if anything has."""
+        return self._task.exception() if self._task is not None and self._task.done() else None
 
     async def stop(self) -> None:
         """Raises what broke the console: a delta that does not continue its model, above all."""

@@ -96,6 +96,7 @@ class ApiWorld:
         self.leader = Leader(self.engine, self.store, (TK, TO, SA), "test")
         self._tasks = [asyncio.create_task(self.engine.run())]
         await self.leader.start()
+        self._tasks.append(asyncio.create_task(self.leader.leases.run()))
         self.audit = Audit(self.store, self.clock, self.metrics)
         self.access = Access(self.store, self.clock, self.metrics)
         self.spool = Spool(self.home) if self.home is not None else None

@@ -65,11 +65,15 @@ class CrewDesk:
         self.gate = asyncio.Event()
         self.gate.set()
         self.away = False
+        self.deposed = False
         self.log: list[Event] = []
         self._turn = asyncio.Lock()
 
     def region_of_unit(self, unit_id: UnitId) -> RegionId | None:
         return TASHKENT if unit_id in self.ahead.units else None
+
+    def leads(self, region: RegionId) -> bool:
+        return not self.deposed
 
     async def submit(self, region: RegionId, command: Command) -> Answer:
         if self.away:

@@ -152,7 +152,7 @@ async def test_another_leaders_events_behind_ours_do_not_make_ours_lost() -> Non
 async def test_a_region_that_cannot_be_read_is_tried_again_and_keeps_nobody_from_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dispatch.writing.leading.FAULT_PAUSE_S", 0.05)
+    monkeypatch.setattr("dispatch.writing.leases.FAULT_PAUSE_S", 0.05)
     async with _desk() as desk:
         load, broken = desk.store.load, [True]
 

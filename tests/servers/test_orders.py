@@ -191,3 +191,14 @@ async def test_a_killed_broker_costs_no_order(world: FieldWorld) -> None:
     orders = world.desk.committed[TASHKENT].orders
     await until(lambda: all(order.stage is Stage.DELIVERED for order in orders.values()), 20)
     assert crews.counts.orders == len(units)
+
+
+async def test_a_process_that_leads_no_more_sends_no_order(world: FieldWorld, unit: UnitId) -> None:
+    orders = await world.ear("112/units/+/orders")
+    world.desk.deposed = True
+    await world.desk.assign(unit)
+    await until(lambda: world.field.outbox.counts.unled == 1)
+    assert (orders.heard, world.field.outbox.counts.published) == ([], 0)
+    world.desk.deposed = False
+    world.field.led(TASHKENT)
+    await until(lambda: len(orders.heard) == 1)

@@ -6,7 +6,7 @@ import msgspec
 
 from dispatch.store import Store
 from dispatch.writing.journal import GENESIS
-from dispatch.writing.records import Batch, DecisionInputs, Rows
+from dispatch.writing.records import Batch, DecisionInputs, Process, Rows, Seat
 from tests.servers.store_cases import NOW, Scribe, assignment, call, leader, order, with_rows, words
 
 
@@ -211,11 +211,29 @@ async def test_the_same_holder_claims_again_with_a_new_epoch(store: Store) -> No
     assert await store.claim("UZ-TK", "core-1", 60) == 2
 
 
-async def test_a_lease_that_ran_out_is_taken_by_another_and_not_renewed(store: Store) -> None:
+async def test_a_lease_that_ran_out_is_prolonged_unless_another_has_taken_it(store: Store) -> None:
     await store.claim("UZ-TK", "core-1", 0.02)
+    await store.claim("UZ-TO", "core-1", 0.02)
     await asyncio.sleep(0.04)
-    assert await store.renew(["UZ-TK"], "core-1", 60) == set()
     assert await store.claim("UZ-TK", "core-2", 60) == 2
+    assert await store.renew(["UZ-TK", "UZ-TO"], "core-1", 60) == {"UZ-TO"}
+    assert await store.claim("UZ-TO", "core-2", 60) is None
+    await store.release(["UZ-TO"], "core-1")
+    assert await store.renew(["UZ-TO"], "core-1", 60) == set()
+
+
+async def test_who_leads_and_who_lives_is_told_as_of_now(store: Store) -> None:
+    await store.claim("UZ-TK", "core-1", 60, "http://127.0.0.1:1")
+    await store.claim("UZ-TO", "core-2", 0.02)
+    lives = Process(holder="core-1", address="http://127.0.0.1:1", secret="s", regions=("UZ-TK", "UZ-TO"))
+    await store.attend(lives, 60)
+    await store.attend(msgspec.structs.replace(lives, holder="core-2"), 0.02)
+    await asyncio.sleep(0.04)
+    view = await store.leadership()
+    assert view.seats == (Seat(region="UZ-TK", holder="core-1", address="http://127.0.0.1:1", epoch=1),)
+    assert view.processes == (lives,)
+    await store.depart("core-1")
+    assert (await store.leadership()).processes == ()
 
 
 async def test_only_leases_still_ours_are_renewed(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import msgspec
+
 from dispatch.store import TRACK_DAYS_MAX, Store
 from dispatch.writing.records import AuditEntry, Batch, Device, Operator, Session, TrackPoint, UnreadableContact
 from tests.servers.store_cases import NOW, answer, leader, words
@@ -37,13 +39,17 @@ async def test_a_key_gives_the_first_answer_again(store: Store) -> None:
     assert await store.recall([]) == {}
 
 
-async def test_a_second_answer_to_a_key_is_told_of_the_first_and_never_replaces_it(store: Store) -> None:
-    scribe = await leader(store)
+async def test_what_answers_a_key_a_second_time_is_not_kept_and_is_told_the_first_answer(store: Store) -> None:
+    scribe, other = await leader(store), await leader(store, "UZ-TO")
     first, second = answer("k-1", b'{"call_id":"c-1"}'), answer("k-1", b'{"call_id":"c-2"}')
     assert (await store.append(Batch(events=scribe.events(1), answers=[first]))).repeated == {}
-    appended = await store.append(Batch(events=scribe.events(1), answers=[second, answer("k-2")]))
-    assert appended.refused == {}
+    beside = msgspec.structs.replace(answer("k-3"), region="UZ-TO")
+    batch = Batch(events=[*scribe.events(1), *other.events(1)], answers=[second, answer("k-2"), beside])
+    appended = await store.append(batch)
+    assert appended.refused == {"UZ-TK": "repeated"}
     assert appended.repeated == {("device:app", "k-1"): first}
+    assert {region: seq for region, (seq, _) in (await store.heads()).items()} == {"UZ-TK": 1, "UZ-TO": 1}
+    assert await store.recall([("device:app", "k-2"), ("device:app", "k-3")]) == {("device:app", "k-3"): beside}
     assert (await store.recall([("device:app", "k-1")]))[("device:app", "k-1")] == first
 
 

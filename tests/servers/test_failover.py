@@ -1,0 +1,170 @@
+"""Two processes and one region: who may write, who may send, and what one request under one key leads to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from dispatch.clock import SystemClock
+from dispatch.core.commands import ReceiveCall
+from dispatch.core.terms import ActorId, CallId, Channel, RegionId
+from dispatch.engine import Engine, Key, Reply
+from dispatch.errors import Elsewhere
+from dispatch.keeping.memory import MemoryStore
+from dispatch.store import Store
+from dispatch.units.held import HELD_S, Held
+from dispatch.web.replies import answering
+from dispatch.writing.leading import Leader
+from dispatch.writing.positions import Positions
+from dispatch.writing.reach import Reacher
+from dispatch.writing.snapshots import SNAPSHOT_AGE_S
+from tests.servers.field_world import until
+
+TK, TO = RegionId("UZ-TK"), RegionId("UZ-TO")
+BOTH = (TK, TO)
+APP = ActorId("device:app")
+
+
+class Core:
+    """One process's engine and leader, whose clock of leases a test may move on."""
+
+    def __init__(self, store: Store, name: str, regions: tuple[RegionId, ...] = BOTH) -> None:
+        positions = Positions()
+        self.engine = Engine(store, SystemClock(), Reacher(positions, None), positions)
+        self.leader = Leader(self.engine, store, regions, name)
+        self.leader.leases.address = f"http://{name}"
+        self.slept_s = 0.0
+        own_s = self.engine.now_s
+        self.engine.now_s = lambda: own_s() + self.slept_s
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self.tasks.append(asyncio.create_task(self.engine.run()))
+        await self.leader.start()
+        self.tasks.append(asyncio.create_task(self.leader.run()))
+
+    async def freeze(self) -> None:
+        """It does nothing any more, keeps what it knows, and gives nothing up."""
+        for task in self.tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*self.tasks[1:], return_exceptions=True)
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def call(self, number: int, key: str | None = None, region: RegionId = TK) -> Reply:
+        call_id = CallId(f"c-{number}")
+        command = ReceiveCall(actor=APP, call_id=call_id, channel=Channel.APP)
+        answer = answering(201, lambda state: {"call_id": call_id})
+        used = Key(actor=APP, key=key, body_hash=b"h" * 32) if key else None
+        return await self.engine.submit(region, command, answer=answer, key=used)
+
+
+@asynccontextmanager
+async def cores(store: Store, *names: str) -> AsyncIterator[list[Core]]:
+    made = [Core(store, name) for name in names]
+    try:
+        yield made
+    finally:
+        for core in made:
+            await core.end()
+
+
+async def test_two_processes_share_the_regions_and_a_dead_ones_are_taken_over(store: Store) -> None:
+    async with cores(store, "a", "b") as (a, b):
+        await a.start()
+        assert set(a.engine.led) == set(BOTH)
+        await b.start()
+        await until(lambda: len(a.engine.led) == len(b.engine.led) == 1, 10)
+        await a.freeze()
+        await until(lambda: set(b.engine.led) == set(BOTH), 10)
+        assert b.leader.ready
+
+
+async def test_a_leader_that_slept_past_its_lease_decides_nothing(store: Store) -> None:
+    async with cores(store, "a") as (a,):
+        await a.start()
+        await a.call(1)
+        await a.freeze()
+        a.slept_s = 60.0
+        assert not a.engine.leads(TK)
+        with pytest.raises(Elsewhere):
+            await a.call(2)
+        assert (await store.heads())[TK][0] == 1
+
+
+async def test_a_woken_leader_writes_nothing_once_another_leads(store: Store) -> None:
+    async with cores(store, "a", "b") as (a, b):
+        await a.start()
+        await a.call(1)
+        await a.freeze()
+        for region in BOTH:
+            await store.release([region], "a")
+        await b.start()
+        await b.call(2)
+        # The old one still believes in its lease, as between its waking and its first look at the clock.
+        with pytest.raises(Elsewhere):
+            await a.call(3)
+        assert TK not in a.engine.led
+        assert set(b.engine.replicas.states[TK].calls) == {"c-1", "c-2"}
+        assert (await store.heads())[TK][0] == b.engine.states[TK].seq
+
+
+async def test_one_key_at_two_processes_leads_to_one_call(store: Store) -> None:
+    a, b = Core(store, "a", (TK,)), Core(store, "b", (TO,))
+    try:
+        await a.start()
+        await b.start()
+        first, second = await asyncio.gather(a.call(1, "k", TK), b.call(2, "k", TO))
+        assert first.body == second.body
+        assert sorted((first.replayed, second.replayed)) == [False, True]
+        heads = await store.heads()
+        assert heads[TK][0] + heads[TO][0] == 1
+        # Whoever came second has thrown its state away and goes on from the journal.
+        await until(lambda: TK in a.engine.led and TO in b.engine.led, 10)
+        assert (await b.call(3, "k2", TO)).seq == heads[TO][0] + 1
+    finally:
+        await a.end()
+        await b.end()
+
+
+async def test_a_process_that_goes_hands_its_regions_over_while_it_still_answers() -> None:
+    store = MemoryStore()
+    async with cores(store, "a", "b") as (a, b):
+        await a.start()
+        await b.start()
+        calls = [await a.call(number) if TK in a.engine.led else await b.call(number) for number in range(3)]
+        await a.leader.retire()
+        assert set(b.engine.led) == set(BOTH)
+        assert not a.leader.ready
+        assert len(b.engine.replicas.states[TK].calls) == len(calls)
+        assert (await store.load(TK)).snapshot_seq == 3
+
+
+async def test_a_quiet_region_has_its_snapshot_by_age(store: Store) -> None:
+    async with cores(store, "a") as (a,):
+        await a.start()
+        await a.call(1)
+        assert list(a.leader.snapshots.due()) == []
+        a.slept_s = SNAPSHOT_AGE_S + 1
+        assert list(a.leader.snapshots.due()) == [TK]
+        await a.leader.snapshots.take(TK)
+        assert (await store.load(TK)).snapshot_seq == 1
+
+
+def test_reports_are_held_for_whoever_leads_next_and_not_for_ever() -> None:
+    now_s = 100.0
+    held: Held[str] = Held(lambda: now_s)
+    held.keep("TK-1", "old")  # type: ignore[arg-type]
+    now_s += HELD_S + 1
+    held.keep("TK-1", "first")  # type: ignore[arg-type]
+    held.keep("SA-1", "other")  # type: ignore[arg-type]
+    held.keep("TK-1", "second")  # type: ignore[arg-type]
+    assert [report for _, report in held.taken(lambda unit_id: unit_id == "TK-1")] == ["first", "second"]
+    assert list(held.taken(lambda unit_id: unit_id == "TK-1")) == []
+    assert len(held) == 1
