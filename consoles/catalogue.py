@@ -14,17 +14,18 @@ AWAITING_REVIEW = ("kaa",)
 Words = Mapping[str, Mapping[str, str]]
 
 
+@cache
 def incident_type_names() -> Words:
     """Incident type → language tag → name."""
     return _read("incident_types", "incident_type")
 
 
+@cache
 def paper_words() -> Words:
     """Word on paper → language tag → how it is written."""
     return _read("paper", "word")
 
 
-@cache
 def _read(name: str, key: str) -> Words:
     text = resources.files("consoles").joinpath(f"catalogues/{name}.csv").read_text("utf-8")
     return {row.pop(key): row for row in csv.DictReader(text.splitlines())}

@@ -28,15 +28,19 @@ from dispatch.writing.readmodels import rows as rows_of
 BATCH_EVENTS = 500
 """Rows are digested so often: one that many of these events touched is digested once."""
 
-Kept = dict[tuple[str, str], bytes]
+OVER = {"calls": "closed_at", "incidents": "closed_at", "assignments": "cleared_at", "orders": "at"}
+"""The column by whose age a read model's rows are dropped; units stay."""
+
+Kept = dict[tuple[str, str], tuple[bytes, datetime | None]]
 
 _queries = queries("copying")
 
 
 class Replay:
-    """One region's journal, replayed inside a transaction."""
+    """One region's journal, replayed inside a transaction. What was over before `dropped_before` may be gone."""
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str, dropped_before: datetime) -> None:
+        self._dropped_before = dropped_before
         self.state = RegionState(RegionId(region))
         self._kept: Kept = {}
 
@@ -53,10 +57,11 @@ class Replay:
                 expected = self._kept.pop((table, row[listed.key]), None)
                 if expected is None:
                     yield f"{table}: no event leads to {row[listed.key]}"
-                elif expected != _digest(dict(row)):
+                elif expected[0] != _digest(dict(row)):
                     yield f"{table}: {row[listed.key]} is not what the journal leads to"
-        for table, key in self._kept:
-            yield f"{table}: {key} is missing"
+        for (table, key), (_, over_at) in self._kept.items():
+            if over_at is None or over_at >= self._dropped_before:
+                yield f"{table}: {key} is missing"
 
     async def _replayed(self, connection: asyncpg.Connection) -> str | None:
         async for event in events(connection, self.state.region):
@@ -78,7 +83,8 @@ class Replay:
         for table, listed in LISTED.items():
             for row in getattr(made, table):
                 values = msgspec.structs.asdict(row)
-                self._kept[table, values[listed.key]] = _digest(values)
+                over_at = values[OVER[table]] if table in OVER else None
+                self._kept[table, values[listed.key]] = (_digest(values), over_at)
 
 
 def _digest(values: dict[str, Any]) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +18,7 @@ from dispatch.keeping.copying import MANIFEST, Manifest, read_manifest
 from dispatch.keeping.migrate import SCHEMA_VERSION
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.restore import restored
+from dispatch.store import WORK_KEPT
 from dispatch.writing.recovery import recovered
 from tests.servers.lived import every_row, life, settings
 
@@ -163,6 +165,22 @@ async def test_a_true_copy_of_a_database_that_lies_is_not_declared_good(
     done = await restored(settings(second_url, tmp_path / "new"), tmp_path / "backup", accept_faults=True)
     assert any(said in fault for fault in done.faults), done.faults
     assert (await every_row(second_url))["events"] == (await every_row(postgres_url))["events"]
+
+
+async def test_closed_work_that_was_dropped_by_its_age_is_not_missed(
+    postgres_url: str, second_url: str, tmp_path: Path
+) -> None:
+    async with life(postgres_url) as world:
+        call = await world.new_call(channel="voice")
+        await world.post(f"calls/{call['call_id']}/claim", token="taker")
+        closed = await world.post(f"calls/{call['call_id']}/close", {"disposition": "no_trace"}, token="taker")
+        assert closed.status < 300, closed.raw
+        world.clock.advance((WORK_KEPT + timedelta(days=1)).total_seconds())
+        await world.new_call(channel="voice")
+        dropped = await world.store.prune(world.clock.now())
+        assert dropped["calls"] == 1
+    await backed_up(settings(postgres_url, tmp_path / "data"), tmp_path / "backup")
+    assert (await restored(settings(second_url, tmp_path / "new"), tmp_path / "backup")).faults == ()
 
 
 async def test_a_count_that_does_not_agree_is_a_fault(backup: Path, second_url: str, tmp_path: Path) -> None:
