@@ -18,6 +18,7 @@ from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
 from consoles.serving import Options, Say, Steps, clock_from, regions_of
 from dispatch.calling.locating import Locator
+from dispatch.cells.neighbours import Neighbours
 from dispatch.clock import Clock
 from dispatch.engine import Engine
 from dispatch.errors import UserMistake
@@ -41,8 +42,8 @@ from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 from routing.roads import Roads
 
-ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation"}
-"""Shown by GET, but made by whoever leads: it is confirmed there by its id."""
+ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation", "/api/v1/cells"}
+"""Shown by GET, but known only to whoever leads: a recommendation is confirmed there by its id."""
 KNOWN_BETTER = {"/api/v1/calls/{call_id}"}
 """Whoever takes the calls knows which of them share a number."""
 
@@ -156,6 +157,8 @@ async def _open(process: GatewayProcess, options: Options) -> AsyncIterator[int]
 def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple[Access, Audit]) -> Front:
     access, audit = who
     forwarder, settings = process.forwarder, process.settings
+    # What is said between cells is not answered here, only sent on to whoever leads.
+    between = Neighbours(process.engine, process.store, process.clock)
     return Front(
         listen=(settings.host, settings.port),
         store=process.store,
@@ -167,7 +170,7 @@ def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple
         positions=process.positions,
         on_commit=process.follower.on_commit,
         regions=regions_of(settings),
-        routes=[_answered(forwarder, route) for route in api.routes],
+        routes=[_answered(forwarder, route) for route in (*api.routes, *between.routes())],
         roads=process.roads,
         mode=options.mode,
         speed=options.speed,
@@ -177,6 +180,7 @@ def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple
             "mqtt": lambda: forwarder.word("mqtt"),
             "redis": process.fanout.health,
             "travel": lambda: forwarder.word("travel"),
+            "cells": lambda: forwarder.word("cells"),
         },
     )
 
