@@ -60,8 +60,8 @@ class Line:
             return True
         try:
             async with self._client().get(self.peer.url + "/healthz") as got:
-                await got.content.read(ANSWER_MAX)
-        except (aiohttp.ClientError, OSError, TimeoutError) as fault:
+                await _read(got.content)
+        except (aiohttp.ClientError, OSError, TimeoutError, LineCut) as fault:
             self._failed(repr(fault))
             return False
         self._heard()
@@ -74,7 +74,7 @@ class Line:
         self.sent += 1
         try:
             async with self._client().post(url, data=msgspec.json.encode(message)) as got:
-                raw = await got.content.read(ANSWER_MAX)
+                raw = await _read(got.content)
                 if got.status != 200:
                     # 401 and 403 are a key that the two do not share: an operator's matter, and said as loudly.
                     raise LineCut(f"{self.peer.name} answers {got.status}: {raw[:200]!r}")
@@ -113,6 +113,16 @@ class Line:
                 headers={"Authorization": f"Bearer {self.peer.key}", "Content-Type": "application/json"},
             )
         return self._session
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """All of an answer, in however many pieces it comes. Raises LineCut when it has no end."""
+    raw = bytearray()
+    async for chunk in content.iter_any():
+        raw += chunk
+        if len(raw) > ANSWER_MAX:
+            raise LineCut(f"an answer of more than {ANSWER_MAX} bytes")
+    return bytes(raw)
 
 
 async def closed(lines: list[Line]) -> None:

@@ -18,7 +18,7 @@ from dispatch.core.state import RegionState, keep_newest
 from dispatch.core.steps import on
 from dispatch.core.terms import Call, CallStatus, Disposition, Incident, IncidentStatus, Lent
 
-OFFERS_KEPT = 2000
+FORGONE_KEPT = 2000
 LOANS_KEPT = 2000
 LENT_KEPT = 64
 
@@ -36,7 +36,7 @@ def _offer_recalled(state: RegionState, event: e.OfferRecalled, at: datetime) ->
 
 @on(e.OfferForgone)
 def _offer_forgone(state: RegionState, event: e.OfferForgone, at: datetime) -> None:
-    keep_newest(state.forgone, event.offer_id, None, OFFERS_KEPT)
+    keep_newest(state.forgone, event.offer_id, None, FORGONE_KEPT)
 
 
 @on(e.CallRegained)
