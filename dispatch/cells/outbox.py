@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from time import monotonic
 
 import msgspec
 
@@ -113,7 +112,7 @@ class Outbox:
         pause = self._pauses.get(message.origin, {}).get(key)
         if key in self._under_way or len(self._under_way) >= UNDER_WAY_MAX:
             return False
-        if pause is not None and monotonic() < pause.until_s:
+        if pause is not None and asyncio.get_running_loop().time() < pause.until_s:
             return False
         line = self.lines.get(message.to)
         return message.to in self._engine.led or (line is not None and line.open)
@@ -135,7 +134,7 @@ class Outbox:
             self._woken.set()
         else:
             length_s = min(LONGEST_PAUSE_S, before.length_s * 2 if before is not None else FIRST_PAUSE_S)
-            pauses[key] = Pause(monotonic() + length_s, length_s)
+            pauses[key] = Pause(asyncio.get_running_loop().time() + length_s, length_s)
 
     async def _settled(self, message: Message) -> bool:
         """Whether the message was answered and the answer committed. Raises ServiceAway."""
