@@ -8,7 +8,7 @@ import asyncio
 
 import msgspec
 
-from consoles import calling, crews
+from consoles import aiding, calling, crews
 from consoles.advice import Advice
 from consoles.desk import Desk
 from consoles.figures import Figures
@@ -87,6 +87,7 @@ def interface(parts: Parts) -> Interface:
         calling.routes(desk),
         advice.routes(),
         Operations(desk, advice).routes(),
+        aiding.routes(desk),
         crews.routes(desk),
         Oversight(desk).routes(),
         Looking(desk).routes(),

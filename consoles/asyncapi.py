@@ -115,7 +115,7 @@ class Positions(Message, frozen=True, kw_only=True, tag="positions"):
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     """Each second. `at` is service time, which runs `speed` times as fast as the wall's.
 
-    `health`: postgres, mqtt, redis, travel, disk; from a gateway process also `core`: whether commands reach it.
+    `health`: postgres, mqtt, redis, travel, disk, cells; from a gateway process also `core`: whether commands reach it.
     `alarms`: all that stand now, each with the role that owns it. One that is no longer here is over.
     """
 

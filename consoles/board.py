@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from consoles.aid_rows import aid_part, lent_to
 from dispatch.core.needs import live, unmet
 from dispatch.core.state import RegionState, Touched, can_be_sent
 from dispatch.core.terms import (
@@ -74,7 +75,7 @@ class Board:
         self._draw(changed, "incidents", marked, incidents, lambda i: incident_row(state, i, self.view))
         self._draw(changed, "calls", looked.calls, calls, call_row)
         units = dict(state.units) if everything else {u: state.units[u] for u in looked.units if u in state.units}
-        self._draw_units(changed, units)
+        self._draw_units(changed, units, state)
         if everything or looked.units:
             self._units = units_counted(state, self._body)
         for key, value in region_part(state, self._body, self._units).items():
@@ -123,13 +124,13 @@ class Board:
         if differs:
             changed[section] = differs
 
-    def _draw_units(self, changed: Row, units: dict[UnitId, Unit]) -> None:
+    def _draw_units(self, changed: Row, units: dict[UnitId, Unit], state: RegionState) -> None:
         """Units never leave a board, so only those that were touched need a look."""
         shown, differs = self._shown["units"], {}
         for name, unit in units.items():
             if self._body is not None and unit.body is not self._body:
                 continue
-            drawn = unit_row(unit)
+            drawn = unit_row(unit, lent_to(state, unit))
             if shown.get(name) != drawn:
                 shown[name] = differs[name] = drawn
         if differs:
@@ -170,6 +171,7 @@ def incident_row(state: RegionState, incident: Incident, view: str = FULL) -> Ro
         "legs": [_leg_row(incident, leg, lacking) for leg in incident.legs],
         "units": [_assignment_row(state, a) for a in live(incident)],
         "flags": _incident_flags(state, incident),
+        **aid_part(state, incident),
     } | _place(incident.location)
 
 
@@ -225,7 +227,8 @@ def call_row(call: Call) -> Row:
     flags = {
         "unlocated": call.location is None,
         "no_number": not call.has_number,
-        "handing_over": call.moving_to is not None,
+        "handing_over": call.moving_to is not None and call.closed_at is None,
+        "taking_back": call.taking_back,
     }
     return {
         "call_id": call.call_id,
@@ -241,12 +244,14 @@ def call_row(call: Call) -> Row:
         "incident_type": call.incident_type,
         "priority": call.priority,
         "incident_id": call.incident_id,
+        "moving_to": call.moving_to,
+        "moving_since": _when(call.moving_since),
         "flags": [name for name, is_so in flags.items() if is_so],
     } | _place(call.location)
 
 
-def unit_row(unit: Unit) -> Row:
-    """A unit as a cell of the unit board."""
+def unit_row(unit: Unit, lent_to: str | None = None) -> Row:
+    """A unit as a cell of the unit board; `lent_to` is the region that it helps."""
     return {
         "unit_id": unit.unit_id,
         "call_sign": unit.call_sign,
@@ -259,6 +264,7 @@ def unit_row(unit: Unit) -> Row:
         "assignment_id": unit.assignment_id,
         "link": "ok" if unit.linked else "lost",
         "on_shift": unit.on_shift,
+        "lent_to": lent_to,
     }
 
 

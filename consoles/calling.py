@@ -10,7 +10,7 @@ from msgspec import Meta
 from consoles.desk import Act, Asked, Desk
 from dispatch.calling.calls import CallReceipt, receipt
 from dispatch.calling.wishes import TypeName
-from dispatch.core.commands import ClassifyCall, CloseCall, Command, MoveCall, TransferCall
+from dispatch.core.commands import ClassifyCall, CloseCall, Command, MoveCall, RecallCall, TransferCall
 from dispatch.core.state import RegionState
 from dispatch.core.terms import CallId, CallStatus, Disposition, IncidentId, Priority, RegionId
 from dispatch.web.problems import Fault, Problem
@@ -100,6 +100,13 @@ ACTS = (
         body=Transfer,
         make=_transfer,
         errors=("unknown_call", "unknown_region", "illegal_status"),
+    ),
+    Act(
+        name="takeback",
+        summary="Take back a call that is being handed over: it is ours again once nobody else can have it",
+        action="call.work",
+        make=lambda asked: RecallCall(actor=asked.actor.actor_id, call_id=CallId(asked.id)),
+        errors=("unknown_call", "not_moving"),
     ),
     Act(
         name="close",

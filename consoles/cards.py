@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from consoles.aid_rows import advice
 from consoles.board import call_row, incident_row, stage_of
 from consoles.desk import Desk, NoteDocument
 from dispatch.actors import Actor, Role
@@ -56,7 +57,8 @@ async def call_card(desk: Desk, actor: Actor, call: Call, shared_number: bool) -
         "answered_at": call.answered_at,
         "closed_at": call.closed_at,
         "disposition": call.disposition,
-        "moving_to": call.moving_to,
+        "came_from": call.came_by.partition(":")[0] if call.came_by else None,
+        "came_by": call.came_by,
         "caller": await _caller(desk, actor, call),
     }
 
@@ -75,6 +77,8 @@ async def incident_card(desk: Desk, actor: Actor, incident: Incident) -> Row:
             "location": whereabouts(incident.location),
             "calls": shown,
             "call_count": incident.call_count,
+            "lent_units": [{"region": one.region} | _lent(one.assignment) for one in incident.lent],
+            "aid_advice": advice(state, incident),
             "assignments": [_assignment(desk, incident, a) for a in incident.assignments],
             "notes": notes,
             "hazards": [],
@@ -127,6 +131,19 @@ def _steps(assignment: Assignment) -> Iterator[Row]:
                 "unit_id": assignment.unit_id,
             }
             yield row | {"call_sign": assignment.call_sign, "assignment_id": assignment.assignment_id}
+
+
+def _lent(found: Assignment) -> Row:
+    """A unit of another region, as its home last said."""
+    return {
+        "unit_id": found.unit_id,
+        "call_sign": found.call_sign,
+        "body": found.body,
+        "capability": found.capability,
+        "status": found.status,
+        "eta_s": found.eta_s,
+        "cleared_reason": found.cleared_reason,
+    } | {field: getattr(found, field) for field, _ in _TIMES}
 
 
 def _assignment(desk: Desk, incident: Incident, found: Assignment) -> Row:

@@ -19,6 +19,7 @@ from consoles.front import Front, cancelled, opened
 from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER
 from consoles.serving import Options, Say, Steps, clock_from, regions_of
 from dispatch.calling.locating import Locator
+from dispatch.cells.neighbours import Neighbours
 from dispatch.clock import Clock
 from dispatch.engine import Engine
 from dispatch.errors import UserMistake
@@ -157,6 +158,8 @@ async def _open(process: GatewayProcess, options: Options) -> AsyncIterator[int]
 def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple[Access, Audit]) -> Front:
     access, audit = who
     forwarder, leaders, settings = process.forwarder, process.leaders, process.settings
+    # What is said between cells is not answered here, only sent on to whoever leads.
+    between = Neighbours(process.engine, process.store, process.clock)
     return Front(
         listen=(settings.host, settings.port),
         store=process.store,
@@ -168,7 +171,7 @@ def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple
         positions=process.positions,
         follow=process.follower.on_commit.append,
         regions=regions_of(settings),
-        routes=[_answered(forwarder, route) for route in api.routes],
+        routes=[_answered(forwarder, route) for route in (*api.routes, *between.routes())],
         roads=process.roads,
         mode=options.mode,
         speed=options.speed,
@@ -178,6 +181,7 @@ def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple
             "mqtt": lambda: leaders.word("mqtt"),
             "redis": process.fanout.health,
             "travel": lambda: leaders.word("travel"),
+            "cells": lambda: leaders.word("cells"),
         },
     )
 

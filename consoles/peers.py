@@ -24,8 +24,8 @@ from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route
 from dispatch.writing.leading import Leader
 
-ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation"}
-"""Shown by GET, but made by whoever leads: it is confirmed there by its id."""
+ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation", "/api/v1/cells"}
+"""Shown by GET, but known only to whoever leads: a recommendation is confirmed there by its id."""
 KNOWN_BETTER = {"/api/v1/calls/{call_id}"}
 """Whoever takes the calls knows which of them share a number."""
 TOLD_TO_ALL = {"/api/v1/aml"}

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from consoles.aid_rows import lent_to
 from consoles.board import call_row, incident_row, unit_row
 from consoles.cards import call_card, incident_card, position_of
 from consoles.desk import Desk
@@ -129,7 +130,10 @@ class Reading:
 
     def _unit_row(self, unit: Unit) -> Row:
         where = position_of(self._desk, unit.unit_id)
-        return {"region": unit.region, "station": unit.station} | unit_row(unit) | {"position": where}
+        return {"region": unit.region, "station": unit.station} | unit_row(unit, self._lent(unit)) | {"position": where}
+
+    def _lent(self, unit: Unit) -> str | None:
+        return lent_to(self._desk.replicas.states[unit.region], unit)
 
     async def _page(
         self, actor: Actor, table: str, asked: _Paged, narrowed: Mapping[str, str | None]

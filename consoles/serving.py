@@ -26,6 +26,8 @@ from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
 from dispatch.calling.locating import Locator
+from dispatch.cells.neighbours import Neighbours
+from dispatch.cells.peers import FILE, Peer, enrol, read_peers
 from dispatch.clock import Clock, ScaledClock, SystemClock
 from dispatch.core.terms import RegionId
 from dispatch.engine import Engine
@@ -97,6 +99,7 @@ class Running(msgspec.Struct, kw_only=True):
     fanout: Fanout
     clock: Clock
     metrics: Metrics
+    neighbours: Neighbours
     roads: Roads | None
     credentials: Credentials = {}
     port: int = 0
@@ -124,6 +127,7 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
         step.done("database")
         roads = await asyncio.to_thread(options.roads) if options.roads else None
         running = _assembled(settings, services, store, roads, clock_from(options.speed, await store.latest()))
+        await enrol(store, [line.peer for line in running.neighbours.lines])
         step.done("roads")
         if options.logins is not None:
             running.credentials = await options.logins(store, services.mqtt_address)
@@ -195,6 +199,8 @@ def _assembled(
     metrics.registry.register(FieldMeasures(field, positions, tracks))
     metrics.registry.register(disk)
     metrics.registry.register(retention)
+    neighbours = Neighbours(engine, store, clock, peers_of(settings))
+    metrics.registry.register(neighbours)
     return Running(
         settings=settings,
         services=services,
@@ -211,6 +217,7 @@ def _assembled(
         fanout=fanout,
         clock=clock,
         metrics=metrics,
+        neighbours=neighbours,
         roads=roads,
     )
 
@@ -227,6 +234,12 @@ def _disk(settings: Settings, services: Services) -> Disk:
         early_mib=settings.disk_early_mib, low_mib=settings.disk_low_mib, critical_mib=settings.disk_critical_mib
     )
     return Disk(lambda: {"data": settings.data_dir, **services.directories()}, limits)
+
+
+def peers_of(settings: Settings) -> tuple[Peer, ...]:
+    """The neighbouring cells that the operator named. Raises UserMistake."""
+    path = settings.cells or settings.data_dir / FILE
+    return read_peers(path, regions_of(settings), must=settings.cells is not None)
 
 
 def regions_of(settings: Settings) -> tuple[RegionId, ...]:
@@ -250,6 +263,7 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         "fanout": running.fanout.run,
         "retention": running.retention.run,
         "disk": running.disk.run,
+        "cells": running.neighbours.run,
     }
     if running.services.redis_url:
         parts["positions"] = partial(
@@ -296,7 +310,9 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
 
     running.leader.on_led.append(recognised)
     signer = _signer(running)
-    front = _front(running, options, [*running.peers.answered(api, running.metrics), *signer.routes()], (access, audit))
+    running.neighbours.inbox.on_taken.append(lambda call: reindex(api.intake.matcher, [call], running.store))
+    ours = [*running.peers.answered(api, running.metrics), *signer.routes(), *running.neighbours.routes()]
+    front = _front(running, options, ours, (access, audit))
     async with opened(front) as running.port:
         await running.leader.announce(running.settings.address or running.url)
         kit = _paper_kit(running, options, audit)
@@ -371,6 +387,7 @@ def _front(running: Running, options: Options, routes: Sequence[Route], who: tup
         words={
             "mqtt": running.field.health,
             "redis": running.fanout.health,
+            "cells": running.neighbours.health,
             "travel": lambda: "ok" if running.roads is not None else "degraded",
             "disk": running.disk.word,
         },

@@ -27,6 +27,8 @@ class Role(StrEnum):
     BODY = "body"
     UNIT = "unit"
     DEVICE = "device"
+    CELL = "cell"
+    """A neighbouring cell: it speaks for its regions to ours, and may do nothing else."""
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +54,7 @@ _SENDERS = frozenset({Role.DISPATCHER, Role.SUPERVISOR, Role.ADMIN})
 _CHIEFS = frozenset({Role.SUPERVISOR, Role.ADMIN})
 _ANALYSTS = frozenset({Role.SUPERVISOR, Role.PLANNER, Role.ADMIN})
 _DESKS = _TAKERS | {Role.PLANNER}
-_ALL = frozenset(Role)
+_ALL = frozenset(Role) - {Role.CELL}
 
 RIGHTS: dict[str, frozenset[Role]] = {
     "session.read": _ALL,
@@ -82,6 +84,8 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "personal.export": _CHIEFS,
     "place.search": _ALL - {Role.DEVICE},
     "board.watch": _DESKS | {Role.BODY},
+    "cell.exchange": frozenset({Role.CELL}),
+    "cell.read": _DESKS,
 }
 """Action -> the roles that have the right to it. Scope by region, body and unit comes on top."""
 

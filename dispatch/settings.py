@@ -29,6 +29,7 @@ VARIABLES = {
     "disk_low_mib": "DISPATCH112_DISK_LOW_MIB",
     "disk_critical_mib": "DISPATCH112_DISK_CRITICAL_MIB",
     "personal_kept_days": "DISPATCH112_PERSONAL_KEPT_DAYS",
+    "cells": "DISPATCH112_CELLS",
 }
 NUMBERS = ("disk_early_mib", "disk_low_mib", "disk_critical_mib", "personal_kept_days")
 NUMBER_MAX = 1_000_000_000
@@ -73,6 +74,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     personal_kept_days: int = 1095
     """How long names, numbers and words are kept after a call: what the law asks, here three years."""
 
+    cells: Path | None = None
+    """A file that names the neighbouring cells and holds their keys; None: `cells.json` in `data_dir`, if any."""
+
     @property
     def cache_dir(self) -> Path:
         """For what can be made again, such as the demo's roads: one place for all data directories.
@@ -113,6 +117,9 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database-url", metavar="URL", help="postgresql://…; absent: embedded")
     parser.add_argument("--redis-url", metavar="URL", help="redis://…; absent: in process")
     parser.add_argument("--mqtt-url", metavar="URL", help="mqtt://…; absent: embedded")
+    parser.add_argument(
+        "--cells", metavar="FILE", help="neighbouring cells and their keys (cells.json in the data dir)"
+    )
     parser.add_argument("--mqtt-port", metavar="N", help="port of the embedded broker; absent: a free one")
 
 
@@ -123,6 +130,8 @@ def settings_from(args: argparse.Namespace) -> Settings:
 
 def masked(name: str, value: object) -> str:
     """The value as it may be printed: a URL without its password."""
+    if value is None and name == "cells":
+        return "as the data directory says"
     if value is None:
         return "embedded" if name != "redis_url" else "in process"
     if name not in SCHEMES:
@@ -142,6 +151,8 @@ def _understood(name: str, given: Any, source: str) -> Any:
         return _directory(_named(given, source), source)
     if name in NUMBERS:
         return _number(given, source)
+    if name == "cells":
+        return Path(_named(given, source)).expanduser()
     if name in ("port", "mqtt_port"):
         return _port(given, source)
     return _listed(name, given, source)

@@ -21,6 +21,7 @@ from dispatch.calling.contacts import Contacts
 from dispatch.calling.evidence import Evidence, fix_of
 from dispatch.calling.locating import Locator
 from dispatch.calling.reception import Reception
+from dispatch.cells.neighbours import Neighbours
 from dispatch.core.terms import ActorId, Body, Location, LocationFix, RegionId
 from dispatch.engine import Engine
 from dispatch.fanout import LocalFanout
@@ -118,6 +119,7 @@ class Station:
         self.engine.now_s = loop.time
         self.positions.region_of = self.engine.region_of_unit
         self.leader = Leader(self.engine, self.store, regions, name)
+        self.neighbours = Neighbours(self.engine, self.store, clock)
         self.metrics = Metrics()
         ids = IdSource(clock, seed=loop.chance.getrandbits(32))
         self.spool = Spool(folder)
@@ -168,6 +170,7 @@ class Station:
         works = {
             "engine": self.engine.run,
             "leader": self.leader.run,
+            "cells": self.neighbours.run,
             "field": self.field.run,
             "intake": self.intake.run,
             "fanout": self.fanout.run,

@@ -112,7 +112,8 @@ def same_incident(state: RegionState, plan: Plan, where: Location | None, now: d
             assert incident.location is not None, "only placed incidents stand in the grid"
             metres = metres_between(incident.location, where)
             age_s = (now - incident.opened_at).total_seconds()
-            fits = PLANS[incident.incident_type].group == plan.group and age_s <= plan.joins_s
+            ours = incident.aid_for is None
+            fits = ours and PLANS[incident.incident_type].group == plan.group and age_s <= plan.joins_s
             if fits and metres <= plan.joins_m and (best is None or (metres, incident.number) < best[:2]):
                 best = (metres, incident.number, incident)
     return best[2] if best else None
@@ -261,22 +262,17 @@ def take(state: RegionState, command: c.TakeCall, now: datetime) -> Verdict:
     given = command.call
     if command.offer_id in state.taken_offers:
         return NOTHING
+    if command.offer_id in state.forgone:
+        return refuse("offer_forgone", f"the offer of call {given.call_id} was withdrawn by {command.origin}")
     if given.call_id in state.calls:
         moving = state.offers.get(given.call_id)
         leaves = f"call {given.call_id} is still being handed over to {moving.to}" if moving else None
         return refuse("call_moving", leaves) if moving else NOTHING
     waits = given.status if given.status in (CallStatus.RINGING, CallStatus.QUEUED) else CallStatus.TRANSFERRED
-    call = replace(given, region=state.region, status=waits, since=now, taker=None, moving_to=None)
-    accepted = e.CallAccepted(call=call, origin=command.origin, offer_id=command.offer_id)
+    call = replace(given, region=state.region, status=waits, since=now, taker=None, came_by=command.offer_id)
+    call = replace(call, moving_to=None, moving_since=None, taking_back=False)
+    accepted = e.CallAccepted(call=call, origin=command.origin, offer_id=command.offer_id, sealed=command.sealed)
     if call.incident_type is None:
         return facts(accepted)
     call = replace(call, priority=call.priority or PLANS[call.incident_type].priority)
     return facts(accepted, *settle(state, call, now))
-
-
-def release(state: RegionState, command: c.ReleaseCall, now: datetime) -> Verdict:
-    """Hand-over, done: the other region has the call."""
-    offer = state.offers.get(command.call_id)
-    if offer is None or offer.offer_id != command.offer_id:
-        return NOTHING
-    return facts(e.CallReleased(call_id=command.call_id, to=offer.to))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from dispatch.core.aid_terms import AidReport, Wanted
 from dispatch.core.terms import (
     ActorId,
     AssignmentId,
@@ -106,13 +107,84 @@ class TakeCall(Command, frozen=True, kw_only=True, tag="take_call"):
     call: Call
     origin: RegionId
     offer_id: str
+    sealed: dict[str, str] = {}
 
 
 class ReleaseCall(Command, frozen=True, kw_only=True, tag="release_call"):
-    """Hand-over, back in the giving region, once the other side has the call."""
+    """Hand-over, back in the giving region, once the other side has the call; `abroad`: in another cell."""
 
     call_id: CallId
     offer_id: str
+    abroad: bool = False
+
+
+class MarkSent(Command, frozen=True, kw_only=True, tag="mark_sent"):
+    """The offer is about to leave for the first time."""
+
+    call_id: CallId
+    offer_id: str
+
+
+class RecallCall(Command, frozen=True, kw_only=True, tag="recall_call"):
+    """Take a call back that is being handed over: at once when nothing was sent, else the other side is asked."""
+
+    call_id: CallId
+
+
+class ForgoOffer(Command, frozen=True, kw_only=True, tag="forgo_offer"):
+    """In the taking region: the giver wants its call back. Refused when it is here."""
+
+    call_id: CallId
+    offer_id: str
+
+
+class RegainCall(Command, frozen=True, kw_only=True, tag="regain_call"):
+    """Back in the giving region, once the other side will never accept the offer."""
+
+    call_id: CallId
+    offer_id: str
+
+
+class AskAid(Command, frozen=True, kw_only=True, tag="ask_aid"):
+    """Ask another region for units."""
+
+    incident_id: IncidentId
+    to: RegionId
+    body: Body
+    capability: str
+    count: int = 1
+
+
+class RestateAid(Command, frozen=True, kw_only=True, tag="restate_aid"):
+    """The incident has changed since its ask was last said: say it anew, or withdraw it when that is over."""
+
+    request_id: str
+
+
+class WithdrawAid(Command, frozen=True, kw_only=True, tag="withdraw_aid"):
+    """The help is not wanted any more; without a name, all that this incident has asked for."""
+
+    incident_id: IncidentId
+    request_id: str | None = None
+
+
+class TakeAid(Command, frozen=True, kw_only=True, tag="take_aid"):
+    """In the lending region: what another asks for, new or changed. Repeating it changes nothing."""
+
+    wanted: Wanted
+
+
+class HearAid(Command, frozen=True, kw_only=True, tag="hear_aid"):
+    """In the borrowing region: what the lender reports. A report that a newer one has overtaken changes nothing."""
+
+    report: AidReport
+    lender: RegionId
+
+
+class MarkTold(Command, frozen=True, kw_only=True, tag="mark_told"):
+    """In the lending region: the borrower has this report."""
+
+    report: AidReport
 
 
 class OpenIncident(Command, frozen=True, kw_only=True, tag="open_incident"):

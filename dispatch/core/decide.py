@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from dispatch.core import assigning, calls, crews, incidents
+from dispatch.core import aid, assigning, calls, crews, incidents, regaining
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.state import RegionState
@@ -29,7 +29,17 @@ DECIDERS: Mapping[type[c.Command], Callable[[RegionState, Any, datetime], Verdic
     c.ClassifyCall: calls.classify,
     c.CloseCall: calls.close,
     c.TakeCall: calls.take,
-    c.ReleaseCall: calls.release,
+    c.ReleaseCall: regaining.release,
+    c.MarkSent: regaining.mark_sent,
+    c.RecallCall: regaining.recall,
+    c.ForgoOffer: regaining.forgo,
+    c.RegainCall: regaining.regain,
+    c.AskAid: aid.ask,
+    c.RestateAid: aid.restate,
+    c.WithdrawAid: aid.withdraw,
+    c.TakeAid: aid.take,
+    c.HearAid: aid.hear,
+    c.MarkTold: aid.mark_told,
     c.OpenIncident: incidents.open_new,
     c.LocateIncident: incidents.locate,
     c.NoteIncident: incidents.note,
@@ -57,6 +67,6 @@ DECIDERS: Mapping[type[c.Command], Callable[[RegionState, Any, datetime], Verdic
 
 def decide(state: RegionState, command: c.Command, now: datetime) -> Verdict:
     """What the command leads to now. Never changes the state, never waits."""
-    verdict = DECIDERS[type(command)](state, command, now)
+    verdict = aid.obstacle(state, command) or DECIDERS[type(command)](state, command, now)
     assert not isinstance(verdict, Decision) or len(verdict.events) <= 512, "a decision of unbounded size"
     return verdict

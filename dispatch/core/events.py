@@ -11,6 +11,8 @@ from datetime import datetime
 
 import msgspec
 
+from dispatch.core.aid_events import AidEvent
+from dispatch.core.fact import Event as Event
 from dispatch.core.terms import (
     ActorId,
     Assignment,
@@ -37,10 +39,6 @@ from dispatch.core.terms import (
     UnitId,
     UnitStatus,
 )
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", gc=False):
-    """A fact of one region. Its time, actor and place in the order stand in the journal's envelope."""
 
 
 class CallReceived(Event, frozen=True, kw_only=True, tag="call_received"):
@@ -99,15 +97,53 @@ class CallOffered(Event, frozen=True, kw_only=True, tag="call_offered"):
 
 
 class CallAccepted(Event, frozen=True, kw_only=True, tag="call_accepted"):
-    """Hand-over, second step, in the taking region: from now on the call is ours as well."""
+    """Hand-over, second step, in the taking region: from now on the call is ours as well.
+
+    `sealed`: note -> commitment, for the notes that came along from another cell.
+    """
 
     call: Call
     origin: RegionId
     offer_id: str
+    sealed: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class OfferSent(Event, frozen=True, kw_only=True, tag="offer_sent"):
+    """From now on the other side may know of the offer: written before the first word of it leaves."""
+
+    call_id: CallId
+    offer_id: str
+
+
+class OfferRecalled(Event, frozen=True, kw_only=True, tag="offer_recalled"):
+    """We want the call back; the other side, which may have it, is asked."""
+
+    call_id: CallId
+    offer_id: str
+
+
+class OfferForgone(Event, frozen=True, kw_only=True, tag="offer_forgone"):
+    """In the taking region: this offer will never be accepted here, however late it comes."""
+
+    offer_id: str
+
+
+class CallRegained(Event, frozen=True, kw_only=True, tag="call_regained"):
+    """The offer is void: the call is ours alone again, and waits."""
+
+    call_id: CallId
+    offer_id: str
+
+
+class CallDeparted(Event, frozen=True, kw_only=True, tag="call_departed"):
+    """Hand-over to another cell, last step: theirs alone; our own books close it as referred."""
+
+    call_id: CallId
+    to: RegionId
 
 
 class CallReleased(Event, frozen=True, kw_only=True, tag="call_released"):
-    """Hand-over, last step, in the giving region: the call is theirs alone."""
+    """Hand-over within a cell, last step, in the giving region: the call is theirs alone."""
 
     call_id: CallId
     to: RegionId
@@ -122,7 +158,7 @@ class IncidentLocated(Event, frozen=True, kw_only=True, tag="incident_located"):
 
     incident_id: IncidentId
     location: Location
-    etas_s: dict[AssignmentId, float] = {}
+    etas_s: dict[AssignmentId, float] = msgspec.field(default_factory=dict)
 
 
 class IncidentReferred(Event, frozen=True, kw_only=True, tag="incident_referred"):
@@ -283,6 +319,11 @@ AnyEvent = (
     | CallClosed
     | CallOffered
     | CallAccepted
+    | OfferSent
+    | OfferRecalled
+    | OfferForgone
+    | CallRegained
+    | CallDeparted
     | CallReleased
     | IncidentOpened
     | IncidentLocated
@@ -309,6 +350,7 @@ AnyEvent = (
     | UnitLinked
     | PolicyChanged
     | PhaseChanged
+    | AidEvent
 )
 
 _encoder = msgspec.json.Encoder(order="deterministic")

@@ -12,7 +12,7 @@ from typing import get_args
 from msgspec.structs import replace
 
 from dispatch.core import events as e
-from dispatch.core import evolve_units  # noqa: F401 (its steps are ours too)
+from dispatch.core import evolve_between, evolve_units  # noqa: F401 (their steps are ours too)
 from dispatch.core.lifecycle import CALL, INCIDENT, moved
 from dispatch.core.needs import joined, settled
 from dispatch.core.state import RegionState, keep_newest
@@ -116,7 +116,7 @@ def _call_closed(state: RegionState, event: e.CallClosed, at: datetime) -> None:
 def _close_call(state: RegionState, call: Call, disposition: Disposition, at: datetime) -> None:
     state.offers.pop(call.call_id, None)
     status = moved(CALL, call.status, CallStatus.CLOSED)
-    closed = {"disposition": disposition, "closed_at": at, "moving_to": None}
+    closed = {"disposition": disposition, "closed_at": at, "moving_to": None, "taking_back": False}
     state.put_call(replace(call, status=status, since=at, **closed))
     if call.incident_id is not None and call.incident_id in state.incidents:
         _count_calls(state, call.incident_id)
@@ -127,13 +127,15 @@ def _call_offered(state: RegionState, event: e.CallOffered, at: datetime) -> Non
     call = state.calls[event.call_id]
     assert call.incident_id is None and event.offer.to != state.region
     state.offers[call.call_id] = event.offer
-    state.put_call(replace(call, moving_to=event.offer.to, notes=(*call.notes, *event.notes)[-NOTES_KEPT:]))
+    notes = (*call.notes, *event.notes)[-NOTES_KEPT:]
+    state.put_call(replace(call, moving_to=event.offer.to, moving_since=at, notes=notes))
 
 
 @on(e.CallAccepted)
 def _call_accepted(state: RegionState, event: e.CallAccepted, at: datetime) -> None:
     assert event.call.call_id not in state.calls and event.call.region == state.region
     keep_newest(state.taken_offers, event.offer_id, None, OFFERS_KEPT)
+    state.closed_calls.pop(event.call.call_id, None)
     state.put_call(event.call)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dispatch.core import events as e
+from dispatch.core.aid_events import AidReported
 from dispatch.core.needs import unmet
 from dispatch.core.state import RegionState, can_be_sent
 from dispatch.core.terms import Assigning, Incident, IncidentId, Phase, Unit, UnitId
@@ -47,6 +48,8 @@ def _wished(state: RegionState, event: e.Event) -> Iterator[IncidentId]:
         case e.IncidentOpened():
             yield event.incident.incident_id
         case e.IncidentLocated() | e.IncidentHeld() | e.LegAdded() | e.IncidentClassified():
+            yield event.incident_id
+        case AidReported():
             yield event.incident_id
         case e.AssignmentCleared():
             yield event.incident_id

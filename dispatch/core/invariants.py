@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from dispatch.core.lifecycle import IN_HAND, WAITING_CALL, WORKING
-from dispatch.core.needs import is_live, live, settled, unmet
+from dispatch.core.needs import is_live, lent, live, settled, unmet
 from dispatch.core.queue import call_key, incident_key
 from dispatch.core.state import CLOSED_KEPT, RegionState, Touched, can_be_sent
 from dispatch.core.terms import (
@@ -73,7 +73,7 @@ def _every_need_waits(state: RegionState, incident: Incident) -> Iterator[str]:
 
 def _nothing_is_unowned(state: RegionState, incident: Incident) -> Iterator[str]:
     """An open incident waits for units or has units on it: nothing drops out of sight."""
-    if not unmet(incident) and not live(incident):
+    if not unmet(incident) and not live(incident) and not lent(incident):
         yield f"{incident.incident_id} is {incident.status}, waits for nothing and nobody is there"
 
 

@@ -7,7 +7,7 @@ Theory. A call is *waiting* (ringing, queued, transferred, abandoned, calling_ba
 answered, held) or *settled* (linked, closed). Nothing leaves `closed`; `linked` goes back only when a call is
 split from its incident. A unit may skip steps forward, for a crew that forgets a button is still there,
 but never backward within one assignment. From any status a crew may go out of service: a broken vehicle
-is a fact, and its work returns to the queue.
+is a fact, and its work returns to the queue. Of a lent unit we may hear first when it is on scene already.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CALL: Mapping[C, frozenset[C]] = {
 }
 
 INCIDENT: Mapping[I, frozenset[I]] = {
-    I.OPEN: frozenset({I.PENDING_UNITS, I.DISPATCHED, I.CLOSED}),
+    I.OPEN: frozenset({I.PENDING_UNITS, I.DISPATCHED, I.ON_SCENE, I.CLOSED}),
     I.PENDING_UNITS: frozenset({I.OPEN, I.DISPATCHED, I.ON_SCENE, I.CLOSED}),
     I.DISPATCHED: frozenset({I.PENDING_UNITS, I.ON_SCENE, I.OPEN, I.CLOSED}),
     I.ON_SCENE: frozenset({I.UNDER_CONTROL, I.PENDING_UNITS, I.DISPATCHED, I.OPEN, I.CLOSED}),
@@ -50,7 +50,7 @@ LEG: Mapping[L, frozenset[L]] = {
     L.NEEDED: frozenset({L.ASSIGNED, L.ON_SCENE, L.DONE, L.CANCELLED}),
     L.ASSIGNED: frozenset({L.NEEDED, L.ON_SCENE, L.DONE, L.CANCELLED}),
     L.ON_SCENE: frozenset({L.ASSIGNED, L.NEEDED, L.DONE, L.CANCELLED}),
-    L.DONE: frozenset({L.NEEDED, L.ASSIGNED}),
+    L.DONE: frozenset({L.NEEDED, L.ASSIGNED, L.ON_SCENE}),
     L.CANCELLED: frozenset({L.NEEDED, L.ASSIGNED}),
 }
 

@@ -37,10 +37,22 @@ def live(incident: Incident) -> list[Assignment]:
     return [a for a in incident.assignments if a.cleared_at is None]
 
 
+def lent(incident: Incident) -> list[Assignment]:
+    """The units of other regions that are on the incident now."""
+    return [one.assignment for one in incident.lent if one.assignment.cleared_at is None]
+
+
+def _all(incident: Incident) -> tuple[Assignment, ...]:
+    """Our own assignments and those of lent units: both do the work."""
+    return (
+        (*incident.assignments, *(one.assignment for one in incident.lent)) if incident.lent else incident.assignments
+    )
+
+
 def filled(incident: Incident) -> dict[Skill, int]:
     """How many places are filled: by units that are on the incident, and by those that did their work."""
     counts: dict[Skill, int] = {}
-    for a in incident.assignments:
+    for a in _all(incident):
         if a.cleared_at is None or a.cleared_reason == SERVED:
             skill = (a.body, a.capability)
             counts[skill] = counts.get(skill, 0) + 1
@@ -119,7 +131,7 @@ def was_there(assignment: Assignment) -> bool:
 def _leg_status(incident: Incident, leg: Leg) -> LegStatus:
     if leg.status is LegStatus.CANCELLED:
         return leg.status
-    here = [a for a in incident.assignments if a.cleared_at is None and a.body == leg.body]
+    here = [a for a in _all(incident) if a.cleared_at is None and a.body == leg.body]
     if any(a.status in _THERE for a in here):
         return LegStatus.ON_SCENE
     if here:
@@ -130,7 +142,7 @@ def _leg_status(incident: Incident, leg: Leg) -> LegStatus:
 def _incident_status(incident: Incident) -> IncidentStatus:
     if incident.status is IncidentStatus.CLOSED:
         return incident.status
-    here = live(incident)
+    here = [*live(incident), *lent(incident)]
     if any(a.status in _THERE for a in here):
         controlled = incident.status is IncidentStatus.UNDER_CONTROL
         return IncidentStatus.UNDER_CONTROL if controlled else IncidentStatus.ON_SCENE
@@ -154,4 +166,5 @@ def settled(incident: Incident) -> Incident:
 def is_finished(incident: Incident) -> bool:
     """Whether every leg is done or cancelled, after at least one unit did its work."""
     ended = all(leg.status in (LegStatus.DONE, LegStatus.CANCELLED) for leg in incident.legs)
-    return ended and not live(incident) and any(a.cleared_reason == SERVED for a in incident.assignments)
+    here = live(incident) or lent(incident)
+    return ended and not here and any(a.cleared_reason == SERVED for a in _all(incident))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from dispatch.core.aid_terms import AidReport, Ask, Loan
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Call, CallId, Incident, Offer, Order, Phase, Policy, RegionId, Unit, Value
 
@@ -23,6 +24,10 @@ class Snapshot(Value, frozen=True, kw_only=True):
     orders: tuple[Order, ...] = ()
     offers: dict[str, Offer] = msgspec.field(default_factory=dict)
     taken_offers: tuple[str, ...] = ()
+    forgone: tuple[str, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    loans: tuple[Loan, ...] = ()
+    past_loans: tuple[AidReport, ...] = ()
     closed_calls: tuple[Call, ...] = ()
     closed_incidents: tuple[Incident, ...] = ()
 
@@ -45,6 +50,10 @@ def take(state: RegionState) -> bytes:
             orders=tuple(state.orders.values()),
             offers={str(call_id): offer for call_id, offer in state.offers.items()},
             taken_offers=tuple(state.taken_offers),
+            forgone=tuple(state.forgone),
+            asks=tuple(state.asks.values()),
+            loans=tuple(state.loans.values()),
+            past_loans=tuple(state.past_loans.values()),
             closed_calls=tuple(state.closed_calls.values()),
             closed_incidents=tuple(state.closed_incidents.values()),
         )
@@ -67,6 +76,10 @@ def restore(data: bytes) -> RegionState:
         state.put_order(order)
     state.offers.update({CallId(call_id): offer for call_id, offer in kept.offers.items()})
     state.taken_offers.update(dict.fromkeys(kept.taken_offers))
+    state.forgone.update(dict.fromkeys(kept.forgone))
+    state.asks.update({ask.request_id: ask for ask in kept.asks})
+    state.loans.update({loan.request_id: loan for loan in kept.loans})
+    state.past_loans.update({report.request_id: report for report in kept.past_loans})
     state.closed_calls.update({call.call_id: call for call in kept.closed_calls})
     state.closed_incidents.update({incident.incident_id: incident for incident in kept.closed_incidents})
     state.taken()

@@ -16,10 +16,12 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from dispatch.core.aid_terms import AidReport, Ask, Loan
 from dispatch.core.lifecycle import FREE, IN_HAND, WAITING_CALL
 from dispatch.core.needs import Skill, unmet
 from dispatch.core.queue import CallKey, IncidentKey, Ordered, call_key, incident_key
 from dispatch.core.terms import (
+    AidFor,
     Assignment,
     AssignmentId,
     Body,
@@ -92,6 +94,10 @@ class RegionState:
         self.orders: dict[OrderId, Order] = {}
         self.offers: dict[CallId, Offer] = {}
         self.taken_offers: dict[str, None] = {}
+        self.forgone: dict[str, None] = {}
+        self.asks: dict[str, Ask] = {}
+        self.loans: dict[str, Loan] = {}
+        self.past_loans: dict[str, AidReport] = {}
         self.closed_calls: dict[CallId, Call] = {}
         self.closed_incidents: dict[IncidentId, Incident] = {}
         self._index()
@@ -163,6 +169,8 @@ class RegionState:
             self._forget_incident(old)
         self.touched.incidents[incident.incident_id] = incident
         self._touch_assignments(old, incident)
+        if incident.aid_for is not None:
+            self._mirror(incident, incident.aid_for)
         if incident.status is IncidentStatus.CLOSED:
             self.incidents.pop(incident.incident_id, None)
             keep_newest(self.closed_incidents, incident.incident_id, incident, CLOSED_KEPT)
@@ -178,6 +186,15 @@ class RegionState:
         for assignment in incident.assignments:
             if assignment.cleared_at is None:
                 self.live[assignment.assignment_id] = incident.incident_id
+
+    def _mirror(self, incident: Incident, aid: AidFor) -> None:
+        """A loan keeps what is to be told of its incident, also after that has left the shelf."""
+        loan = self.loans.get(aid.request_id)
+        if loan is not None:
+            over = incident.status is IncidentStatus.CLOSED
+            self.loans[aid.request_id] = replace(
+                loan, incident_id=incident.incident_id, units=incident.assignments, over=over
+            )
 
     def _touch_assignments(self, old: Incident | None, new: Incident) -> None:
         before = {a.assignment_id: a for a in old.assignments} if old is not None else {}
@@ -197,6 +214,12 @@ class RegionState:
                 del self.cells[cell]
         for assignment in old.assignments:
             self.live.pop(assignment.assignment_id, None)
+
+    def touch_incident(self, incident_id: IncidentId) -> None:
+        """Something that is shown with an incident has changed, though not the incident itself."""
+        incident = self.incident(incident_id)
+        if incident is not None:
+            self.touched.incidents[incident_id] = incident
 
     def put_unit(self, unit: Unit) -> None:
         """Keep a unit, and whether it may be sent."""

@@ -1,4 +1,6 @@
-"""The words of the service as types: identifiers, enumerations, and the values that the state is made of.
+"""The words of the service as types: identifiers, and the values that the state is made of.
+
+Their enumerations stand in `words.py` and are names of this module too.
 
 Every value is frozen; the state of a region (`state.py`) is the one thing that changes.
 Times are aware UTC; distances are metres, durations seconds, and the names say so.
@@ -7,12 +9,57 @@ Times are aware UTC; distances are metres, durations seconds, and the names say 
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import NewType
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from dispatch.core.words import (
+    Assigning as Assigning,
+)
+from dispatch.core.words import (
+    Body as Body,
+)
+from dispatch.core.words import (
+    CallStatus as CallStatus,
+)
+from dispatch.core.words import (
+    Channel as Channel,
+)
+from dispatch.core.words import (
+    Disposition as Disposition,
+)
+from dispatch.core.words import (
+    IncidentStatus as IncidentStatus,
+)
+from dispatch.core.words import (
+    LegStatus as LegStatus,
+)
+from dispatch.core.words import (
+    OrderKind as OrderKind,
+)
+from dispatch.core.words import (
+    Phase as Phase,
+)
+from dispatch.core.words import (
+    Priority as Priority,
+)
+from dispatch.core.words import (
+    Service as Service,
+)
+from dispatch.core.words import (
+    Source as Source,
+)
+from dispatch.core.words import (
+    Stage as Stage,
+)
+from dispatch.core.words import (
+    UnitStatus as UnitStatus,
+)
+from dispatch.core.words import (
+    Word as Word,
+)
 
 RegionId = NewType("RegionId", str)
 """ISO 3166-2, such as `UZ-TK`."""
@@ -30,151 +77,6 @@ SYSTEM = ActorId("system")
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A frozen value with named fields; defaults stay out of the journal. None can hold itself, hence `gc=False`."""
-
-
-class Word(StrEnum):
-    """A value of the contract. It hashes as the text that it equals, and without Enum's detour through Python."""
-
-    __hash__ = str.__hash__
-
-
-class Channel(Word):
-    VOICE = "voice"
-    APP = "app"
-    SMS = "sms"
-    WEB = "web"
-    ECALL = "ecall"
-    SENSOR = "sensor"
-    TRANSFER = "transfer"
-
-
-class Source(Word):
-    """Where a location comes from; `OPERATOR` means that a person confirmed it."""
-
-    AML = "aml"
-    APP = "app"
-    ECALL = "ecall"
-    CELL = "cell"
-    ADDRESS = "address"
-    LANDMARK = "landmark"
-    VEHICLE = "vehicle"
-    OPERATOR = "operator"
-
-
-class Service(Word):
-    """What a caller asks for."""
-
-    POLICE = "police"
-    FIRE = "fire"
-    RESCUE = "rescue"
-    AMBULANCE = "ambulance"
-    GAS = "gas"
-    SOCIAL = "social"
-
-
-class Body(Word):
-    """The five bodies: internal affairs, emergency situations, health, social protection, gas."""
-
-    MIA = "mia"
-    MES = "mes"
-    MOH = "moh"
-    NASP = "nasp"
-    GAS = "gas"
-
-
-class Priority(Word):
-    """P1 is a life at risk now; P4 can be planned."""
-
-    P1 = "P1"
-    P2 = "P2"
-    P3 = "P3"
-    P4 = "P4"
-
-
-class Phase(Word):
-    LEGACY = "legacy"
-    PARALLEL = "parallel"
-    LIVE = "live"
-
-
-class CallStatus(Word):
-    RINGING = "ringing"
-    QUEUED = "queued"
-    CLAIMED = "claimed"
-    ANSWERED = "answered"
-    HELD = "held"
-    TRANSFERRED = "transferred"
-    ABANDONED = "abandoned"
-    CALLING_BACK = "calling_back"
-    LINKED = "linked"
-    CLOSED = "closed"
-
-
-class IncidentStatus(Word):
-    OPEN = "open"
-    PENDING_UNITS = "pending_units"
-    DISPATCHED = "dispatched"
-    ON_SCENE = "on_scene"
-    UNDER_CONTROL = "under_control"
-    CLOSED = "closed"
-
-
-class LegStatus(Word):
-    NEEDED = "needed"
-    ASSIGNED = "assigned"
-    ON_SCENE = "on_scene"
-    DONE = "done"
-    CANCELLED = "cancelled"
-
-
-class UnitStatus(Word):
-    AVAILABLE = "available"
-    DISPATCHED = "dispatched"
-    ACKNOWLEDGED = "acknowledged"
-    EN_ROUTE = "en_route"
-    ON_SCENE = "on_scene"
-    TRANSPORTING = "transporting"
-    AT_FACILITY = "at_facility"
-    RETURNING = "returning"
-    OUT_OF_SERVICE = "out_of_service"
-
-
-class Disposition(Word):
-    RESOLVED = "resolved"
-    TRANSPORTED = "transported"
-    ADVICE_ONLY = "advice_only"
-    NO_TRACE = "no_trace"
-    FALSE_CALL = "false_call"
-    DUPLICATE = "duplicate"
-    ABANDONED = "abandoned"
-    TEST = "test"
-    REFERRED = "referred"
-
-
-class OrderKind(Word):
-    DISPATCH = "dispatch"
-    RECALL = "recall"
-    DIVERT = "divert"
-    MOVE_UP = "move_up"
-    MESSAGE = "message"
-
-
-class Stage(Word):
-    """How far an order has come: kept by us, handed to the broker, then what the unit says of it."""
-
-    PENDING = "pending"
-    SENT = "sent"
-    DELIVERED = "delivered"
-    SEEN = "seen"
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-
-
-class Assigning(Word):
-    """Whether the system assigns by itself or a dispatcher confirms each recommendation."""
-
-    AUTOMATIC = "automatic"
-    CONFIRM = "confirm"
 
 
 class LocationFix(Value, frozen=True, kw_only=True):
@@ -237,6 +139,9 @@ class Call(Value, frozen=True, kw_only=True):
     joined_automatically: bool = False
     moving_to: RegionId | None = None
     notes: tuple[str, ...] = ()
+    moving_since: datetime | None = None
+    taking_back: bool = False
+    came_by: str | None = None
     answered_at: datetime | None = None
     closed_at: datetime | None = None
 
@@ -286,6 +191,22 @@ class Assignment(Value, frozen=True, kw_only=True):
     place_order_id: OrderId | None = None
 
 
+class Lent(Value, frozen=True, kw_only=True):
+    """A unit of another region on an incident of ours: its assignment at home, as its home last said."""
+
+    request_id: str
+    region: RegionId
+    assignment: Assignment
+
+
+class AidFor(Value, frozen=True, kw_only=True):
+    """Whose incident one of ours helps with: `request_id` names what that region asked for."""
+
+    request_id: str
+    region: RegionId
+    incident_id: IncidentId
+
+
 class Incident(Value, frozen=True, kw_only=True):
     """What needs help; one or many calls have joined it, and each body has its own leg.
 
@@ -311,6 +232,8 @@ class Incident(Value, frozen=True, kw_only=True):
     referred_call: CallId | None = None
     disposition: Disposition | None = None
     closed_at: datetime | None = None
+    lent: tuple[Lent, ...] = ()
+    aid_for: AidFor | None = None
 
 
 class Unit(Value, frozen=True, kw_only=True):
@@ -348,10 +271,12 @@ class Order(Value, frozen=True, kw_only=True):
 
 
 class Offer(Value, frozen=True, kw_only=True):
-    """A hand-over under way, kept by the giving region until the other side has the call."""
+    """A hand-over under way, until the other side has the call. Before `sent` that cannot know of it."""
 
     offer_id: str
     to: RegionId
+    sent: bool = False
+    recalled: bool = False
 
 
 class Policy(Value, frozen=True, kw_only=True):

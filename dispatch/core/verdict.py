@@ -28,6 +28,13 @@ REFUSALS: Mapping[str, str] = {
     "recommendation_stale": "the situation has changed since the recommendation was made: ask for it again",
     "incident_has_units": "units are still on the incident: recall them first",
     "same_incident": "an incident cannot be merged into itself",
+    "offer_taken": "the offer was accepted: the call is here",
+    "offer_forgone": "the offer was withdrawn and will never be accepted",
+    "not_moving": "the call is not being handed over",
+    "aid_incident": "the incident helps another region, which alone decides what it needs",
+    "aid_own_region": "a region asks another one for aid, not itself",
+    "aid_limit": "as much aid as can be is asked for or given already",
+    "unknown_aid": "the incident has asked for no such aid",
     "leg_exists": "the incident already waits for such a unit",
 }
 """Every refusal of the core, with its general sentence; the answer itself says what stood in the way."""

@@ -2,7 +2,7 @@
 
 A claimed region is loaded from its newest snapshot and the events after it, checked against the invariants,
 and handed to the engine. When the engine drops it, it is claimed and loaded again.
-The wheel: deadlines that are due, waiting incidents that no fact woke, hand-overs that are under way.
+The wheel: deadlines that are due, waiting incidents that no fact woke.
 """
 
 from __future__ import annotations
@@ -13,18 +13,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 
 from dispatch.core import snapshot
-from dispatch.core.commands import ReleaseCall, TakeCall
 from dispatch.core.deadlines import due
-from dispatch.core.events import CallOffered, Event
 from dispatch.core.followups import sweep
 from dispatch.core.invariants import broken
-from dispatch.core.terms import SYSTEM, CallId, RegionId
+from dispatch.core.terms import RegionId
 from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.store import Store
 from dispatch.writing.leases import Leases
 from dispatch.writing.led import Led
-from dispatch.writing.records import Recorded
 from dispatch.writing.recovery import recovered
 from dispatch.writing.snapshots import Snapshots
 
@@ -32,7 +29,6 @@ log = logging.getLogger(__name__)
 
 TURN_S = 0.2
 SWEEP_S = 2.0
-OFFER_AGAIN_S = 5.0
 
 
 class Leader:
@@ -45,14 +41,12 @@ class Leader:
         self.leases = Leases(engine, store, regions, holder)
         self.leases.load, self.leases.before_given = self._load, self._try_snap
         self.snapshots = Snapshots(engine, store)
-        self._giving: set[CallId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.turns = 0
         self.on_led = self.leases.on_led
         self.before_led: list[Callable[[RegionId], None]] = []
         engine.on_down.append(lambda region, why: self.leases.dropped(region))
         self.orders_flow: Callable[[], bool] = lambda: True
-        engine.on_commit.append(self._after)
 
     @property
     def ready(self) -> bool:
@@ -118,14 +112,12 @@ class Leader:
         task.add_done_callback(self._tasks.discard)
 
     async def _turn(self) -> None:
-        sweep_every, offer_every = round(SWEEP_S / TURN_S), round(OFFER_AGAIN_S / TURN_S)
+        sweep_every = round(SWEEP_S / TURN_S)
         while True:
             await asyncio.sleep(TURN_S)
             self.turns += 1
             for region in list(self._engine.led):
                 self._look(region, self.turns % sweep_every == 0, self.turns // sweep_every)
-                if self.turns % offer_every == 0:
-                    self._offer_again(region)
 
     def _look(self, region: RegionId, sweeps: bool, turn: int) -> None:
         """What time asks for in one region. A fault in one region does not stop the wheel of the others."""
@@ -155,33 +147,3 @@ class Leader:
         except ServiceAway as away:
             log.warning("no snapshot: %s", away, extra={"region": region, "action": "snapshot"})
             self.snapshots.skipped(region)
-
-    # Hand-overs: each step is committed before the next one is asked for, and each may be repeated.
-
-    def _after(self, region: RegionId, _: Sequence[Recorded], events: Sequence[Event]) -> None:
-        for event in events:
-            if isinstance(event, CallOffered):
-                self._spawn(self._give(region, event.call_id))
-
-    def _offer_again(self, region: RegionId) -> None:
-        for call_id in list(self._engine.replicas.states[region].offers):
-            if call_id not in self._giving:
-                self._spawn(self._give(region, call_id))
-
-    async def _give(self, region: RegionId, call_id: CallId) -> None:
-        """Carry one hand-over as far as it goes now; what stops it is tried again later."""
-        state = self._engine.replicas.states[region]
-        offer, call = state.offers.get(call_id), state.calls.get(call_id)
-        if offer is None or call is None or offer.to not in self._engine.led:
-            return
-        self._giving.add(call_id)
-        try:
-            take = TakeCall(actor=SYSTEM, call=call, origin=region, offer_id=offer.offer_id)
-            taken = await self._engine.submit(offer.to, take)
-            if taken.refusal is None:
-                done = ReleaseCall(actor=SYSTEM, call_id=call_id, offer_id=offer.offer_id)
-                await self._engine.submit(region, done)
-        except ServiceAway as away:
-            log.warning("hand-over waits: %s", away, extra={"region": region, "action": "hand_over"})
-        finally:
-            self._giving.discard(call_id)

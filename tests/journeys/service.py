@@ -1,6 +1,6 @@
 """The whole service as a process of its own, for tests that kill it: started, found ready, ended in any way.
 
-Run as a program (`python -m tests.journeys.service DATA_DIR PORT`) it is `dispatch112 serve` with log-ins
+Run as a program (`python -m tests.journeys.service DATA_DIR PORT [REGION…]`) it is `dispatch112 serve` with log-ins
 that are known beforehand and a few units; without roads, so that it starts quickly.
 """
 
@@ -83,7 +83,8 @@ def _unit(letters: str, number: int) -> UnitSpec:
 class Service:
     """One data directory and port, and the process that serves them now, if one does."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, regions: tuple[str, ...] = ()) -> None:
+        self.regions = regions
         self.data_dir = data_dir
         self.port = _free_port()
         self.log = data_dir / "service.log"
@@ -111,7 +112,7 @@ class Service:
         began_s = time.monotonic()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.journeys.service", str(self.data_dir), str(self.port)],
+                [sys.executable, "-m", "tests.journeys.service", str(self.data_dir), str(self.port), *self.regions],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -227,17 +228,17 @@ async def _enrolled(running: Running) -> None:
     await running.services.write_credentials({unit.unit_id: password(unit.unit_id) for unit in units})
 
 
-async def _main(data_dir: Path, port: int) -> None:
+async def _main(data_dir: Path, port: int, regions: tuple[str, ...]) -> None:
     paper_kit.WRITE_EVERY_S = PAPER_EVERY_S
     options = Options(
         logins=lambda store, broker: seed_demo_credentials(store, data_dir),
         before_open=_enrolled,
     )
-    settings = Settings(data_dir=data_dir, port=port)
+    settings = Settings(data_dir=data_dir, port=port, regions=regions)
     async with serving(settings, options, lambda text: print(text, file=sys.stderr, flush=True)):
         await stopped()
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run_loop(_main(Path(sys.argv[1]), int(sys.argv[2])))
+    run_loop(_main(Path(sys.argv[1]), int(sys.argv[2]), tuple(sys.argv[3:])))

@@ -20,6 +20,8 @@ from consoles.access import Access
 from consoles.api import Interface, Parts, interface
 from dispatch.calling.aml import Trust, reindex
 from dispatch.calling.locating import Locator
+from dispatch.cells.neighbours import Neighbours
+from dispatch.cells.peers import Peer
 from dispatch.clock import ManualClock
 from dispatch.core.commands import RegisterUnit
 from dispatch.core.terms import SYSTEM, Body, RegionId, Unit, UnitId
@@ -57,6 +59,7 @@ ACTORS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
     "admin": ("admin", None, ()),
     "mia": ("body", "mia", ()),
     "moh": ("body", "moh", ()),
+    "cell_fa": ("cell", None, ("UZ-FA",)),
     "TK-A1": ("unit", None, ()),
     "TK-A2": ("unit", None, ()),
 }
@@ -87,6 +90,7 @@ class ApiWorld:
         self.clock = ManualClock()
         self.home = home
         self._trust = trust
+        self.peers: tuple[Peer, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -94,7 +98,8 @@ class ApiWorld:
         self.positions = Positions(lambda unit_id: self.engine.region_of_unit(unit_id))
         self.engine = Engine(self.store, self.clock, Reacher(self.positions, None), self.positions)
         self.leader = Leader(self.engine, self.store, (TK, TO, SA), "test")
-        self._tasks = [asyncio.create_task(self.engine.run())]
+        self.neighbours = Neighbours(self.engine, self.store, self.clock, self.peers)
+        self._tasks = [asyncio.create_task(self.engine.run()), asyncio.create_task(self.neighbours.run())]
         await self.leader.start()
         self._tasks.append(asyncio.create_task(self.leader.leases.run()))
         self.audit = Audit(self.store, self.clock, self.metrics)
@@ -106,7 +111,7 @@ class ApiWorld:
         self._tasks.append(asyncio.create_task(self.interface.run()))
         calls = [call for state in self.engine.states.values() for call in state.calls.values()]
         await reindex(self.interface.intake.matcher, calls, self.store)
-        app = application(Routes(*self.interface.routes), self.access.actor_of, self.metrics)
+        app = application(Routes(*self.interface.routes, *self.neighbours.routes()), self.access.actor_of, self.metrics)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)

@@ -1,0 +1,173 @@
+"""Carries what our regions have to say to others, within this process or over a line to another cell.
+
+Nothing waits here: what is to be said is read off the committed states again and again, so a crash loses nothing.
+Each step is committed before the next one, and a step that failed is tried again after a pause that grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from dispatch.cells.exchange import (
+    DOCUMENTS_MAX,
+    CallOffer,
+    Document,
+    Message,
+    Outcome,
+    chores,
+    concluded,
+    messages,
+)
+from dispatch.cells.inbox import Inbox
+from dispatch.cells.line import Line
+from dispatch.core.aid_events import AidAsked, AidTaken, AidWithdrawn
+from dispatch.core.commands import MarkSent
+from dispatch.core.events import CallOffered, Event, OfferRecalled
+from dispatch.core.terms import SYSTEM, RegionId
+from dispatch.engine import Engine
+from dispatch.errors import ServiceAway
+from dispatch.store import Store
+from dispatch.writing.records import Recorded
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.25
+"""Without a commit to wake it: how late a lent unit's step is told, and how soon a line that is back is used."""
+UNDER_WAY_MAX = 64
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+
+_WAKES = (CallOffered, OfferRecalled, AidAsked, AidWithdrawn, AidTaken)
+"""What is worth a look at once: looking at every commit would cost a region with much waiting too much."""
+
+Key = tuple[str, str]
+
+
+class Pause(msgspec.Struct):
+    """A message that could not be settled: when it is tried again, and how long the pause was."""
+
+    until_s: float
+    length_s: float
+
+
+class Outbox:
+    """`run` beside the service. `lines`: region -> the line to the cell that leads it."""
+
+    def __init__(self, engine: Engine, store: Store, inbox: Inbox, lines: Mapping[RegionId, Line]) -> None:
+        self._engine = engine
+        self._store = store
+        self._inbox = inbox
+        self.lines = lines
+        self._woken = asyncio.Event()
+        self._under_way: set[Key] = set()
+        self._pauses: dict[RegionId, dict[Key, Pause]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        engine.on_commit.append(self._committed)
+
+    def _committed(self, region: RegionId, _: Sequence[Recorded], events: Sequence[Event]) -> None:
+        if any(isinstance(event, _WAKES) for event in events):
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Look and carry until cancelled."""
+        try:
+            while True:
+                self._woken.clear()
+                for region in list(self._engine.led):
+                    self._look(region)
+                try:
+                    async with asyncio.timeout(LOOK_S):
+                        await self._woken.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _look(self, region: RegionId) -> None:
+        """Set going what can be said now."""
+        state = self._engine.replicas.states[region]
+        if not (state.offers or state.asks or state.loans):
+            return
+        for command in chores(state, SYSTEM):
+            self._engine.post(region, command)
+        waiting: set[Key] = set()
+        for message in messages(state):
+            key = (type(message).__name__, message.id)
+            waiting.add(key)
+            if self._may_go(message, key):
+                self._under_way.add(key)
+                task = asyncio.get_running_loop().create_task(self._carry(message, key))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        pauses = self._pauses.get(region, {})
+        self._pauses[region] = {key: pause for key, pause in pauses.items() if key in waiting}
+
+    def _may_go(self, message: Message, key: Key) -> bool:
+        pause = self._pauses.get(message.origin, {}).get(key)
+        if key in self._under_way or len(self._under_way) >= UNDER_WAY_MAX:
+            return False
+        if pause is not None and asyncio.get_running_loop().time() < pause.until_s:
+            return False
+        line = self.lines.get(message.to)
+        return message.to in self._engine.led or (line is not None and line.open)
+
+    async def _carry(self, message: Message, key: Key) -> None:
+        """One message as far as it goes now; what stops it is tried again later."""
+        settled = False
+        try:
+            settled = await self._settled(message)
+        except ServiceAway as away:
+            log.info("a message waits: %s", away, extra={"region": message.origin, "action": key[0]})
+        except Exception:
+            log.exception("fault while carrying a message", extra={"region": message.origin, "action": key[0]})
+        finally:
+            self._under_way.discard(key)
+        pauses = self._pauses.setdefault(message.origin, {})
+        before = pauses.pop(key, None)
+        if settled:
+            self._woken.set()
+        else:
+            length_s = min(LONGEST_PAUSE_S, before.length_s * 2 if before is not None else FIRST_PAUSE_S)
+            pauses[key] = Pause(asyncio.get_running_loop().time() + length_s, length_s)
+
+    async def _settled(self, message: Message) -> bool:
+        """Whether the message was answered and the answer committed. Raises ServiceAway."""
+        line = None if message.to in self._engine.led else self.lines.get(message.to)
+        if isinstance(message, CallOffer):
+            ready = await self._ready(message, line)
+            if ready is None:
+                return False
+            message = ready
+        said = await (self._inbox.receive(message) if line is None else line.say(message))
+        follows = concluded(message, said, SYSTEM, abroad=line is not None)
+        if follows is not None:
+            await self._engine.submit(message.origin, follows)
+        return said.outcome is not Outcome.LATER
+
+    async def _ready(self, message: CallOffer, line: Line | None) -> CallOffer | None:
+        """The offer as it may leave now, marked as sent; None when it has been taken back, or nobody listens."""
+        if line is not None and not await line.reachable():
+            return None
+        mark = MarkSent(actor=SYSTEM, call_id=message.call.call_id, offer_id=message.offer_id)
+        await self._engine.submit(message.origin, mark)
+        state = self._engine.replicas.states[message.origin]
+        offer = state.offers.get(message.call.call_id)
+        if offer is None or offer.offer_id != message.offer_id or not offer.sent or offer.recalled:
+            return None
+        call = state.calls[message.call.call_id]
+        documents = () if line is None else await self._documents(message)
+        return msgspec.structs.replace(message, call=call, documents=documents)
+
+    async def _documents(self, message: CallOffer) -> tuple[Document, ...]:
+        """What is personal about the call: it must not be lost on the way, nor stand in any journal."""
+        found = await self._store.personal([message.call.call_id, *message.call.notes])
+        return tuple(
+            Document(id=one.id, kind=one.kind, text=one.document.decode())
+            for one in list(found.values())[:DOCUMENTS_MAX]
+        )

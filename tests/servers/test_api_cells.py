@@ -1,0 +1,198 @@
+"""The address for neighbouring cells: who is let in, what is understood, and that the same word has the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from dispatch.calling.aml import reindex
+from dispatch.calling.matching import Matcher
+from dispatch.cells.exchange import AidWish, CallOffer, Document, OfferRecall
+from dispatch.cells.peers import Peer, enrol, read_peers
+from dispatch.core.aid_terms import Wanted
+from dispatch.core.terms import ActorId, Body, Call, CallId, CallStatus, Channel, IncidentId, Priority, RegionId
+from dispatch.errors import UserMistake
+from dispatch.keeping.memory import MemoryStore
+from dispatch.store import Store
+from dispatch.writing.journal import commitment
+from tests.core.scene import START
+from tests.servers.api_world import SA, TK, ApiWorld, Got, api_world
+
+FA = RegionId("UZ-FA")
+CALL = CallId("c-01H00000000000000000000000")
+OFFER = "UZ-FA:7"
+TEXT = '{"number":"+998901112233","text":"my neighbour lies in the yard"}'
+
+
+@pytest.fixture
+async def world(store: Store) -> AsyncIterator[ApiWorld]:
+    async with api_world(store) as running:
+        yield running
+
+
+def offer(to: RegionId = TK, **changes: Any) -> CallOffer:
+    """A call that Fergana gives, classified or not."""
+    known: dict[str, Any] = {
+        "call_id": CALL,
+        "region": FA,
+        "channel": Channel.APP,
+        "status": CallStatus.QUEUED,
+        "at": START,
+        "since": START,
+        "device": ActorId("device:device"),
+        "commitment": "ab" * 32,
+    }
+    documents = (Document(id=CALL, kind="call", text=TEXT),)
+    call = Call(**(known | changes))
+    return CallOffer(origin=FA, to=to, offer_id=OFFER, call=call, documents=documents)
+
+
+def recall() -> OfferRecall:
+    return OfferRecall(origin=FA, to=TK, offer_id=OFFER, call_id=CALL)
+
+
+async def said(world: ApiWorld, message: Any, token: str = "cell_fa", at: str = TK) -> Got:
+    return await world.post(f"cells/{at}/messages", msgspec.json.encode(message), token=token)
+
+
+async def test_a_call_is_taken_once_and_the_same_word_has_the_same_answer(world: ApiWorld) -> None:
+    first, again = await said(world, offer()), await said(world, offer())
+    assert first.json == again.json == {"outcome": "taken"}
+    assert (await said(world, recall())).json == {"outcome": "taken"}
+    events = await world.store.events(TK, 0, 100)
+    assert [event.kind for event in events].count("call_accepted") == 1
+
+
+async def test_an_offer_that_was_called_back_is_never_taken(world: ApiWorld) -> None:
+    assert (await said(world, recall())).json == {"outcome": "forgone"}
+    assert (await said(world, offer())).json == {"outcome": "forgone"}
+    assert (await said(world, recall())).json == {"outcome": "forgone"}
+    assert CALL not in world.engine.replicas.states[TK].calls
+
+
+async def test_words_are_sealed_anew_and_stand_in_no_event(world: ApiWorld) -> None:
+    await said(world, offer())
+    kept = (await world.store.personal([CALL]))[CALL]
+    call = world.engine.replicas.states[TK].calls[CALL]
+    assert call.commitment == commitment(kept.salt, kept.document) != "ab" * 32
+    assert not any(b"neighbour lies" in event.payload for event in await world.store.events(TK, 0, 100))
+    card = (await world.get(f"calls/{CALL}", token="taker")).json
+    assert (card["caller"]["number"], card["came_from"]) == ("+998901112233", FA)
+
+
+async def test_a_device_of_ours_is_not_shown_the_call_of_its_namesake(world: ApiWorld) -> None:
+    await said(world, offer())
+    assert (await world.get(f"calls/{CALL}", token="device")).status == 404
+
+
+async def test_help_is_opened_once_as_an_incident_of_ours(world: ApiWorld) -> None:
+    wanted = Wanted(
+        request_id="UZ-FA:9:aid", region=FA, incident_id=IncidentId("FA-3"), incident_type="illness",
+        priority=Priority.P2, body=Body.MOH, capability="bls", count=1, version=10,
+    )  # fmt: skip
+    message = AidWish(origin=FA, to=TK, wanted=wanted)
+    first, again = await said(world, message), await said(world, message)
+    assert first.json["report"]["incident_id"] == again.json["report"]["incident_id"] == "TK-1"
+    card = (await world.get("incidents/TK-1", token="dispatcher")).json
+    assert card["aid_for"] == {"region": FA, "incident_id": "FA-3"}
+
+
+@pytest.mark.parametrize(
+    ("message", "at", "status"),
+    [
+        (offer(), SA, 422),
+        (offer(to=RegionId("UZ-AN")), "UZ-AN", 404),
+        (msgspec.structs.replace(offer(), origin=SA), TK, 403),
+        (msgspec.structs.replace(offer(), offer_id="UZ-SA:7"), TK, 422),
+        ({"say": "offer"}, TK, 422),
+        ({"say": "sing"}, TK, 422),
+    ],
+    ids=["other address", "not here", "for another", "another's id", "empty", "unknown"],
+)
+async def test_what_cannot_be_meant_is_refused(world: ApiWorld, message: Any, at: str, status: int) -> None:
+    assert (await said(world, message, at=at)).status == status
+
+
+@pytest.mark.parametrize("token", ["device", "taker", "dispatcher", "supervisor", "admin", "moh", "TK-A1"])
+async def test_nobody_else_may_speak_as_a_cell(world: ApiWorld, token: str) -> None:
+    assert (await said(world, offer(), token=token)).code == "out_of_scope"
+
+
+@pytest.mark.parametrize("path", ["calls", "incidents", "units", "regions", "queue", "events?region=UZ-TK", "cells"])
+async def test_a_cell_may_do_nothing_else(world: ApiWorld, path: str) -> None:
+    assert (await world.get(path, token="cell_fa")).status == 403
+
+
+async def test_a_call_comes_without_what_was_of_its_old_region(world: ApiWorld) -> None:
+    strange = offer(incident_type="dragon", incident_id=IncidentId("FA-3"), status=CallStatus.LINKED, closed_at=START)
+    assert (await said(world, strange)).json == {"outcome": "taken"}
+    call = world.engine.states[TK].calls[CALL]
+    assert (call.status, call.incident_id, call.incident_type) == (CallStatus.TRANSFERRED, None, None)
+
+
+@pytest.mark.parametrize("text", ['{"number":5}', "no JSON", "[]"])
+async def test_words_that_cannot_be_read_as_a_caller_are_kept_as_words(world: ApiWorld, text: str) -> None:
+    broken = (Document(id=CALL, kind="call", text=text),)
+    assert (await said(world, msgspec.structs.replace(offer(), documents=broken))).json == {"outcome": "taken"}
+    card = (await world.get(f"calls/{CALL}", token="taker")).json
+    assert card["caller"]["text"] == text
+    assert await reindex(Matcher(lambda call_id: True), world.engine.states[TK].calls.values(), world.store) <= 1
+
+
+async def test_a_handset_finds_the_call_that_came_from_another_cell(world: ApiWorld) -> None:
+    matcher = Matcher(lambda call_id: True)
+    world.neighbours.inbox.on_taken.append(lambda call: reindex(matcher, [call], world.store))
+    await said(world, offer())
+    await said(world, offer())
+    assert len(matcher) == 1
+
+
+async def test_a_document_of_another_call_is_refused(world: ApiWorld) -> None:
+    foreign = (Document(id="c-01H00000000000000000000001", kind="call", text=TEXT),)
+    assert (await said(world, msgspec.structs.replace(offer(), documents=foreign))).status == 422
+
+
+# The file that names the neighbours
+
+PEER = {"url": "http://10.0.0.7:8112", "regions": ["UZ-SA"], "key": "k" * 32}
+
+
+def file(tmp_path: Any, **changes: Any) -> Any:
+    path = tmp_path / "cells.json"
+    path.write_bytes(msgspec.json.encode({"samarkand": PEER | changes}))
+    return path
+
+
+def test_the_file_names_the_neighbours_and_nothing_prints_their_keys(tmp_path: Any) -> None:
+    (peer,) = read_peers(file(tmp_path), [TK])
+    assert (peer.name, peer.regions) == ("samarkand", (SA,))
+    assert "kkk" not in f"{peer} {peer!r}"
+    assert read_peers(tmp_path / "none.json", [TK]) == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"url": "ftp://x"}, {"url": "http://a:b@x"}, {"regions": ["UZ-TK"]}, {"regions": ["UZ-XX"]}, {"key": "short"},
+     {"regions": ["UZ-SA", "UZ-SA"]}, {"colour": "red"}],
+)  # fmt: skip
+def test_a_neighbour_that_cannot_be_is_the_operators_mistake(tmp_path: Any, changes: dict[str, Any]) -> None:
+    with pytest.raises(UserMistake):
+        read_peers(file(tmp_path, **changes), [TK])
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Any) -> None:
+    with pytest.raises(UserMistake, match=r"none\.json"):
+        read_peers(tmp_path / "none.json", [TK], must=True)
+
+
+async def test_a_neighbour_that_is_not_named_any_more_is_shut_out() -> None:
+    store = MemoryStore()
+    await store.open()
+    old = Peer(url="http://x", regions=(SA,), key="o" * 32, name="old")
+    new = Peer(url="http://x", regions=(SA,), key="n" * 32, name="new")
+    await enrol(store, [old])
+    await enrol(store, [new])
+    assert [device.actor for device in await store.list_devices()] == ["cell:new"]
