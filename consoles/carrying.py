@@ -1,7 +1,7 @@
-"""Calls that one process spooled while another led their region: carried to that process once it is known again.
+"""From one process of a service to the one that leads a region: calls that were spooled, and hand-overs.
 
-Between processes of one service only: each writes a secret into the table of processes, which whoever reads
-that table may show. The call keeps the id and the answer that its sender was given.
+Each process writes a secret into the table of processes, which whoever reads that table may show. A spooled call
+keeps the id and the answer that its sender was given.
 """
 
 from __future__ import annotations
@@ -14,19 +14,23 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from dispatch.cells.exchange import Answer, Message, fault_in
+from dispatch.cells.inbox import Inbox
 from dispatch.core.terms import RegionId
+from dispatch.errors import ServiceAway
 from dispatch.following.leaders import Leaders
 from dispatch.intake import Intake
 from dispatch.keeping.spool import Spooled
-from dispatch.web.application import nothing
-from dispatch.web.bodies import body
+from dispatch.web.application import answer, nothing
+from dispatch.web.bodies import body, decode, read
 from dispatch.web.problems import Problem
 from dispatch.web.routes import Route
 from dispatch.writing.leases import Leases
+from dispatch.writing.records import Process
 
 log = logging.getLogger(__name__)
 
-PATH = "/api/v1/spooled"
+PATH, SAID_PATH = "/api/v1/spooled", "/api/v1/said"
 SCHEME = "Process "
 CARRY_LIMIT_S = 5.0
 CARRIED_BYTES_MAX = 8 * 1024 * 1024
@@ -40,10 +44,11 @@ class Carried(msgspec.Struct, frozen=True):
 
 
 class Carrier:
-    """Both ends: `carry` gives a call to another process, `routes` takes one from it."""
+    """Both ends: `carry` and `say` give something to another process, `routes` takes it there."""
 
-    def __init__(self, intake: Intake, leases: Leases, leaders: Leaders) -> None:
+    def __init__(self, intake: Intake, inbox: Inbox, leases: Leases, leaders: Leaders) -> None:
         self._intake = intake
+        self._inbox = inbox
         self._leases = leases
         self._leaders = leaders
 
@@ -55,34 +60,74 @@ class Carrier:
                 errors=("unauthenticated",), body_max=CARRIED_BYTES_MAX,
                 description="Between processes only: `Authorization: Process SECRET`, as the receiving process "
                 "has written it into the table of processes.",
-            )
+            ),
+            Route(
+                method="POST", path=SAID_PATH, handler=self.hear, tag="cells", request=Message,
+                summary="What one region says to another that this process leads", responses={200: Answer},
+                errors=("unauthenticated",), body_max=CARRIED_BYTES_MAX,
+                description="Between processes only, as above: hand-overs and mutual aid inside a cell.",
+            ),
         ]  # fmt: skip
 
     async def receive(self, request: web.Request) -> web.Response:
         """POST /spooled."""
-        shown = request.headers.get("Authorization", "").encode()
-        if not hmac.compare_digest(shown, f"{SCHEME}{self._leases.secret}".encode()):
-            raise Problem("unauthenticated")
+        self._admit(request)
         carried = await body(request, Carried, CARRIED_BYTES_MAX)
         for unkept in (await self._intake.drained(carried.calls, onward=False)).values():
             raise unkept
         return nothing()
 
+    async def hear(self, request: web.Request) -> web.Response:
+        """POST /said."""
+        self._admit(request)
+        message: Message = decode(await read(request, CARRIED_BYTES_MAX), Message)  # type: ignore[arg-type]
+        fault = fault_in(message)
+        if fault is not None:
+            raise Problem("invalid_body", fault)
+        return answer(await self._inbox.receive(message))
+
+    def _admit(self, request: web.Request) -> None:
+        shown = request.headers.get("Authorization", "").encode()
+        if not hmac.compare_digest(shown, f"{SCHEME}{self._leases.secret}".encode()):
+            raise Problem("unauthenticated")
+
+    def leads(self, region: RegionId) -> bool:
+        """Whether another process of this service leads the region."""
+        return self._leader_of(region) is not None
+
+    async def say(self, message: Message) -> Answer:
+        """The answer of the process that leads the region. Raises ServiceAway."""
+        status, raw = await self._posted(SAID_PATH, msgspec.json.encode(message), message.to)
+        if status != 200:
+            raise ServiceAway(f"the leader of {message.to} answers {status}")
+        return msgspec.json.decode(raw, type=Answer)
+
     async def carry(self, calls: Sequence[Spooled], region: RegionId) -> bool:
         """Whether the process that leads the region has committed the calls."""
-        seat = self._leases.elsewhere.get(region)
-        known = {process.holder: process for process in self._leases.view.processes}
-        if seat is None or seat.holder not in known:
+        carried = msgspec.json.encode(Carried(calls=tuple(calls)))
+        try:
+            status, _ = await self._posted(PATH, carried, region)
+        except ServiceAway as away:
+            log.warning("spooled calls could not be carried: %s", away, extra={"region": region})
             return False
-        leader = known[seat.holder]
+        return status == 204
+
+    async def _posted(self, path: str, raw: bytes, region: RegionId) -> tuple[int, bytes]:
+        leader = self._leader_of(region)
+        if leader is None:
+            raise ServiceAway(f"nobody leads {region} now")
         try:
             async with self._leaders.session().post(
-                leader.address + PATH,
-                data=msgspec.json.encode(Carried(calls=tuple(calls))),
+                leader.address + path,
+                data=raw,
                 headers={"Authorization": SCHEME + leader.secret, "Content-Type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=CARRY_LIMIT_S),
             ) as got:
-                return got.status == 204
+                return got.status, await got.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as fault:
-            log.warning("spooled calls could not be carried to %s: %s", leader.address, fault)
-            return False
+            raise ServiceAway(f"{leader.address} does not answer: {fault!r}") from None
+
+    def _leader_of(self, region: RegionId) -> Process | None:
+        seat = self._leases.elsewhere.get(region)
+        known = {process.holder: process for process in self._leases.view.processes}
+        return known.get(seat.holder) if seat is not None else None

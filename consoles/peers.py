@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from consoles.api import Interface
 from consoles.carrying import Carrier
 from consoles.front import cancelled
+from dispatch.cells.neighbours import Neighbours
 from dispatch.core.terms import RegionId
 from dispatch.engine import Engine, Listener
 from dispatch.errors import ServiceAway
@@ -78,12 +79,13 @@ class Peers:
         await self._follower.close()
         await self._leaders.close()
 
-    def answered(self, api: Interface, metrics: Metrics) -> list[Route]:
+    def answered(self, api: Interface, neighbours: Neighbours, metrics: Metrics) -> list[Route]:
         """By whom each address is answered: here what we lead, by its leader what another leads."""
-        carrier = Carrier(api.intake, self._leader.leases, self._leaders)
+        carrier = Carrier(api.intake, neighbours.inbox, self._leader.leases, self._leaders)
         api.intake.carry = carrier.carry
+        neighbours.beside(carrier)
         forwarder = Forwarder(self._leaders, self._engine.replicas, metrics, self._follower.reached, VIA_CORE)
-        return [*(self._answered(forwarder, route) for route in api.routes), *carrier.routes()]
+        return [*(self._answered(forwarder, route) for route in (*api.routes, *neighbours.routes())), *carrier.routes()]
 
     def _answered(self, forwarder: Forwarder, route: Route) -> Route:
         if route.path in TOLD_TO_ALL:

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from dispatch.cells.exchange import CallOffer, OfferRecall, messages
 from dispatch.cells.inbox import Inbox
 from dispatch.cells.line import Line, closed
-from dispatch.cells.outbox import Outbox
+from dispatch.cells.outbox import Outbox, Siblings
 from dispatch.cells.peers import Peer
 from dispatch.clock import Clock
 from dispatch.core.terms import RegionId
@@ -56,6 +56,10 @@ class Neighbours(Collector):
             await self.outbox.run()
         finally:
             await closed(self.lines)
+
+    def beside(self, siblings: Siblings) -> None:
+        """Regions of this cell that other processes lead are reached through them."""
+        self.outbox.siblings = siblings
 
     def health(self) -> str:
         """`none` without neighbours, `ok` while none is known to be cut off, `away` when all are, else `degraded`."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from dispatch.cells.exchange import (
     DOCUMENTS_MAX,
+    Answer,
     CallOffer,
     Document,
     Message,
@@ -54,6 +56,16 @@ class Pause(msgspec.Struct):
     length_s: float
 
 
+class Siblings(Protocol):
+    """The processes that lead the other regions of this cell. They share our database, so nothing is sealed anew."""
+
+    def leads(self, region: RegionId) -> bool:
+        """Whether one of them leads the region now."""
+
+    async def say(self, message: Message) -> Answer:
+        """The answer of the region's leader. Raises ServiceAway."""
+
+
 class Outbox:
     """`run` beside the service. `lines`: region -> the line to the cell that leads it."""
 
@@ -62,6 +74,8 @@ class Outbox:
         self._store = store
         self._inbox = inbox
         self.lines = lines
+        self.siblings: Siblings | None = None
+        """The other processes of this cell, where there are any."""
         self._woken = asyncio.Event()
         self._under_way: set[Key] = set()
         self._pauses: dict[RegionId, dict[Key, Pause]] = {}
@@ -115,7 +129,10 @@ class Outbox:
         if pause is not None and asyncio.get_running_loop().time() < pause.until_s:
             return False
         line = self.lines.get(message.to)
-        return message.to in self._engine.led or (line is not None and line.open)
+        return message.to in self._engine.led or (line.open if line is not None else self._is_siblings(message.to))
+
+    def _is_siblings(self, region: RegionId) -> bool:
+        return self.siblings is not None and self.siblings.leads(region)
 
     async def _carry(self, message: Message, key: Key) -> None:
         """One message as far as it goes now; what stops it is tried again later."""
@@ -144,11 +161,19 @@ class Outbox:
             if ready is None:
                 return False
             message = ready
-        said = await (self._inbox.receive(message) if line is None else line.say(message))
+        said = await self._said(message, line)
         follows = concluded(message, said, SYSTEM, abroad=line is not None)
         if follows is not None:
             await self._engine.submit(message.origin, follows)
         return said.outcome is not Outcome.LATER
+
+    async def _said(self, message: Message, line: Line | None) -> Answer:
+        """The answer of whoever writes the region: another cell, we ourselves, or another process of our cell."""
+        if line is not None:
+            return await line.say(message)
+        if message.to in self._engine.led or self.siblings is None:
+            return await self._inbox.receive(message)
+        return await self.siblings.say(message)
 
     async def _ready(self, message: CallOffer, line: Line | None) -> CallOffer | None:
         """The offer as it may leave now, marked as sent; None when it has been taken back, or nobody listens."""
