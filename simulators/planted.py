@@ -20,6 +20,8 @@ import dispatch.engine
 import dispatch.units.orders
 from consoles.board import Board
 from consoles.feed import Feed
+from dispatch.cells.exchange import CallOffer
+from dispatch.cells.outbox import Outbox as Exchange
 from dispatch.core import commands as c
 from dispatch.core import decide as deciding
 from dispatch.core import events as e
@@ -33,7 +35,6 @@ from dispatch.intake import Intake
 from dispatch.keeping.memory import MemoryStore
 from dispatch.units.orders import Outbox
 from dispatch.writing.committer import Committer
-from dispatch.writing.leading import Leader
 from dispatch.writing.recollection import Recollection
 from simulators.seeds import Level, pool, run_world
 
@@ -318,20 +319,21 @@ def a_console_begins_with_an_old_snapshot() -> AbstractContextManager[None]:
 
 @bug(Level.SHELL)
 def a_hand_over_is_released_before_it_is_accepted() -> AbstractContextManager[None]:
-    async def give(self: Any, region: Any, call_id: Any) -> None:
-        state = self._engine.replicas.states[region]
-        offer, call = state.offers.get(call_id), state.calls.get(call_id)
-        if offer is None or call is None or offer.to not in self._engine.led:
-            return
-        named = {"actor": "system", "offer_id": offer.offer_id}
-        try:
-            await self._engine.submit(region, c.ReleaseCall(call_id=call_id, **named))
-            await asyncio.sleep(1.0)
-            await self._engine.submit(offer.to, c.TakeCall(call=call, origin=region, **named))
-        except ServiceAway:
-            return
+    whole = Exchange._settled
 
-    return swapped((Leader, "_give", give))
+    async def settled(self: Any, message: Any) -> Any:
+        if not isinstance(message, CallOffer):
+            return await whole(self, message)
+        named: dict[str, Any] = {"actor": "system", "offer_id": message.offer_id}
+        try:
+            await self._engine.submit(message.origin, c.ReleaseCall(call_id=message.call.call_id, **named))
+            await asyncio.sleep(1.0)
+            await self._engine.submit(message.to, c.TakeCall(call=message.call, origin=message.origin, **named))
+        except ServiceAway:
+            return False
+        return True
+
+    return swapped((Exchange, "_settled", settled))
 
 
 @bug(Level.SHELL)
