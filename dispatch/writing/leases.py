@@ -220,8 +220,13 @@ class Leases:
         if region in self.until_s:
             self.until_s[region] = asked_s + LEASE_S - MARGIN_S
             led = self._engine.led.get(region)
-            if led is not None:
-                led.until_s = self.until_s[region]
+            if led is None:
+                return
+            lapsed, led.until_s = self._engine.now_s() >= led.until_s, self.until_s[region]
+            if lapsed and self._engine.leads(region):
+                # What was left alone meanwhile, orders and reports of units, is ours to do again.
+                for listener in self.on_led:
+                    listener(region)
 
     def _lose(self, region: RegionId, why: str) -> None:
         self.until_s.pop(region, None)

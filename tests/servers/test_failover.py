@@ -98,6 +98,19 @@ async def test_a_leader_that_slept_past_its_lease_decides_nothing(store: Store) 
         assert (await store.heads())[TK][0] == 1
 
 
+async def test_a_leader_that_was_late_and_not_replaced_goes_on_and_is_told_so(store: Store) -> None:
+    async with cores(store, "a") as (a,):
+        await a.start()
+        await a.call(1)
+        await a.freeze()
+        again: list[RegionId] = []
+        a.leader.on_led.append(again.append)
+        a.slept_s = 60.0
+        await a.leader.leases.renew()
+        assert sorted(again) == sorted(BOTH)
+        assert (await a.call(2)).seq == 2
+
+
 async def test_a_woken_leader_writes_nothing_once_another_leads(store: Store) -> None:
     async with cores(store, "a", "b") as (a, b):
         await a.start()
