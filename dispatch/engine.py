@@ -187,7 +187,7 @@ class Engine(Directory):
             await self._committer.room(MOST_PENDING)
         if self._committer.in_doubt:
             raise ServiceAway("nobody can say what the last commit kept")
-        led = self._writable(region)
+        led = self.writable(region)
         if led is None:
             raise Elsewhere(region)
         entry = self._decide(led, command)
@@ -207,7 +207,7 @@ class Engine(Directory):
                 return _replayed(entry.answer, key)
         return reply
 
-    def _writable(self, region: RegionId) -> Led | None:
+    def writable(self, region: RegionId) -> Led | None:
         """The region's writer; None while none is here or nobody can say what the last commit kept."""
         led = self.led.get(region)
         writes = led is not None and not led.closing and not self._committer.in_doubt and self.leads(region)
@@ -309,7 +309,7 @@ class Engine(Directory):
 
     def look_at(self, region: RegionId, incidents: Sequence[IncidentId]) -> None:
         """Look at waiting incidents again, without anybody waiting for the answer: the sweep."""
-        led = self._writable(region)
+        led = self.writable(region)
         if led is None or not incidents:
             return
         entry = Entry(region=region, state=led.state, at=self.clock.now())
@@ -320,7 +320,7 @@ class Engine(Directory):
 
     def post(self, region: RegionId, command: c.Command) -> None:
         """Submit a command of the service's own, without waiting for its commit."""
-        led = self._writable(region)
+        led = self.writable(region)
         if led is None:
             return
         entry = self._decide(led, command)

@@ -122,7 +122,8 @@ class Leader:
     def _look(self, region: RegionId, sweeps: bool, turn: int) -> None:
         """What time asks for in one region. A fault in one region does not stop the wheel of the others."""
         state = self._engine.states.get(region)
-        if state is None:  # Dropped while the wheel waited for a snapshot.
+        if state is None or self._engine.writable(region) is None:
+            # A deadline that is taken from its heap while nothing may be decided would be gone for good.
             return
         try:
             # With the broker away no crew can answer: their orders wait, and nobody is given up for silence.
