@@ -139,7 +139,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and return the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        return _run(words)
+        status = _run(words)
+        sys.stdout.flush()  # Here, where a reader that has gone is no fault, and not at exit.
+        return status
     except UserMistake as mistake:
         print(f"{PROGRAM}: {mistake}", file=sys.stderr)
         return 2

@@ -103,7 +103,7 @@ def postgres_url(postgres_server: str, session_loop: LoopThread) -> Iterator[str
     name = f"test_{next(_numbers)}"
     session_loop.run(_execute(postgres_server, f"create database {name} template dispatch"))
     yield postgres_server.replace("/dispatch?", f"/{name}?")
-    session_loop.run(_execute(postgres_server, f"drop database {name} with (force)"))
+    session_loop.run(_dropped(postgres_server, name))
 
 
 @pytest.fixture(scope="session")
@@ -167,6 +167,17 @@ def chromium() -> str:
     if found is None:
         pytest.skip("no browser here: apt-get install chromium")
     return found
+
+
+async def _dropped(url: str, name: str) -> None:
+    """Away with a database; where its vacuum is at work just now, whom we may not end, a moment later."""
+    for wait_s in (0.2, 0.5, 1.0, 2.0, 5.0):
+        try:
+            await _execute(url, f"drop database {name} with (force)")
+            return
+        except asyncpg.InsufficientPrivilegeError:
+            await asyncio.sleep(wait_s)
+    await _execute(url, f"drop database {name} with (force)")
 
 
 async def _execute(url: str, statement: str) -> None:

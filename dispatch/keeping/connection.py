@@ -107,6 +107,8 @@ class Writer:
 
 def broken(fault: BaseException) -> bool:
     """Whether the line is lost, so that nobody can say what the server did with the last query."""
+    if isinstance(fault, asyncpg.InternalClientError):
+        return True  # The client lost track of what it was doing when the server died under it.
     if isinstance(fault, asyncpg.InterfaceError):
         return "clos" in str(fault) and not isinstance(fault, ValueError)  # "is closed", "is closing"
     if isinstance(fault, OSError | TimeoutError | asyncpg.PostgresConnectionError):

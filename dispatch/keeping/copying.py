@@ -35,6 +35,7 @@ LEFT_OUT = {
     "events": "they stand in journal/",
     "schema_version": "the manifest names it",
     "snapshots": "made again from the journal",
+    "processes": "who lives says so again each moment",
     "sessions": "people log in again",
     "tracks": "thinned positions, dropped after a week anyway",
 }

@@ -132,7 +132,7 @@ def converted(values: Mapping[str, str], kind: type[T]) -> T:
 
 def idempotency_key(request: web.Request) -> str | None:
     """The Idempotency-Key, or None. Raises Problem `invalid_key`."""
-    key = request.headers.get("Idempotency-Key") or request.get(GIVEN_KEY)
+    key = request.headers.get("Idempotency-Key", request.get(GIVEN_KEY))
     if key is not None and not _KEY.fullmatch(key):
         raise Problem("invalid_key")
     return key

@@ -236,7 +236,7 @@ async def test_an_acknowledged_event_is_on_disk_even_where_the_server_is_set_to_
 ) -> None:
     name = await server.fetchval("SELECT current_database()")
     await server.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
-    await leader(postgres)
+    await postgres.append((await leader(postgres)).batch())
     connection = postgres._writer._connection
     assert connection is not None
     assert await connection.fetchval("SHOW synchronous_commit") == "on"
