@@ -100,7 +100,9 @@ class Leader:
             listener(region)
         self.snapshots.loaded(region, loaded.snapshot_seq)
         self._engine.adopt(Led(state=state, epoch=epoch, hash=loaded.head_hash, until_s=until_s), replica)
-        log.info(
+        # An empty region is no news: fourteen of them would bury the first start's own words.
+        log.log(
+            logging.INFO if state.seq else logging.DEBUG,
             "leads %s from event %d, %d after its snapshot, in %.0f ms",
             region, state.seq, state.seq - loaded.snapshot_seq, 1000 * (perf_counter() - began_s),
             extra={"region": region, "action": "lead"},
