@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+KEPT_CHECKER = VENV / "share" / "dispatch112" / "axe.min.js"
 PYTHON = VENV / "bin" / "python"
 COMMAND = VENV / "bin" / "dispatch112"
 STAMPS = VENV / "stamps"
@@ -179,6 +180,9 @@ def _build_console(keep_modules: bool) -> None:
         environment = {**os.environ, "PATH": path, "npm_config_cache": cache}
         _run([*npm, "ci", "--no-audit", "--no-fund"], cwd=WEB, environment=environment)
         _run([*npm, "run", "build"], cwd=WEB, environment=environment)
+    # The checker of accessible pages stays for the journeys; it is one file.
+    KEPT_CHECKER.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(WEB / "node_modules" / "axe-core" / "axe.min.js", KEPT_CHECKER)
     if not keep:
         shutil.rmtree(WEB / "node_modules")
 
