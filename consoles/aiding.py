@@ -7,16 +7,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from consoles.board import incident_row
 from consoles.calling import Identifier
 from consoles.desk import Act, Asked, Desk
-from consoles.operations import OF, IncidentReceipt
+from consoles.operations import OF, as_it_is
 from dispatch.core.aid import MOST_UNITS
 from dispatch.core.commands import AskAid, Command, WithdrawAid
-from dispatch.core.state import RegionState
 from dispatch.core.terms import Body, IncidentId, RegionId
 from dispatch.web.problems import Fault, Problem
-from dispatch.web.replies import Answering, answering
 from dispatch.web.routes import Route
 from routing.regions import region_facts
 
@@ -78,14 +75,4 @@ ACTS = (
 
 def routes(desk: Desk) -> list[Route]:
     """The addresses for mutual aid."""
-    return desk.routes(OF, ACTS, desk.incident, _answer)
-
-
-def _answer(asked: Asked) -> Answering:
-    def made(state: RegionState) -> IncidentReceipt:
-        incident = state.incident(IncidentId(asked.id))
-        assert incident is not None, "the command was about this incident"
-        shown = incident_row(state, incident)
-        return IncidentReceipt(incident_id=incident.incident_id, region=state.region, seq=state.seq, incident=shown)
-
-    return answering(200, made)
+    return desk.routes(OF, ACTS, desk.incident, as_it_is)

@@ -133,7 +133,7 @@ class Operations:
             creates=True,
             errors=("outside_country", "unknown_incident_type", "unknown_region"),
         )
-        return [opened, *self._desk.routes(OF, self._acts(), self._desk.incident, _answer)]
+        return [opened, *self._desk.routes(OF, self._acts(), self._desk.incident, as_it_is)]
 
     async def open(self, request: web.Request) -> web.Response:
         """POST /incidents."""
@@ -305,7 +305,9 @@ def _close(asked: Asked) -> c.Command:
     return c.CloseIncident(actor=asked.actor.actor_id, incident_id=IncidentId(asked.id), disposition=disposition)
 
 
-def _answer(asked: Asked) -> Answering:
+def as_it_is(asked: Asked) -> Answering:
+    """The answer to a command about an incident: the incident after it."""
+
     def make(state: RegionState, events: tuple[Event, ...]) -> tuple[int, bytes]:
         return 200, _receipt(state, IncidentId(asked.id))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from dispatch.errors import ServiceAway
 from dispatch.servers.child import dying_with_us
+from simulators.members import free_port
 
 START_LIMIT_S, STOP_LIMIT_S = 180.0, 60.0
 CONSOLE_AT = re.compile(rb"^ *console +(\S+)")
@@ -32,10 +32,7 @@ async def service(home: Path, seed: int, share: float) -> AsyncIterator[str]:
 @asynccontextmanager
 async def gateway(home: Path) -> AsyncIterator[str]:
     """A second process for consoles, beside the service of the same directory; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = ["serve", "--roles", "gateway", "--port", str(port), "--data-dir", str(home)]
+    words = ["serve", "--roles", "gateway", "--port", str(free_port()), "--data-dir", str(home)]
     async with _child(words, READY_AT, home / "gateway.log") as url:
         yield url
 

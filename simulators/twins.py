@@ -93,20 +93,6 @@ class Database(MemoryStore):
         if not done.cancelled():
             done.set_result(appended)
 
-    def _judged(self, batch: Batch) -> Appended:
-        faults = self.faults
-        if faults.fail_before_commit:
-            faults.fail_before_commit -= 1
-            raise StoreAway("the database was told to fail before the commit")
-        if faults.lose_commit:
-            faults.lose_commit -= 1
-            raise CommitUnknown("the database was told to lose a commit")
-        appended = self._append(batch)
-        if faults.fail_after_commit:
-            faults.fail_after_commit -= 1
-            raise CommitUnknown("the database was told to fail after the commit")
-        return appended
-
     def _keep(self, batch: Batch) -> None:
         super()._keep(batch)
         self._kept(batch)

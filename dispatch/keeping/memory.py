@@ -96,6 +96,10 @@ class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess, MemoryLeases):
         if self.faults.latency_s:
             await asyncio.sleep(self.faults.latency_s)
         self._reach()
+        return self._judged(batch)
+
+    def _judged(self, batch: Batch) -> Appended:
+        """Commit, or fail in the way that was asked for next."""
         faults = self.faults
         if faults.fail_before_commit:
             faults.fail_before_commit -= 1

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ from dispatch.services import Addresses, running_addresses
 from dispatch.settings import Settings
 from routing.geometry import Point
 from simulators.country import UnitSpec, enrol
+from simulators.members import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 40.0
@@ -86,7 +86,7 @@ class Service:
     def __init__(self, data_dir: Path, regions: tuple[str, ...] = ()) -> None:
         self.regions = regions
         self.data_dir = data_dir
-        self.port = _free_port()
+        self.port = free_port()
         self.log = data_dir / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -214,12 +214,6 @@ def _program(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _enrolled(running: Running) -> None:
