@@ -44,9 +44,11 @@ COMMANDS: dict[str, Command] = {
     "migrate": Command("dispatch.keeping.migrate", "bring the database to this version's schema", "migrate"),
     "doctor": Command("dispatch.doctor", "what this machine has, what it lacks, what to do", "doctor"),
     "import-map": Command(
-        "routing.import_map",
-        "roads from an OpenStreetMap extract",
+        "dispatch.maps",
+        "a map folder from an OpenStreetMap extract or a JEMSS road network",
         "import-map uzbekistan-latest.osm.pbf --map DIR",
+        run="run_import",
+        arguments="add_import_arguments",
     ),
     "travel": Command(
         "dispatch.maps",

@@ -1,4 +1,4 @@
-"""The commands `travel` and `search`: routing's own, with our settings and our way of telling a user's mistake.
+"""The commands `import-map`, `travel` and `search`: routing's own, with our settings and our way of telling a user's mistake.
 
 Routing knows nothing of dispatch, so it raises ValueError where we raise UserMistake.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from dispatch.errors import UserMistake
 from dispatch.settings import settings_from
-from routing import command
+from routing import command, import_map
 
 
 def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,14 @@ def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_search_arguments(parser)
+
+
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    import_map.add_arguments(parser)
+
+
+def run_import(args: argparse.Namespace) -> int:
+    return _told(import_map.run, args)
 
 
 def run_travel(args: argparse.Namespace) -> int:

@@ -78,15 +78,25 @@ def part_ms(ms: int, part: float) -> int:
 
 
 @compiled
+def ways_out(net: Network, edge: int, leaving: bool) -> tuple[int, int]:
+    """The ranks at which an edge is left, or entered: of the edge itself, and of the way back. Where turns are banned
+    a street does not arrive at the node from which the way back departs, so each arc is asked for its own."""
+    back = net.twin[edge]
+    ends = net.head if leaving else net.tail
+    other = ends[back] if back >= 0 else (net.tail if leaving else net.head)[edge]
+    return net.shape.rank[ends[edge]], net.shape.rank[other]
+
+
+@compiled
 def start_label(net: Network, edge: int, offset: float, leaving: bool, label: Ints) -> int:
     """Fill `label` for a place on an edge, leaving it or (leaving = False) arriving there; its lowest
     node."""
     shape = net.shape
-    tail, head, back = shape.rank[net.tail[edge]], shape.rank[net.head[edge]], net.twin[edge]
-    low = head if head < tail else tail
+    near, far = ways_out(net, edge, leaving)
+    back = net.twin[edge]
+    low = near if near < far else far
     label[: shape.depth[low] + 1] = UNREACHABLE
     ahead, behind = (1.0 - offset, offset) if leaving else (offset, 1.0 - offset)
-    near, far = (head, tail) if leaving else (tail, head)
     label[shape.depth[near]] = part_ms(net.ms[edge], ahead)
     if back >= 0:
         way = part_ms(net.ms[back], behind)
@@ -113,7 +123,8 @@ def aim(net: Network, lat: float, lon: float, leaving: bool) -> Target:
     """Place a position on the roads and label it, as the target of journeys or (leaving) as their start."""
     edge, offset, distance_m = nearest(net.cells, lat, lon)
     shape = net.shape
-    deepest = max(shape.depth[shape.rank[net.tail[edge]]], shape.depth[shape.rank[net.head[edge]]])
+    near, far = ways_out(net, edge, leaving)
+    deepest = max(shape.depth[near], shape.depth[far])
     label = np.empty(deepest + 1, np.int32)
     low = start_label(net, edge, offset, leaving, label)
     size = shape.depth[low] + 1

@@ -1,7 +1,7 @@
 """The road network as arrays: nodes, directed arcs, their times and classes; kept on disk as one .npz file.
 
-Made by the demo's generator (demo_roads) or, in production, from an OpenStreetMap extract. Not here: how to
-find the nearest road (snapping), how long a way takes (travel).
+Made by the demo's generator (demo_roads) or, in production, from an OpenStreetMap extract (import_map). Not here:
+how to find the nearest road (snapping), where a road bends (lines), how long a way takes (travel).
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import routingkit_cch
 from numpy.typing import NDArray
 
 from routing.cch import UNREACHABLE
+from routing.geometry import EARTH_RADIUS_M
 
 ROAD_CLASSES: Final = ("trunk", "primary", "secondary", "tertiary", "residential")
 TRUNK, PRIMARY, SECONDARY, TERTIARY, RESIDENTIAL = range(5)
@@ -33,6 +34,10 @@ class Roads(NamedTuple):
     `lat`, `lon` float64 (n) degrees; `tail`, `head` int32 (m) nodes; `ms` int32 (m) plain car time; `metres`
     float32 (m); `kind` uint8 (m) index into ROAD_CLASSES; `urban` bool (m); `twin` int32 (m) or -1;
     `order` int32 (n) nodes by ascending importance for the hierarchy; `version` names this very network.
+
+    An imported network also has what a drawn one does without. `name` int32 (m) indexes the map's street names, -1
+    none. Between its ends arc i bends at `bend_lat`, `bend_lon`[bend_first[i]:bend_first[i + 1]]. `snaps` bool (m) is
+    false on arcs on which nobody stands: turns, copies of streets, roads from which nowhere can be reached.
     """
 
     lat: NDArray[np.float64]
@@ -46,6 +51,11 @@ class Roads(NamedTuple):
     twin: NDArray[np.int32]
     order: NDArray[np.int32]
     version: str
+    name: NDArray[np.int32] | None = None
+    bend_first: NDArray[np.int32] | None = None
+    bend_lat: NDArray[np.float64] | None = None
+    bend_lon: NDArray[np.float64] | None = None
+    snaps: NDArray[np.bool_] | None = None
 
 
 def demo(cache_dir: Path, seed: int = DEMO_SEED, say: Say = print) -> Roads:
@@ -84,6 +94,16 @@ def with_order(roads: Roads, name: str) -> Roads:
     return roads._replace(order=np.array(order, dtype=np.int32), version=f"{name}-{digest.hexdigest()[:8]}")
 
 
+def lengths_m(
+    lat: NDArray[np.float64], lon: NDArray[np.float64], tail: NDArray[np.int32], head: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """Great-circle metres from each tail to its head."""
+    a, b = np.radians(lat[tail]), np.radians(lat[head])
+    turn = np.radians(lon[head] - lon[tail])
+    square = np.sin((b - a) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(turn / 2) ** 2
+    return np.asarray(2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(square)))
+
+
 def twins(tail: NDArray[np.int32], head: NDArray[np.int32]) -> NDArray[np.int32]:
     """For each arc the first arc that runs the other way between the same nodes and is not yet taken, or
     -1."""
@@ -104,7 +124,8 @@ def save(roads: Roads, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     with part.open("wb") as file:
-        np.savez(file, file_version=FILE_VERSION, **roads._asdict())
+        columns = {name: column for name, column in roads._asdict().items() if column is not None}
+        np.savez(file, file_version=FILE_VERSION, **columns)
     part.replace(path)
 
 
@@ -112,7 +133,8 @@ def load(path: Path) -> Roads:
     """Read a network; ValueError with one sentence when the file is not one."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            stored, columns = int(file["file_version"]), {name: file[name] for name in Roads._fields}
+            wanted = [name for name in Roads._fields if name in file or name not in Roads._field_defaults]
+            stored, columns = int(file["file_version"]), {name: file[name] for name in wanted}
     except (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile) as fault:
         raise ValueError(f"cannot read the road network {path}: {fault}") from None
     if stored != FILE_VERSION:
@@ -130,5 +152,10 @@ def check(roads: Roads) -> None:
     assert roads.tail.min() >= 0 and roads.tail.max() < n and roads.head.min() >= 0 and roads.head.max() < n
     assert roads.ms.min() >= 0 and roads.ms.max() <= UNREACHABLE
     assert np.array_equal(np.sort(roads.order), np.arange(n)), "the order is not a permutation of the nodes"
+    for column in (roads.name, roads.snaps):
+        assert column is None or len(column) == m, "an arc column has another length"
+    if roads.bend_first is not None:
+        assert roads.bend_lat is not None and roads.bend_lon is not None and len(roads.bend_first) == m + 1
+        assert roads.bend_first[-1] == len(roads.bend_lat) == len(roads.bend_lon)
     paired = np.flatnonzero(roads.twin >= 0)
     assert np.array_equal(roads.twin[roads.twin[paired]], paired), "twins must name each other"

@@ -1,7 +1,8 @@
 """The nearest road to a position, by a grid over the country, and the place along it.
 
 A position lies on an *edge*: a street, one-way or not, named by one of its arcs (of two twins the one with
-the lower number), with an offset from 0 at that arc's tail to 1 at its head.
+the lower number), with an offset from 0 at that arc's tail to 1 at its head. It is found on the true line of the
+street, bend by bend (lines).
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from routing import lines
 from routing.compiled import compiled
 from routing.geometry import METRES_PER_DEGREE
 from routing.roads import Roads
@@ -22,45 +24,45 @@ Floats = NDArray[np.float64]
 
 
 class Grid(NamedTuple):
-    """Edges by cell. `first` (rows * columns + 1) indexes `edges`; `ends` (m, 4) holds each arc's lat, lon of
-    its tail and of its head."""
+    """Straight pieces of edges by cell. `first` (rows * columns + 1) indexes `pieces`; of each piece `ends` (k, 4)
+    holds lat, lon of its beginning and end, `edge`, `start` and `share` which edge it is part of and which part."""
 
     south: float
     west: float
     rows: int
     columns: int
     first: Ints
-    edges: Ints
+    pieces: Ints
     ends: Floats
+    edge: Ints
+    start: Floats
+    share: Floats
 
 
 def grid(roads: Roads) -> Grid:
-    """Put each edge into every cell that its bounding box touches."""
-    south = math.floor(roads.lat.min() / CELL_DEG) * CELL_DEG
-    west = math.floor(roads.lon.min() / CELL_DEG) * CELL_DEG
-    rows = int((roads.lat.max() - south) / CELL_DEG) + 1
-    columns = int((roads.lon.max() - west) / CELL_DEG) + 1
-    ends = np.column_stack([roads.lat[roads.tail], roads.lon[roads.tail], roads.lat[roads.head], roads.lon[roads.head]])
-    chosen = np.flatnonzero((roads.twin < 0) | (roads.twin > np.arange(len(roads.tail))))
-    lats, lons = ends[chosen][:, 0::2], ends[chosen][:, 1::2]
+    """Put each piece of each edge into every cell that its bounding box touches."""
+    line = lines.pieces(roads)
+    lats, lons = line.ends[:, 0::2], line.ends[:, 1::2]
+    south, west = (math.floor(column.min() / CELL_DEG) * CELL_DEG for column in (lats, lons))
+    rows, columns = (int((column.max() - low) / CELL_DEG) + 1 for column, low in ((lats, south), (lons, west)))
     bottom, top = (((edge - south) / CELL_DEG).astype(np.int64) for edge in (lats.min(axis=1), lats.max(axis=1)))
     left, right = (((edge - west) / CELL_DEG).astype(np.int64) for edge in (lons.min(axis=1), lons.max(axis=1)))
     width = right - left + 1
     touched = (top - bottom + 1) * width
-    edge = np.repeat(np.arange(len(chosen)), touched)
-    within = np.arange(len(edge)) - np.repeat(np.cumsum(touched) - touched, touched)
-    cell = (bottom[edge] + within // width[edge]) * columns + left[edge] + within % width[edge]
+    piece = np.repeat(np.arange(len(line.edge)), touched)
+    within = np.arange(len(piece)) - np.repeat(np.cumsum(touched) - touched, touched)
+    cell = (bottom[piece] + within // width[piece]) * columns + left[piece] + within % width[piece]
     by_cell = np.argsort(cell, kind="stable")
     first = np.searchsorted(cell[by_cell], np.arange(rows * columns + 1)).astype(np.int32)
-    return Grid(south, west, rows, columns, first, chosen[edge[by_cell]].astype(np.int32), ends)
+    return Grid(south, west, rows, columns, first, piece[by_cell].astype(np.int32), line.ends, line.edge, *line[2:])
 
 
 @compiled
-def offset_and_square(ends: Floats, edge: int, lat: float, lon: float) -> tuple[float, float]:
-    """How far along an edge the nearest place is (0..1), and the square of the distance to it in metres."""
+def offset_and_square(ends: Floats, piece: int, lat: float, lon: float) -> tuple[float, float]:
+    """How far along a piece the nearest place is (0..1), and the square of the distance to it in metres."""
     east = METRES_PER_DEGREE * math.cos(math.radians(lat))
-    ax, ay = (ends[edge, 1] - lon) * east, (ends[edge, 0] - lat) * METRES_PER_DEGREE
-    dx, dy = (ends[edge, 3] - lon) * east - ax, (ends[edge, 2] - lat) * METRES_PER_DEGREE - ay
+    ax, ay = (ends[piece, 1] - lon) * east, (ends[piece, 0] - lat) * METRES_PER_DEGREE
+    dx, dy = (ends[piece, 3] - lon) * east - ax, (ends[piece, 2] - lat) * METRES_PER_DEGREE - ay
     square = dx * dx + dy * dy
     offset = 0.0 if square == 0.0 else min(1.0, max(0.0, -(ax * dx + ay * dy) / square))
     x, y = ax + offset * dx, ay + offset * dy
@@ -85,12 +87,13 @@ def nearest(cells: Grid, lat: float, lon: float) -> tuple[int, float, float]:
                 if 0 <= c < cells.columns:
                     cell = r * cells.columns + c
                     for i in range(cells.first[cell], cells.first[cell + 1]):
-                        offset, square = offset_and_square(cells.ends, cells.edges[i], lat, lon)
+                        offset, square = offset_and_square(cells.ends, cells.pieces[i], lat, lon)
                         if square < best_square:
-                            best, best_offset, best_square = cells.edges[i], offset, square
+                            best, best_offset, best_square = cells.pieces[i], offset, square
     if best < 0:
-        for edge in cells.edges:
-            offset, square = offset_and_square(cells.ends, edge, lat, lon)
+        for piece in cells.pieces:
+            offset, square = offset_and_square(cells.ends, piece, lat, lon)
             if square < best_square:
-                best, best_offset, best_square = edge, offset, square
-    return best, best_offset, math.sqrt(best_square)
+                best, best_offset, best_square = piece, offset, square
+    offset = min(1.0, cells.start[best] + best_offset * cells.share[best])
+    return cells.edge[best], offset, math.sqrt(best_square)

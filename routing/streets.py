@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.compiled import compiled
-from routing.geometry import EARTH_RADIUS_M, Point, from_local_m
-from routing.roads import PRIMARY, RESIDENTIAL, SECONDARY, TERTIARY, Roads, twins
+from routing.geometry import Point, from_local_m
+from routing.roads import PRIMARY, RESIDENTIAL, SECONDARY, TERTIARY, Roads, lengths_m, twins
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -87,7 +87,7 @@ class Sketch:
     def _roads(self, inside: NDArray[np.bool_], arcs: NDArray[np.int64], pace: Floats) -> Roads:
         lat, lon = self.lat[inside], self.lon[inside]
         tail, head = arcs[:, 0].astype(np.int32), arcs[:, 1].astype(np.int32)
-        metres = _lengths_m(lat, lon, tail, head)
+        metres = lengths_m(lat, lon, tail, head)
         kind, urban = arcs[:, 2].astype(np.uint8), arcs[:, 3].astype(bool)
         speed = SPEEDS_KMH[urban.astype(int), kind] * pace / 3.6
         ms = np.maximum(1, np.rint(metres / speed * 1000)).astype(np.int32)
@@ -183,13 +183,6 @@ def _local(at: Point, lat: Floats, lon: Floats) -> tuple[Floats, Floats]:
     """Metres east and north of a point."""
     corner = from_local_m(at, 1.0, 1.0)
     return (lon - at.lon) / (corner.lon - at.lon), (lat - at.lat) / (corner.lat - at.lat)
-
-
-def _lengths_m(lat: Floats, lon: Floats, tail: Ints, head: Ints) -> Floats:
-    a, b = np.radians(lat[tail]), np.radians(lat[head])
-    turn = np.radians(lon[head] - lon[tail])
-    square = np.sin((b - a) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(turn / 2) ** 2
-    return np.asarray(2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(square)))
 
 
 def _strongly_connected(count: int, arcs: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from routing import cch, labels
+from routing import cch, labels, lines
 from routing.cch import UNREACHABLE
-from routing.geometry import METRES_PER_DEGREE, Point, along
+from routing.geometry import METRES_PER_DEGREE, Point
 from routing.labels import EMPTY, MOVED, READY, Network, Target, Units
 from routing.roads import Roads
 from routing.snapping import grid
@@ -28,6 +28,7 @@ STILL_M: Final = 10.0  # within the error of a good receiver, and less than a se
 
 Ints = NDArray[np.int32]
 Driven = tuple[int, float, float]  # an arc and the offsets between which it is driven, the first the lower
+Stop = tuple[float, Point]  # a place on an arc, and which share of the way along it lies behind
 
 __all__ = ["UNREACHABLE", "Path", "Snap", "Travel", "TravelTimes", "warm"]
 
@@ -58,11 +59,12 @@ class TravelTimes(msgspec.Struct, frozen=True):
 
 
 class Path(msgspec.Struct, frozen=True):
-    """A way to drive: positions, the seconds from the start at each, and the metres of it all."""
+    """A way to drive: positions, the seconds from the start at each, the metres of it all, the arcs driven."""
 
     points: list[Point]
     seconds_at: list[float]
     metres: float
+    arcs: list[int] = []
 
 
 class Travel:
@@ -131,9 +133,10 @@ class Travel:
             return None
         legs = [leg for leg in self._legs(source, target, arcs) if leg[2] > 0]
         points, seconds, metres = [self._at(source.edge, source.offset)], [source.access_ms / 1000], 0.0
-        for place, length_m, ms in legs:
-            points.append(place)
-            seconds.append(seconds[-1] + ms / 1000)
+        for places, length_m, ms in legs:
+            before = seconds[-1]
+            points += [place for _, place in places]
+            seconds += [before + ms / 1000 * share for share, _ in places]
             metres += length_m
         if source.access_ms:
             points.insert(0, Point(*start))
@@ -141,7 +144,7 @@ class Travel:
         if target.access_ms:
             points.append(Point(*end))
             seconds.append(seconds[-1] + target.access_ms / 1000)
-        return Path(points, seconds, metres)
+        return Path(points, seconds, metres, [arc for arc, _, _ in arcs])
 
     def _arcs(self, source: Target, target: Target) -> list[Driven] | None:
         """The way as the arcs driven, or None where no road leads."""
@@ -166,27 +169,29 @@ class Travel:
         """The part of its edge that is driven between a place and the crossing of that rank. Where both ends of the
         street are that crossing, the quicker way round."""
         net, twin = self._net, int(self._net.twin[place.edge])
-        head, tail = (net.shape.rank[nodes[place.edge]] == rank for nodes in (net.head, net.tail))
+        own, other = (node == rank for node in labels.ways_out(net, place.edge, leaving))
         ahead = (int(place.edge), place.offset, 1.0) if leaving else (int(place.edge), 0.0, place.offset)
         behind = (twin, 1.0 - place.offset, 1.0) if leaving else (twin, 0.0, 1.0 - place.offset)
-        ways = [ahead] if (head if leaving else tail) else []
-        ways += [behind] if twin >= 0 and (tail if leaving else head) else []
+        ways = [ahead] if own else []
+        ways += [behind] if twin >= 0 and other else []
         return min(ways, key=lambda way: labels.part_ms(net.ms[way[0]], way[2] - way[1]))
 
-    def _legs(self, source: Target, target: Target, arcs: list[Driven]) -> list[tuple[Point, float, int]]:
-        """For each arc driven: where it leaves us, its metres and its milliseconds."""
+    def _legs(self, source: Target, target: Target, arcs: list[Driven]) -> list[tuple[list[Stop], float, int]]:
+        """For each arc driven: its bends and where it leaves us, its metres and its milliseconds."""
         roads = self.roads
-        parts = [(arc, end, abs(end - start)) for arc, start, end in arcs]
+        parts = [(arc, start, end, abs(end - start)) for arc, start, end in arcs]
         return [
-            (self._at(arc, end), float(roads.metres[arc]) * part, labels.part_ms(roads.ms[arc], part))
-            for arc, end, part in parts
+            (self._stops(arc, start, end), float(roads.metres[arc]) * part, labels.part_ms(roads.ms[arc], part))
+            for arc, start, end, part in parts
         ]
 
+    def _stops(self, arc: int, start: float, end: float) -> list[Stop]:
+        """The places met on an arc between two offsets, each with the share of the way that lies behind it."""
+        between = lines.bends(self.roads, arc, start, end)
+        return [*(((at - start) / (end - start), place) for at, place in between), (1.0, self._at(arc, end))]
+
     def _at(self, edge: int, offset: float) -> Point:
-        roads, tail, head = self.roads, self.roads.tail[edge], self.roads.head[edge]
-        ends = ((roads.lat[tail], roads.lon[tail]), (roads.lat[head], roads.lon[head]))
-        place = along(*ends, offset)
-        return Point(float(place.lat), float(place.lon))
+        return lines.place_at(self.roads, edge, offset)
 
     def _snap(self, place: Target) -> Snap:
         at = self._at(place.edge, place.offset)

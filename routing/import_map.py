@@ -1,0 +1,159 @@
+"""The command `dispatch112 import-map`: a map folder from an OpenStreetMap extract or a JEMSS road network.
+
+Steps are said on standard error, what was made as one JSON object on standard output.
+"""
+
+import argparse
+import csv
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from routing import jemss, mapfolder, network, osm, outlines, roads, things
+from routing.cch import UNREACHABLE
+from routing.mapfolder import digest
+from routing.network import Network
+from routing.profiles import CAR, UNIT, Profiles, read_profiles
+from routing.progress import Progress
+
+EXAMPLE: Final = "example: dispatch112 import-map uzbekistan-latest.osm.pbf --map DIR"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `dispatch112 import-map`."""
+    parser.epilog = EXAMPLE
+    parser.add_argument("file", type=Path, metavar="FILE", help="an extract (.osm.pbf), or a JEMSS roads.zip")
+    parser.add_argument("--map", dest="map_dir", type=Path, required=True, metavar="DIR", help="the map folder to make")
+    parser.add_argument("--profile", metavar="P", help="who drives by default, and in --export-edges (car; mode_1)")
+    parser.add_argument("--profiles", type=Path, metavar="FILE", help="speeds and factors other than the built-in ones")
+    parser.add_argument(
+        "--export-edges", dest="edges", type=Path, metavar="FILE", help="tail,head,ms as CSV, with a nodes.csv beside it"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import, and print what the map is made of. Raises ValueError with one sentence."""
+    _readable(args.file)
+    progress = Progress()
+    with mapfolder.writing(args.map_dir) as place:
+        said = _imported_jemss(args, place, progress) if jemss.is_jemss(args.file) else _imported(args, place, progress)
+        mapfolder.write_manifest(place, said)
+    progress.done("written", "")
+    print(json.dumps({"map": str(args.map_dir), **said, **_cost(progress)}, ensure_ascii=False))
+    return 0
+
+
+def _readable(path: Path) -> None:
+    """Raises ValueError when there is no such file, before anything is made."""
+    if not path.exists():
+        raise ValueError(f"there is no file {path}")
+    if path.is_dir() and not jemss.is_jemss(path):
+        raise ValueError(f"{path} is a directory; name an extract, such as uzbekistan-latest.osm.pbf")
+    if path.is_file() and path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty")
+
+
+def _imported(args: argparse.Namespace, place: Path, progress: Progress) -> dict[str, Any]:
+    profiles = read_profiles() if args.profiles is None else read_profiles(args.profiles)
+    profile = _chosen(args.profile, list(profiles.profiles), CAR)
+    extract = osm.read(args.file, progress)
+    made = progress.step("network", lambda: network.build(extract, profiles))
+    areas = progress.step("outlines", lambda: outlines.assembled(extract))
+    outlines.write(areas, place)
+    rows = progress.step("gazetteer", lambda: things.write(extract, areas, place))
+    counts = made.counts | {"gazetteer_rows": rows, "outlines": len(areas)}
+    newest = extract.newest
+    del extract, areas  # the order needs the room
+    said = _finished(args, place, made._replace(counts=counts), profile, progress)
+    return said | {
+        "first_node": 0,
+        "unit_profile": UNIT,
+        "data_until": newest,
+        "factors": _factors(profiles),
+    }
+
+
+def _imported_jemss(args: argparse.Namespace, place: Path, progress: Progress) -> dict[str, Any]:
+    made = progress.step("network", lambda: jemss.read(args.file))
+    modes = list(made.ms)
+    profile = _chosen(args.profile, modes, modes[0])
+    said = _finished(args, place, made, profile, progress)
+    # Live dispatch multiplies for sirens itself, so it starts from the slowest mode, the one without.
+    slowest = max(modes, key=lambda mode: int(made.ms[mode].sum(dtype=np.int64)))
+    return said | {"first_node": 1, "unit_profile": slowest, "data_until": "", "factors": {}}
+
+
+def _chosen(wanted: str | None, names: list[str], usual: str) -> str:
+    if wanted is not None and wanted not in names:
+        raise ValueError(f"there is no profile {wanted!r}: profiles are {', '.join(names)}")
+    return wanted or usual
+
+
+def _finished(
+    args: argparse.Namespace, place: Path, made: Network, profile: str, progress: Progress
+) -> dict[str, Any]:
+    """Order the network, write it and the edges that were asked for; what the manifest says of it."""
+    name = args.file.name.split(".")[0] or "map"
+    chosen = made.roads._replace(ms=made.ms[profile], snaps=made.snaps[profile])
+    ordered = progress.step("order", lambda: roads.with_order(chosen, name))
+    roads.check(ordered)
+    made = made._replace(roads=ordered)
+    mapfolder.write_network(made, place)
+    first_node = 1 if jemss.is_jemss(args.file) else 0
+    if args.edges is not None:
+        _export(made, profile, args.edges, first_node)
+    main = int(np.count_nonzero(made.snaps[profile]))
+    return {
+        "version": ordered.version,
+        "source": args.file.name,
+        "source_sha256": digest(args.file) if args.file.is_file() else "",
+        "profile": profile,
+        "profiles": list(made.ms),
+        "box": [round(float(v), 6) for c in (ordered.lat, ordered.lon) for v in (c.min(), c.max())],
+        "counts": made.counts | {"arcs_on_islands": _streets(made, profile) - main},
+    }
+
+
+def _streets(made: Network, profile: str) -> int:
+    """The open arcs of streets under a profile."""
+    return int(np.count_nonzero((made.ms[profile] < UNREACHABLE) & (made.roads.metres > 0)))
+
+
+def _factors(profiles: Profiles) -> dict[str, Any]:
+    return {
+        name: {field: getattr(profile, field) for field in profile.__struct_fields__}
+        for name, profile in profiles.profiles.items()
+    }
+
+
+def _export(made: Network, profile: str, path: Path, first_node: int) -> None:
+    """The open arcs as tail,head,ms, and beside them nodes.csv: id, lat, lon and the node's id in the source."""
+    ms, found = made.ms[profile], made.roads
+    is_open = ms < UNREACHABLE
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file, lineterminator="\n")
+            out.writerow(("tail", "head", "ms"))
+            ends = (found.tail[is_open] + first_node, found.head[is_open] + first_node, ms[is_open])
+            out.writerows(zip(*(column.tolist() for column in ends), strict=True))
+        with path.with_name("nodes.csv").open("w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file, lineterminator="\n")
+            out.writerow(("id", "lat", "lon", "source_id"))
+            places = (found.lat.round(7), found.lon.round(7), made.source)
+            ids = range(first_node, first_node + len(found.lat))
+            out.writerows(zip(ids, *(column.tolist() for column in places), strict=True))
+    except OSError as fault:
+        raise ValueError(f"cannot write {fault.filename or path}: {fault.strerror}") from None
+
+
+def _cost(progress: Progress) -> dict[str, float]:
+    """What the import took."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "seconds": round(progress.seconds, 1),
+        "peak_memory_mib": round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1),
+    }

@@ -1,0 +1,148 @@
+"""The map folder: a network with the times of each profile, names, outlines and a gazetteer, and what they are from.
+
+    map.json         what it was made from, when, with which profiles; the SHA-256 of every other file
+    roads.npz        the network: nodes, arcs, bends, order (roads); its times are the default profile's
+    profiles.npz     ms_NAME, snaps_NAME for each profile
+    streets.txt      street names, one a line; arcs name them by line, from 0
+    regions.geojson, districts.geojson, gazetteer.csv     only of an OpenStreetMap extract (outlines, things)
+
+It appears whole or not at all. docs/maps.md describes it for those who read it with other programs.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing import roads
+from routing.network import Network
+from routing.roads import Roads
+
+FOLDER_VERSION: Final = 1
+MANIFEST: Final = "map.json"
+ROADS, PROFILES, STREETS = "roads.npz", "profiles.npz", "streets.txt"
+BOX_MARGIN_DEG: Final = 0.1  # a position this far outside the network's box is a mistake, not a place off the road
+
+
+class Map(NamedTuple):
+    """A map folder that was read: the network under one profile, its street names, its manifest."""
+
+    roads: Roads
+    names: list[str]
+    manifest: dict[str, Any]
+    profile: str
+
+    @property
+    def first_node(self) -> int:
+        """What the first node is called outside: 0, or 1 where the source counts from 1."""
+        return int(self.manifest["first_node"])
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """South, west, north, east of where positions can be, in degrees."""
+        lat, lon, margin = self.roads.lat, self.roads.lon, BOX_MARGIN_DEG
+        return float(lat.min()) - margin, float(lon.min()) - margin, float(lat.max()) + margin, float(lon.max()) + margin
+
+
+def is_map(directory: Path) -> bool:
+    """Whether a directory holds an imported map."""
+    return (directory / MANIFEST).is_file()
+
+
+def load(directory: Path, profile: str | None = None, for_units: bool = False) -> Map:
+    """Read a map under a profile: the one that it was imported with, another by name, or the one that live dispatch
+    uses (`for_units`). ValueError with one sentence."""
+    manifest = _manifest(directory)
+    chosen = profile or manifest["unit_profile" if for_units else "profile"]
+    if chosen not in manifest["profiles"]:
+        raise ValueError(f"the map {directory} has no profile {chosen!r}; it has {', '.join(manifest['profiles'])}")
+    found = roads.load(directory / ROADS)
+    try:
+        with np.load(directory / PROFILES, allow_pickle=False) as file:
+            ms, snaps = file[f"ms_{chosen}"], file[f"snaps_{chosen}"]
+        names = (directory / STREETS).read_text("utf-8").splitlines()
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as fault:
+        raise ValueError(f"cannot read the map {directory}: {fault}; import it anew") from None
+    found = found._replace(ms=ms, snaps=snaps, version=f"{found.version}-{chosen}")
+    roads.check(found)
+    return Map(found, names, manifest, chosen)
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    path = directory / MANIFEST
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        version = found["folder_version"]
+    except FileNotFoundError:
+        raise ValueError(f"{directory} is no map: it has no {MANIFEST} (dispatch112 import-map makes one)") from None
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise ValueError(f"cannot read {path}: {fault}") from None
+    if version != FOLDER_VERSION:
+        raise ValueError(f"the map {directory} is of another version: import it anew")
+    return dict(found)
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[Path]:
+    """A directory to write a map into; it takes the place of `directory` when the block ends without a fault, and is
+    gone otherwise. ValueError when that place cannot be written or holds something else than a map."""
+    directory = directory.absolute()
+    if directory.exists() and not is_map(directory) and (not directory.is_dir() or any(directory.iterdir())):
+        raise ValueError(f"{directory} exists and is no map; name a directory that is new or empty")
+    part, old = (directory.with_name(f".{directory.name}.{os.getpid()}.{what}") for what in ("part", "old"))
+    try:
+        part.mkdir(parents=True)
+    except OSError as fault:
+        raise ValueError(f"cannot write the map {directory}: {fault.strerror}") from None
+    try:
+        yield part
+        _synced(part)
+        if directory.exists():
+            directory.rename(old)
+        part.rename(directory)
+    except OSError as fault:
+        if old.exists() and not directory.exists():
+            old.rename(directory)
+        raise ValueError(f"cannot write the map {directory}: {fault.strerror or fault}") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_network(network: Network, place: Path) -> None:
+    """The three files of the network."""
+    roads.save(network.roads, place / ROADS)
+    columns: dict[str, NDArray[Any]] = {f"ms_{name}": ms for name, ms in network.ms.items()}
+    columns |= {f"snaps_{name}": snaps for name, snaps in network.snaps.items()}
+    with (place / PROFILES).open("wb") as file:
+        np.savez(file, **columns)  # type: ignore[arg-type]
+    clean = [" ".join(name.split()) for name in network.names]
+    (place / STREETS).write_text("".join(f"{name}\n" for name in clean), "utf-8")
+
+
+def write_manifest(place: Path, said: dict[str, Any]) -> None:
+    """map.json, last: with the digests of all files that are there."""
+    files = {path.name: digest(path) for path in sorted(place.iterdir())}
+    text = json.dumps({"folder_version": FOLDER_VERSION, **said, "files_sha256": files}, ensure_ascii=False, indent=1)
+    (place / MANIFEST).write_text(text + "\n", "utf-8")
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _synced(place: Path) -> None:
+    """On the disk, and not only on its way there, before the name is given."""
+    for path in place.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
