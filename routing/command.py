@@ -7,18 +7,23 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from routing import roads
+from routing import mapfolder, roads
 from routing.gazetteer import Gazetteer
-from routing.geometry import parse_point, to_lonlat
+from routing.geometry import COUNTRY, Box, parse_point, to_lonlat
+from routing.mapfolder import Map
+from routing.matrix import Matrix
+from routing.tables import read_places, write_table
 from routing.travel import Travel, warm
 
 DEFAULT_MAP: Final = Path("data") / "map"
 MOST_RESULTS: Final = 100
 
-TRAVEL_EXAMPLE: Final = "example: dispatch112 travel --from 41.3111,69.2797 --to 39.6546,66.9645"
+TABLE_EXAMPLE: Final = "dispatch112 travel --map DIR --from-file A.csv --to-file B.csv --out matrix.csv"
+TRAVEL_EXAMPLE: Final = "examples: dispatch112 travel --from 41.3111,69.2797 --to 39.6546,66.9645"
 SEARCH_EXAMPLE: Final = "example: dispatch112 search 'Гиждуван' --near 39.77,64.43 --limit 3"
 
 
@@ -33,39 +38,85 @@ def prepare(cache_dir: Path, say: Callable[[str], None] = print) -> roads.Roads:
 
 def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `dispatch112 travel`."""
-    parser.epilog = TRAVEL_EXAMPLE
-    parser.add_argument("--from", dest="start", required=True, metavar="LAT,LON", help="where the drive begins")
-    parser.add_argument("--to", dest="end", required=True, metavar="LAT,LON", help="where it ends")
-    parser.add_argument("--map", dest="map_dir", type=Path, metavar="DIR", help="a road network (the demo's)")
+    parser.epilog = f"{TRAVEL_EXAMPLE}; {TABLE_EXAMPLE}"
+    parser.add_argument("--from", dest="start", metavar="LAT,LON", help="where the drive begins")
+    parser.add_argument("--to", dest="end", metavar="LAT,LON", help="where it ends")
+    parser.add_argument("--from-file", dest="starts", type=Path, metavar="FILE", help="many: CSV id,lat,lon or id,node")
+    parser.add_argument("--to-file", dest="ends", type=Path, metavar="FILE", help="where they end, CSV of the same kind")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the table to write: CSV from,to,ms,metres")
+    parser.add_argument("--map", dest="map_dir", type=Path, metavar="DIR", help="an imported map (the demo's roads)")
+    parser.add_argument("--profile", metavar="P", help="who drives (as the map was imported)")
     parser.set_defaults(demo_dir=DEFAULT_MAP)
 
 
 def run_travel(args: argparse.Namespace) -> int:
-    """Print the quickest way between two positions: seconds, metres, and the way as a GeoJSON line."""
-    start, end = parse_point(args.start), parse_point(args.end)
-    travel = Travel(_network(args))
+    """Print the quickest way between two positions, or write the table of two files. Raises ValueError."""
+    one, many = (args.start, args.end), (args.starts, args.ends, args.out)
+    if not (all(one) and not any(many)) and not (all(many) and not any(one)):
+        raise ValueError("travel needs --from and --to, or --from-file, --to-file and --out")
+    place = _map(args)
+    answer = _way(place, args) if all(one) else _table(place, args)
+    print(json.dumps(answer, ensure_ascii=False))
+    return 0
+
+
+def _way(place: Map, args: argparse.Namespace) -> dict[str, Any]:
+    """Seconds, metres, the streets by name, and the way as a GeoJSON line."""
+    box = _box(place)
+    start, end = parse_point(args.start, box), parse_point(args.end, box)
+    travel = Travel(place.roads)
     path = travel.path(start, end)
     if path is None:
         raise ValueError(f"no road leads from {args.start} to {args.end}")
     line = {"type": "LineString", "coordinates": [[round(c, 6) for c in to_lonlat(p)] for p in path.points]}
-    answer = {
+    return {
         "seconds": round(path.seconds_at[-1], 3),
         "metres": round(path.metres, 1),
         "points": len(path.points),
         "from_road_m": round(travel.snap(*start).distance_m, 1),
         "to_road_m": round(travel.snap(*end).distance_m, 1),
         "map_version": travel.map_version,
+        "names": street_names(place, path.arcs),
         "path": line,
     }
-    print(json.dumps(answer))
-    return 0
 
 
-def _network(args: argparse.Namespace) -> roads.Roads:
-    """The network of the directory that was named; the demo's own is drawn when it is not there yet."""
+def street_names(place: Map, arcs: list[int]) -> list[str]:
+    """The names of the streets that are driven, in order; what has no name is left out."""
+    if place.roads.name is None:
+        return []
+    named = [number for number in place.roads.name[arcs].tolist() if number >= 0]
+    return [place.names[number] for number, _ in groupby(named)]
+
+
+def _table(place: Map, args: argparse.Namespace) -> dict[str, Any]:
+    """Write the table; how large it is."""
+    box, nodes = _box(place), len(place.roads.lat)
+    starts, ends = (read_places(path, box, place.first_node, nodes) for path in (args.starts, args.ends))
+    started = time.perf_counter()
+    said = write_table(Matrix(place.roads), starts, ends, args.out)
+    seconds = round(time.perf_counter() - started, 3)
+    return said | {"out": str(args.out), "seconds": seconds, "profile": place.profile, "map_version": place.roads.version}
+
+
+def _map(args: argparse.Namespace) -> Map:
+    """The map that was named; the demo's own roads are drawn when they are not there yet."""
+    if args.map_dir is not None and mapfolder.is_map(args.map_dir):
+        return mapfolder.load(args.map_dir, args.profile)
+    if args.profile is not None:
+        raise ValueError("--profile chooses among those of an imported map; the demo's roads have one")
     if args.map_dir is None:
-        return roads.demo(args.demo_dir, say=lambda _: None)
-    return roads.load(roads.demo_file(args.map_dir))
+        drawn = roads.demo(args.demo_dir, say=lambda _: None)
+    elif roads.demo_file(args.map_dir).exists():
+        drawn = roads.load(roads.demo_file(args.map_dir))
+    else:
+        return mapfolder.load(args.map_dir)  # which says what is missing
+    return Map(drawn, [], {"first_node": 0}, "car")
+
+
+def _box(place: Map) -> Box:
+    """Where positions can be: anywhere in the country, or on a map of somewhere else."""
+    return place.box if place.manifest.get("source") else COUNTRY
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,9 +17,13 @@ METRES_PER_DEGREE = EARTH_RADIUS_M * math.pi / 180
 # The country with a margin of about 5 km: what lies outside is a mistake (swapped or zeroed coordinates).
 COUNTRY_SOUTH, COUNTRY_WEST, COUNTRY_NORTH, COUNTRY_EAST = 37.13, 55.93, 45.62, 73.21
 
+COUNTRY = (COUNTRY_SOUTH, COUNTRY_WEST, COUNTRY_NORTH, COUNTRY_EAST)
+
 COMPASS = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
 
 Floats = NDArray[np.float64]
+Box = tuple[float, float, float, float]
+"""South, west, north, east in degrees."""
 
 
 class Point(NamedTuple):
@@ -36,9 +40,14 @@ class OnSegment(NamedTuple):
     distance_m: float
 
 
+def inside(box: Box, lat: float, lon: float) -> bool:
+    """Say whether a position lies in a box; false for NaN."""
+    return box[0] <= lat <= box[2] and box[1] <= lon <= box[3]
+
+
 def in_country(lat: float, lon: float) -> bool:
     """Say whether a position can be in Uzbekistan at all; false for NaN and for swapped coordinates."""
-    return COUNTRY_SOUTH <= lat <= COUNTRY_NORTH and COUNTRY_WEST <= lon <= COUNTRY_EAST
+    return inside(COUNTRY, lat, lon)
 
 
 def to_lonlat(point: tuple[float, float]) -> list[float]:
@@ -109,13 +118,14 @@ def along(a: tuple[float, float], b: tuple[float, float], offset: float) -> Poin
     return Point(a[0] + (b[0] - a[0]) * offset, a[1] + (b[1] - a[1]) * offset)
 
 
-def parse_point(text: str) -> Point:
-    """Read `LAT,LON` in degrees as people type it; ValueError with one sentence when it is not that."""
+def parse_point(text: str, box: Box = COUNTRY) -> Point:
+    """Read `LAT,LON` in degrees as people type it; ValueError with one sentence when it is not that, or outside the
+    box: the country's, or that of a map of somewhere else."""
     try:
         lat, lon = (float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"a position is LAT,LON in degrees, such as 41.3111,69.2797, not {text!r}") from None
-    if not in_country(lat, lon):
-        swapped = " (they look swapped)" if in_country(lon, lat) else ""
-        raise ValueError(f"the position {text} is outside Uzbekistan{swapped}")
+    if not inside(box, lat, lon):
+        swapped = " (they look swapped)" if inside(box, lon, lat) else ""
+        raise ValueError(f"the position {text} is outside {'Uzbekistan' if box == COUNTRY else 'the map'}{swapped}")
     return Point(lat, lon)

@@ -106,7 +106,6 @@ def _finished(
     first_node = 1 if jemss.is_jemss(args.file) else 0
     if args.edges is not None:
         _export(made, profile, args.edges, first_node)
-    main = int(np.count_nonzero(made.snaps[profile]))
     return {
         "version": ordered.version,
         "source": args.file.name,
@@ -114,13 +113,14 @@ def _finished(
         "profile": profile,
         "profiles": list(made.ms),
         "box": [round(float(v), 6) for c in (ordered.lat, ordered.lon) for v in (c.min(), c.max())],
-        "counts": made.counts | {"arcs_on_islands": _streets(made, profile) - main},
+        "counts": made.counts | {"streets_on_islands": _on_islands(made, profile)},
     }
 
 
-def _streets(made: Network, profile: str) -> int:
-    """The open arcs of streets under a profile."""
-    return int(np.count_nonzero((made.ms[profile] < UNREACHABLE) & (made.roads.metres > 0)))
+def _on_islands(made: Network, profile: str) -> int:
+    """The open arcs of streets on which nobody is looked for, since they lead nowhere."""
+    is_street = (made.ms[profile] < UNREACHABLE) & (made.roads.metres > 0)
+    return int(np.count_nonzero(is_street & ~made.snaps[profile]))
 
 
 def _factors(profiles: Profiles) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Thing(NamedTuple):
 
     tags: dict[str, str]
     nodes: tuple[int, ...]
+    is_street: bool = False
 
 
 class Nodes(NamedTuple):
@@ -193,15 +194,16 @@ class _Reading:
         self.refs.extend(refs)
         self.first.append(len(self.refs))
         self.street_of.append(self._streets.setdefault(street, len(self._streets)))
-        at = way.timestamp.isoformat()
-        self.newest = max(self.newest, at)
+        if way.timestamp.year > 1970:  # an extract may leave them out
+            self.newest = max(self.newest, way.timestamp.isoformat())
 
     def _thing(self, said: dict[str, str], refs: list[int]) -> None:
-        if "highway" in said:  # a street is where its middle is, not beside its bend
+        is_street = "highway" in said
+        if is_street:  # where its middle is, not beside its bend
             chosen = (refs[len(refs) // 2],)
         else:
             chosen = tuple(refs[:: max(1, -(-len(refs) // CORNERS_MAX))])
-        self.things.append(Thing(said, chosen))
+        self.things.append(Thing(said, chosen, is_street))
         self._other_refs.extend(chosen)
 
     def named_nodes(self) -> None:

@@ -23,7 +23,7 @@ COLUMNS: Final = (
 KIND_KEYS: Final = (
     *("place", "amenity", "shop", "tourism", "historic", "leisure", "healthcare", "emergency", "office", "craft"),
     *("public_transport", "railway", "aeroway", "station", "man_made", "military", "landuse", "natural", "waterway"),
-    *("bridge", "power", "boundary", "building"),
+    *("bridge", "power", "boundary", "highway", "building"),
 )
 NAME_KEYS: Final = (
     ("name",),
@@ -109,7 +109,7 @@ def _rows(found: list[Placed], regions: list[str]) -> Iterator[Row]:
     listed: set[tuple[str, int, int]] = set()
     for (thing, lat, lon), region in zip(found, regions, strict=True):
         said = thing.tags
-        if "highway" in said and "name" in said:
+        if thing.is_street and "name" in said:
             cell = (said["name"], int(lat // STREET_CELL_DEG), int(lon // STREET_CELL_DEG))
             if cell not in listed:
                 listed.add(cell)
