@@ -21,7 +21,7 @@ def main_nodes(count: int, tail: Ints, head: Ints) -> NDArray[np.bool_]:
     """The nodes of the largest strongly connected part and of those that are no mere islands."""
     part = components(count, tail, head)
     size = np.bincount(part)
-    least = min(ISLAND_NODES, max(2, ISLAND_SHARE * count))
+    least = min(ISLAND_NODES, max(3, ISLAND_SHARE * count))
     return np.asarray((size >= min(least, size.max()))[part])
 
 

@@ -193,12 +193,18 @@ def _urban(extract: Extract, road: Chains, street: Ints) -> Flags:
     crossings = crossings[counts >= 3]
     lat, lon = extract.nodes.lat, extract.nodes.lon
     south, west = lat.min() - 2 * TOWN_CELL_DEG, lon.min() - 2 * TOWN_CELL_DEG
-    row, column = (((at - low) / TOWN_CELL_DEG).astype(np.int64) for at, low in ((lat, south), (lon, west)))
-    columns = int(column.max()) + 3
-    per_cell = np.bincount(row[crossings] * columns + column[crossings], minlength=(int(row.max()) + 3) * columns)
-    middle = road.node[road.first[:-1] + np.arange(len(road)) + np.diff(road.first) // 2]
-    around = [per_cell[(row[middle] + dr) * columns + column[middle] + dc] for dr in (-1, 0, 1) for dc in (-1, 0, 1)]
-    cell_km2 = (TOWN_CELL_DEG * METRES_PER_DEGREE / 1_000) ** 2 * np.cos(np.radians(lat[middle]))
+    columns, rows = (int((at.max() - low) / TOWN_CELL_DEG) + 3 for at, low in ((lon, west), (lat, south)))
+
+    def cell(lats: Floats, lons: Floats) -> NDArray[np.int64]:
+        row, column = (((at - low) / TOWN_CELL_DEG).astype(np.int64) for at, low in ((lats, south), (lons, west)))
+        return row * columns + column
+
+    per_cell = np.bincount(cell(lat[crossings], lon[crossings]), minlength=rows * columns)
+    half = road.first[:-1] + np.arange(len(road)) + (np.diff(road.first) - 1) // 2
+    mid_lat, mid_lon = ((at[road.node[half]] + at[road.node[half + 1]]) / 2 for at in (lat, lon))
+    middle = cell(mid_lat, mid_lon)
+    around = [per_cell[middle + dr * columns + dc] for dr in (-1, 0, 1) for dc in (-1, 0, 1)]
+    cell_km2 = (TOWN_CELL_DEG * METRES_PER_DEGREE / 1_000) ** 2 * np.cos(np.radians(mid_lat))
     dense = np.sum(around, axis=0) / (9 * cell_km2) >= TOWN_CROSSINGS_PER_KM2
     return np.where(said >= 0, said == 1, dense)
 
