@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from consoles.gateway_process import following
 from consoles.serving import Credentials, Options, serving
 from dispatch.actors import Role
 from dispatch.errors import UserMistake
+from dispatch.maps import check_map, imported_roads
 from dispatch.settings import Settings, add_settings_arguments, settings_from
 from dispatch.store import Store
 from dispatch.writing.records import Operator
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     settings = settings_from(args)
     can_listen(settings)
+    check_map(settings)
     run_loop(_serve(settings))
     return 0
 
@@ -82,7 +85,8 @@ def run_to_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _serve(settings: Settings) -> None:
-    options = Options(logins=lambda store, broker: first_login(store, settings.data_dir))
+    roads = partial(imported_roads, settings.map) if settings.map is not None else None
+    options = Options(roads=roads, logins=lambda store, broker: first_login(store, settings.data_dir))
     process = serving if "core" in settings.roles else following
     async with process(settings, options, _say) as running:
         _say(f"ready at {running.url}")

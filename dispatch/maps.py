@@ -1,19 +1,28 @@
-"""The commands `import-map`, `travel` and `search`: routing's own, with our settings and our way of telling a user's mistake.
+"""The commands `import-map`, `travel` and `search`, and the imported map of a service: routing's own, with our settings
+and our way of telling a user's mistake.
 
 Routing knows nothing of dispatch, so it raises ValueError where we raise UserMistake.
 """
 
 import argparse
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from dispatch.errors import UserMistake
-from dispatch.settings import settings_from
-from routing import command, import_map
+from dispatch.settings import Settings, settings_from
+from routing import command, import_map, mapfolder
+from routing.roads import Roads
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 
 def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_travel_arguments(parser)
-    parser.set_defaults(demo_dir=settings_from(argparse.Namespace()).cache_dir)
+    settings = settings_from(argparse.Namespace())
+    parser.set_defaults(demo_dir=settings.cache_dir, map_dir=settings.map)
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +45,19 @@ def run_search(args: argparse.Namespace) -> int:
     return _told(command.run_search, args)
 
 
-def _told(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+def check_map(settings: Settings) -> None:
+    """Raises UserMistake when a map is named that is none, before anything is started."""
+    if settings.map is not None:
+        _told(mapfolder.manifest, settings.map)
+
+
+def imported_roads(directory: Path) -> Roads:
+    """The roads of an imported map, with the times that live dispatch multiplies for sirens. Raises UserMistake."""
+    return _told(partial(mapfolder.load, for_units=True), directory).roads
+
+
+def _told(work: Callable[[Asked], Answer], asked: Asked) -> Answer:
     try:
-        return run(args)
+        return work(asked)
     except ValueError as mistake:
         raise UserMistake(str(mistake)) from mistake

@@ -30,6 +30,7 @@ VARIABLES = {
     "disk_critical_mib": "DISPATCH112_DISK_CRITICAL_MIB",
     "personal_kept_days": "DISPATCH112_PERSONAL_KEPT_DAYS",
     "cells": "DISPATCH112_CELLS",
+    "map": "DISPATCH112_MAP",
 }
 NUMBERS = ("disk_early_mib", "disk_low_mib", "disk_critical_mib", "personal_kept_days")
 NUMBER_MAX = 1_000_000_000
@@ -76,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     cells: Path | None = None
     """A file that names the neighbouring cells and holds their keys; None: `cells.json` in `data_dir`, if any."""
+    map: Path | None = None
+    """An imported map, whose roads give the travel times; None: straight lines, or in the demo its own roads."""
 
     @property
     def cache_dir(self) -> Path:
@@ -120,6 +123,7 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cells", metavar="FILE", help="neighbouring cells and their keys (cells.json in the data dir)"
     )
+    parser.add_argument("--map", metavar="DIR", help="an imported map for the travel times (import-map makes one)")
     parser.add_argument("--mqtt-port", metavar="N", help="port of the embedded broker; absent: a free one")
 
 
@@ -132,6 +136,8 @@ def masked(name: str, value: object) -> str:
     """The value as it may be printed: a URL without its password."""
     if value is None and name == "cells":
         return "as the data directory says"
+    if value is None and name == "map":
+        return "none"
     if value is None:
         return "embedded" if name != "redis_url" else "in process"
     if name not in SCHEMES:
@@ -151,7 +157,7 @@ def _understood(name: str, given: Any, source: str) -> Any:
         return _directory(_named(given, source), source)
     if name in NUMBERS:
         return _number(given, source)
-    if name == "cells":
+    if name in ("cells", "map"):
         return Path(_named(given, source)).expanduser()
     if name in ("port", "mqtt_port"):
         return _port(given, source)

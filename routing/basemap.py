@@ -15,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from routing import mvt
+from routing.lines import pieces
 from routing.mvt import EXTENT, LINE, POINT, Feature
 from routing.names import LANGUAGES
 from routing.places import Settlement, settlements
@@ -39,13 +40,12 @@ class Basemap:
     """Tiles of one road network."""
 
     def __init__(self, roads: Roads) -> None:
-        world = _world(roads.lon, roads.lat)
-        one_of_two = np.flatnonzero((roads.twin < 0) | (roads.twin > np.arange(len(roads.tail))))
-        kind, urban = roads.kind[one_of_two], roads.urban[one_of_two]
+        line = pieces(roads)
+        kind, urban = roads.kind[line.edge], roads.urban[line.edge]
         from_zoom = np.where(urban, _URBAN_FROM[kind], _RURAL_FROM[kind])
         self._group = kind.astype(np.int64) * 2 + urban
         self._from_zoom = from_zoom
-        self._start, self._end = world[roads.tail[one_of_two]], world[roads.head[one_of_two]]
+        self._start, self._end = (_world(line.ends[:, i + 1], line.ends[:, i]) for i in (0, 2))
         self._tree = shapely.STRtree(shapely.linestrings(np.stack([self._start, self._end], axis=1)))
         self._places = [place for place in settlements() if place.kind != "district"]
         self._place_at = _world(*(np.array([place.at[axis] for place in self._places]) for axis in (1, 0)))

@@ -35,23 +35,25 @@ class Chains(NamedTuple):
     backward: Flags
     node: Ints
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many chains there are."""
         return len(self.first) - 1
 
     @property
     def start(self) -> Ints:
         """The node where each chain begins."""
-        return np.asarray(self.node[self.first[:-1] + np.arange(len(self))])
+        return np.asarray(self.node[self.first[:-1] + np.arange(self.size)])
 
     @property
     def end(self) -> Ints:
         """The node where each chain ends."""
-        return np.asarray(self.node[self.first[1:] + np.arange(len(self))])
+        return np.asarray(self.node[self.first[1:] + np.arange(self.size)])
 
 
 def segments(extract: Extract) -> Segments:
     """All pieces whose two nodes are in the extract; a way that leaves the extract is cut there."""
-    index = extract.nodes.index(extract.refs).astype(np.int32)
+    index = extract.nodes.find(extract.refs).astype(np.int32)
     way = np.repeat(np.arange(len(extract.way_ids), dtype=np.int32), np.diff(extract.first))
     a, b = index[:-1], index[1:]
     whole = (way[:-1] == way[1:]) & (a >= 0) & (b >= 0) & (a != b)

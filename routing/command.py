@@ -42,7 +42,9 @@ def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", metavar="LAT,LON", help="where the drive begins")
     parser.add_argument("--to", dest="end", metavar="LAT,LON", help="where it ends")
     parser.add_argument("--from-file", dest="starts", type=Path, metavar="FILE", help="many: CSV id,lat,lon or id,node")
-    parser.add_argument("--to-file", dest="ends", type=Path, metavar="FILE", help="where they end, CSV of the same kind")
+    parser.add_argument(
+        "--to-file", dest="ends", type=Path, metavar="FILE", help="where they end, CSV of the same kind"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the table to write: CSV from,to,ms,metres")
     parser.add_argument("--map", dest="map_dir", type=Path, metavar="DIR", help="an imported map (the demo's roads)")
     parser.add_argument("--profile", metavar="P", help="who drives (as the map was imported)")
@@ -96,7 +98,12 @@ def _table(place: Map, args: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     said = write_table(Matrix(place.roads), starts, ends, args.out)
     seconds = round(time.perf_counter() - started, 3)
-    return said | {"out": str(args.out), "seconds": seconds, "profile": place.profile, "map_version": place.roads.version}
+    return said | {
+        "out": str(args.out),
+        "seconds": seconds,
+        "profile": place.profile,
+        "map_version": place.roads.version,
+    }
 
 
 def _map(args: argparse.Namespace) -> Map:

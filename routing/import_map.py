@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from routing import jemss, mapfolder, network, osm, outlines, roads, things
@@ -31,7 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="P", help="who drives by default, and in --export-edges (car; mode_1)")
     parser.add_argument("--profiles", type=Path, metavar="FILE", help="speeds and factors other than the built-in ones")
     parser.add_argument(
-        "--export-edges", dest="edges", type=Path, metavar="FILE", help="tail,head,ms as CSV, with a nodes.csv beside it"
+        "--export-edges",
+        dest="edges",
+        type=Path,
+        metavar="FILE",
+        help="tail,head,ms as CSV, with a nodes.csv beside it",
     )
 
 
@@ -43,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         said = _imported_jemss(args, place, progress) if jemss.is_jemss(args.file) else _imported(args, place, progress)
         mapfolder.write_manifest(place, said)
     progress.done("written", "")
+    progress.finish()
     print(json.dumps({"map": str(args.map_dir), **said, **_cost(progress)}, ensure_ascii=False))
     return 0
 
@@ -60,21 +66,21 @@ def _readable(path: Path) -> None:
 def _imported(args: argparse.Namespace, place: Path, progress: Progress) -> dict[str, Any]:
     profiles = read_profiles() if args.profiles is None else read_profiles(args.profiles)
     profile = _chosen(args.profile, list(profiles.profiles), CAR)
-    extract = osm.read(args.file, progress)
+    made, newest = _extracted(args.file, profiles, place, progress)
+    said = _finished(args, place, made, profile, progress)
+    factors = {name: msgspec.to_builtins(each) for name, each in profiles.profiles.items()}
+    return said | {"first_node": 0, "unit_profile": UNIT, "data_until": newest, "factors": factors}
+
+
+def _extracted(file: Path, profiles: Profiles, place: Path, progress: Progress) -> tuple[Network, str]:
+    """The network of an extract, and its newest change; what the map says besides is written already. The extract
+    itself is let go here, for the order needs the room."""
+    extract = osm.read(file, progress)
     made = progress.step("network", lambda: network.build(extract, profiles))
     areas = progress.step("outlines", lambda: outlines.assembled(extract))
     outlines.write(areas, place)
     rows = progress.step("gazetteer", lambda: things.write(extract, areas, place))
-    counts = made.counts | {"gazetteer_rows": rows, "outlines": len(areas)}
-    newest = extract.newest
-    del extract, areas  # the order needs the room
-    said = _finished(args, place, made._replace(counts=counts), profile, progress)
-    return said | {
-        "first_node": 0,
-        "unit_profile": UNIT,
-        "data_until": newest,
-        "factors": _factors(profiles),
-    }
+    return made._replace(counts=made.counts | {"gazetteer_rows": rows, "outlines": len(areas)}), extract.newest
 
 
 def _imported_jemss(args: argparse.Namespace, place: Path, progress: Progress) -> dict[str, Any]:
@@ -93,9 +99,7 @@ def _chosen(wanted: str | None, names: list[str], usual: str) -> str:
     return wanted or usual
 
 
-def _finished(
-    args: argparse.Namespace, place: Path, made: Network, profile: str, progress: Progress
-) -> dict[str, Any]:
+def _finished(args: argparse.Namespace, place: Path, made: Network, profile: str, progress: Progress) -> dict[str, Any]:
     """Order the network, write it and the edges that were asked for; what the manifest says of it."""
     name = args.file.name.split(".")[0] or "map"
     chosen = made.roads._replace(ms=made.ms[profile], snaps=made.snaps[profile])
@@ -112,7 +116,7 @@ def _finished(
         "source_sha256": digest(args.file) if args.file.is_file() else "",
         "profile": profile,
         "profiles": list(made.ms),
-        "box": [round(float(v), 6) for c in (ordered.lat, ordered.lon) for v in (c.min(), c.max())],
+        "box": [round(float(edge(c)), 6) for edge in (np.min, np.max) for c in (ordered.lat, ordered.lon)],
         "counts": made.counts | {"streets_on_islands": _on_islands(made, profile)},
     }
 
@@ -121,13 +125,6 @@ def _on_islands(made: Network, profile: str) -> int:
     """The open arcs of streets on which nobody is looked for, since they lead nowhere."""
     is_street = (made.ms[profile] < UNREACHABLE) & (made.roads.metres > 0)
     return int(np.count_nonzero(is_street & ~made.snaps[profile]))
-
-
-def _factors(profiles: Profiles) -> dict[str, Any]:
-    return {
-        name: {field: getattr(profile, field) for field in profile.__struct_fields__}
-        for name, profile in profiles.profiles.items()
-    }
 
 
 def _export(made: Network, profile: str, path: Path, first_node: int) -> None:

@@ -45,14 +45,14 @@ def special_nodes(extract: Extract) -> NDArray[np.bool_]:
     """The nodes that must stay nodes, because a barrier or a turn restriction may be there."""
     special = extract.nodes.barrier != FREE
     vias = [node for each in extract.restrictions for node in each.via_nodes]
-    index = extract.nodes.index(np.array(vias, np.int64))
+    index = extract.nodes.find(np.array(vias, np.int64))
     special[index[index >= 0]] = True
     wanted = {way for each in extract.restrictions for way in each.via_ways}
     for i in np.flatnonzero(np.isin(extract.way_ids, np.fromiter(wanted, np.int64, len(wanted)))):
         refs = extract.refs[[extract.first[i], extract.first[i + 1] - 1]]
-        index = extract.nodes.index(refs)
+        index = extract.nodes.find(refs)
         special[index[index >= 0]] = True
-    return special
+    return np.asarray(special)
 
 
 def turns(extract: Extract, pieces: Segments, road: Chains, is_open: NDArray[np.bool_], first_node: int) -> Turns:
@@ -73,7 +73,7 @@ class _Crossings:
         self._number = {int(way): i for i, way in enumerate(extract.way_ids)} if extract.restrictions else {}
         self._next = first_node
         self.place: list[int] = []
-        self.tails, self.heads = np.full(2 * len(road), -1, np.int32), np.full(2 * len(road), -1, np.int32)
+        self.tails, self.heads = np.full(2 * road.size, -1, np.int32), np.full(2 * road.size, -1, np.int32)
         self._turns: dict[int, dict[int, int]] = {}
         self.copies: list[tuple[int, int, int]] = []
         self._bans: dict[tuple[End, End], int] = {}
@@ -96,7 +96,9 @@ class _Crossings:
             np.array(self.place, np.int32),
             self.tails,
             self.heads,
-            np.array([(a, b, kind) for a, onto in self._turns.items() for b, kind in onto.items()], np.int32).reshape(-1, 3),
+            np.array([(a, b, kind) for a, onto in self._turns.items() for b, kind in onto.items()], np.int32).reshape(
+                -1, 3
+            ),
             np.array(self.copies, np.int32).reshape(-1, 3),
             self._obeyed,
         )
@@ -130,12 +132,14 @@ class _Crossings:
 
     def _understand(self, said: Restriction) -> bool:
         """Note what a restriction bans; whether that was anything."""
-        from_ways, to_ways = ({self._number[w] for w in ways if w in self._number} for ways in (said.from_ways, said.to_ways))
+        from_ways, to_ways = (
+            {self._number[w] for w in ways if w in self._number} for ways in (said.from_ways, said.to_ways)
+        )
         if not from_ways or not to_ways:
             return False
         if said.via_ways:
             return self._understand_chain(said, from_ways, to_ways)
-        index = self._extract.nodes.index(np.array(said.via_nodes, np.int64))
+        index = self._extract.nodes.find(np.array(said.via_nodes, np.int64))
         noted = [self._note_at(said, int(node), from_ways, to_ways) for node in index if node >= 0]
         return any(noted)
 
@@ -180,7 +184,7 @@ class _Crossings:
                 ends = self._ends_of(last)
                 leaving = [end for end in ends if self._way_at(end) in to_ways and self._leaves(end)]
                 if leaving:
-                    self._note_chain(come, path, {go: said.kind for go in self._banned(said, ends, leaving)})
+                    self._note_chain(come, path, dict.fromkeys(self._banned(said, ends, leaving), said.kind))
                     noted = True
         return noted
 
@@ -195,9 +199,7 @@ class _Crossings:
         before = come[0]
         while True:
             onward = [
-                end
-                for end in self._ends_of(at)
-                if end[0] != before and self._way_at(end) in left and self._leaves(end)
+                end for end in self._ends_of(at) if end[0] != before and self._way_at(end) in left and self._leaves(end)
             ]
             if len(onward) != 1 or len(path) >= 4 * VIA_WAYS_MAX:
                 break

@@ -49,7 +49,12 @@ class Map(NamedTuple):
     def box(self) -> tuple[float, float, float, float]:
         """South, west, north, east of where positions can be, in degrees."""
         lat, lon, margin = self.roads.lat, self.roads.lon, BOX_MARGIN_DEG
-        return float(lat.min()) - margin, float(lon.min()) - margin, float(lat.max()) + margin, float(lon.max()) + margin
+        return (
+            float(lat.min()) - margin,
+            float(lon.min()) - margin,
+            float(lat.max()) + margin,
+            float(lon.max()) + margin,
+        )
 
 
 def is_map(directory: Path) -> bool:
@@ -60,10 +65,10 @@ def is_map(directory: Path) -> bool:
 def load(directory: Path, profile: str | None = None, for_units: bool = False) -> Map:
     """Read a map under a profile: the one that it was imported with, another by name, or the one that live dispatch
     uses (`for_units`). ValueError with one sentence."""
-    manifest = _manifest(directory)
-    chosen = profile or manifest["unit_profile" if for_units else "profile"]
-    if chosen not in manifest["profiles"]:
-        raise ValueError(f"the map {directory} has no profile {chosen!r}; it has {', '.join(manifest['profiles'])}")
+    said = manifest(directory)
+    chosen = profile or said["unit_profile" if for_units else "profile"]
+    if chosen not in said["profiles"]:
+        raise ValueError(f"the map {directory} has no profile {chosen!r}; it has {', '.join(said['profiles'])}")
     found = roads.load(directory / ROADS)
     try:
         with np.load(directory / PROFILES, allow_pickle=False) as file:
@@ -73,10 +78,11 @@ def load(directory: Path, profile: str | None = None, for_units: bool = False) -
         raise ValueError(f"cannot read the map {directory}: {fault}; import it anew") from None
     found = found._replace(ms=ms, snaps=snaps, version=f"{found.version}-{chosen}")
     roads.check(found)
-    return Map(found, names, manifest, chosen)
+    return Map(found, names, said, chosen)
 
 
-def _manifest(directory: Path) -> dict[str, Any]:
+def manifest(directory: Path) -> dict[str, Any]:
+    """What map.json says. ValueError with one sentence when there is none that we can read."""
     path = directory / MANIFEST
     try:
         found = json.loads(path.read_text("utf-8"))

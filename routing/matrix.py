@@ -4,6 +4,8 @@ For planners and for checking from outside; live questions go to travel. The met
 each arc of the hierarchy carries the length of the way that it stands for, and labels carry both.
 """
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,6 +32,11 @@ class Places(NamedTuple):
     edge: Ints
     offset: Floats
     away_m: Floats
+
+    def part(self, begin: int, end: int) -> Places:
+        """Those from one number to another."""
+        own = slice(begin, end)
+        return Places(self.node[own], self.edge[own], self.offset[own], self.away_m[own])
 
 
 class _Labels(NamedTuple):
@@ -76,7 +83,9 @@ class Matrix:
         shape, roads = self._shape, self.roads
         count, width = len(places.node), int(shape.depth.max()) + 1
         labels = _Labels(
-            np.zeros(count, np.int32), np.full((count, width), UNREACHABLE, np.int32), np.zeros((count, width), np.float32)
+            np.zeros(count, np.int32),
+            np.full((count, width), UNREACHABLE, np.int32),
+            np.zeros((count, width), np.float32),
         )
         weights, ends = (self._weights[0], roads.head) if leaving else (self._weights[1], roads.tail)
         fill(shape, weights, (roads.ms, roads.twin, roads.metres), (ends, leaving), places, labels)
@@ -97,7 +106,9 @@ def carried_metres(
                 if via >= 0:
                     up[i] = metres[via]
                 else:
-                    up[i] = down[cch.arc_between(first, head, ~via, low)] + up[cch.arc_between(first, head, ~via, head[i])]
+                    up[i] = (
+                        down[cch.arc_between(first, head, ~via, low)] + up[cch.arc_between(first, head, ~via, head[i])]
+                    )
             if metric.down[i] < UNREACHABLE:
                 via = metric.via_down[i]
                 if via >= 0:

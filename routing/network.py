@@ -4,7 +4,7 @@ What was read becomes chains (chains), crossings with bans come apart (junctions
 open country, and each profile gives its times (profiles). Not here: files (osm reads, mapfolder writes).
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def build(extract: Extract, profiles: Profiles) -> Network:
         counts={
             "ways": len(extract.way_ids),
             "shape_points": len(np.unique(np.concatenate([pieces.a, pieces.b]))),
-            "chains": len(road),
+            "chains": road.size,
             "nodes": len(made.roads.lat),
             "arcs": len(tail),
             "turns": len(turns.arcs),
@@ -97,7 +97,7 @@ def build(extract: Extract, profiles: Profiles) -> Network:
 
 
 def _with_times(network: Network, arcs: Arcs, profiles: Profiles) -> Network:
-    roads, ms, snaps = network.roads, {}, {}
+    roads, ms, snaps = network.roads, dict[str, Ints](), dict[str, Flags]()
     made: dict[bytes, str] = {}
     for name, profile in profiles.profiles.items():
         times = times_ms(profile, arcs)
@@ -116,10 +116,8 @@ def snapping_arcs(roads: Roads, ms: Ints, is_street: Flags) -> Flags:
     return inside
 
 
-def _passages(
-    extract: Extract, pieces: Segments, road: Chains, profiles: Profiles, names: dict[str, int]
-) -> _Passages:
-    count = len(road)
+def _passages(extract: Extract, pieces: Segments, road: Chains, profiles: Profiles, names: dict[str, int]) -> _Passages:
+    count = road.size
     first_piece = road.segment[road.first[:-1]]
     street = extract.street[pieces.way[first_piece]]
     backward = road.backward[road.first[:-1]]
@@ -197,16 +195,16 @@ def _urban(extract: Extract, road: Chains, street: Ints) -> Flags:
 
     def cell(lats: Floats, lons: Floats) -> NDArray[np.int64]:
         row, column = (((at - low) / TOWN_CELL_DEG).astype(np.int64) for at, low in ((lats, south), (lons, west)))
-        return row * columns + column
+        return np.asarray(row * columns + column)
 
     per_cell = np.bincount(cell(lat[crossings], lon[crossings]), minlength=rows * columns)
-    half = road.first[:-1] + np.arange(len(road)) + (np.diff(road.first) - 1) // 2
+    half = road.first[:-1] + np.arange(road.size) + (np.diff(road.first) - 1) // 2
     mid_lat, mid_lon = ((at[road.node[half]] + at[road.node[half + 1]]) / 2 for at in (lat, lon))
     middle = cell(mid_lat, mid_lon)
     around = [per_cell[middle + dr * columns + dc] for dr in (-1, 0, 1) for dc in (-1, 0, 1)]
     cell_km2 = (TOWN_CELL_DEG * METRES_PER_DEGREE / 1_000) ** 2 * np.cos(np.radians(mid_lat))
     dense = np.sum(around, axis=0) / (9 * cell_km2) >= TOWN_CROSSINGS_PER_KM2
-    return np.where(said >= 0, said == 1, dense)
+    return np.asarray(np.where(said >= 0, said == 1, dense))
 
 
 def _plain_nodes(extract: Extract, road: Chains) -> tuple[Ints, Ints]:
@@ -241,7 +239,8 @@ def _arcs(streets: Arcs, source: NDArray[np.int64], stands: NDArray[np.int64]) -
         public=np.ones(count, bool), emergency=np.ones(count, bool), contraflow=np.zeros(count, bool),
         turn=stands.astype(np.uint8),
     )  # fmt: skip
-    return Arcs(*(np.concatenate([column[source], added]) for column, added in zip(streets, turns, strict=True)))
+    columns: list[tuple[Any, Any]] = list(zip(streets, turns, strict=True))
+    return Arcs(*(np.concatenate([column[source], added]) for column, added in columns))
 
 
 def _roads(
@@ -255,7 +254,7 @@ def _roads(
     bend_first, bend = _bends(road, source, turns)
     lat, lon = extract.nodes.lat, extract.nodes.lon
 
-    def with_turns(column: NDArray[np.generic], blank: int) -> NDArray[np.generic]:
+    def with_turns(column: NDArray[Any], blank: int) -> NDArray[Any]:
         return np.concatenate([column[source], np.full(turns, blank, column.dtype)])
 
     return Roads(

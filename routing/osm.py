@@ -67,7 +67,7 @@ class Nodes(NamedTuple):
     lon: Floats
     barrier: NDArray[np.uint8]
 
-    def index(self, ids: Longs) -> Longs:
+    def find(self, ids: Longs) -> Longs:
         """Where ids are in the columns; -1 for those that the extract has not."""
         if len(self.ids) == 0:
             return np.full(len(ids), -1)
@@ -199,10 +199,9 @@ class _Reading:
 
     def _thing(self, said: dict[str, str], refs: list[int]) -> None:
         is_street = "highway" in said
-        if is_street:  # where its middle is, not beside its bend
-            chosen = (refs[len(refs) // 2],)
-        else:
-            chosen = tuple(refs[:: max(1, -(-len(refs) // CORNERS_MAX))])
+        # A street is where its middle node is, not beside its bend.
+        step, begin = (len(refs), len(refs) // 2) if is_street else (-(-len(refs) // CORNERS_MAX), 0)
+        chosen = tuple(refs[begin::step])
         self.things.append(Thing(said, chosen, is_street))
         self._other_refs.extend(chosen)
 

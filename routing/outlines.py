@@ -59,7 +59,7 @@ def write(areas: list[Area], place: Path) -> None:
 
 
 def _line(extract: Extract, way: int) -> shapely.Geometry | None:
-    index = extract.nodes.index(extract.outline_refs[way])
+    index = extract.nodes.find(extract.outline_refs[way])
     if len(index) < 2 or (index < 0).any():
         return None
     return shapely.linestrings(np.column_stack([extract.nodes.lon[index], extract.nodes.lat[index]]))

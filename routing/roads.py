@@ -133,11 +133,12 @@ def load(path: Path) -> Roads:
     """Read a network; ValueError with one sentence when the file is not one."""
     try:
         with np.load(path, allow_pickle=False) as file:
+            is_ours = int(file["file_version"]) == FILE_VERSION
             wanted = [name for name in Roads._fields if name in file or name not in Roads._field_defaults]
-            stored, columns = int(file["file_version"]), {name: file[name] for name in wanted}
+            columns = {name: file[name] for name in wanted} if is_ours else {}
     except (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile) as fault:
         raise ValueError(f"cannot read the road network {path}: {fault}") from None
-    if stored != FILE_VERSION:
+    if not is_ours:
         raise ValueError(f"the road network {path} is of another version: build it anew")
     roads = Roads(**{**columns, "version": str(columns["version"])})
     check(roads)

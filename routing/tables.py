@@ -89,7 +89,7 @@ def write_table(matrix: Matrix, starts: Asked, ends: Asked, path: Path) -> dict[
             out = csv.writer(file, lineterminator="\n")
             out.writerow(("from", "to", "ms", "metres"))
             for begin in range(0, len(starts.ids), ROWS_AT_ONCE):
-                block = Places(*(column[begin : begin + ROWS_AT_ONCE] for column in sources))
+                block = sources.part(begin, begin + ROWS_AT_ONCE)
                 for start, (ms, metres) in zip(starts.ids[begin:], matrix.rows(block, targets), strict=False):
                     unreachable += int(np.count_nonzero(ms == UNREACHABLE))
                     out.writerows(map(_row, [start] * len(ms), ends.ids, ms.tolist(), metres.tolist()))

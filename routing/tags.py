@@ -19,7 +19,9 @@ KINDS: Final = {
     **dict.fromkeys(("primary", "primary_link"), PRIMARY),
     **dict.fromkeys(("secondary", "secondary_link"), SECONDARY),
     **dict.fromkeys(("tertiary", "tertiary_link"), TERTIARY),
-    **dict.fromkeys(("unclassified", "residential", "living_street", "service", "road", "track", "busway"), RESIDENTIAL),
+    **dict.fromkeys(
+        ("unclassified", "residential", "living_street", "service", "road", "track", "busway"), RESIDENTIAL
+    ),
 }
 """The classes that are driven on, and how the map shows them."""
 ON_FOOT: Final = ("pedestrian", "footway", "path", "cycleway", "bridleway")

@@ -27,30 +27,33 @@ KIND_KEYS: Final = (
 )
 NAME_KEYS: Final = (
     ("name",),
-    ("name:uz", "name:uz-Latn", "name:uz_latn"),
-    ("name:uz-Cyrl", "name:uz_cyrl", "name:uz-cyrl"),
+    ("name:uz", "name:uz-latn"),
+    ("name:uz-cyrl",),
     ("name:ru",),
-    ("name:kaa", "name:kaa-Latn"),
-    ("name:en", "int_name"),
+    ("name:kaa", "name:kaa-latn"),
+    ("name:en", "int-name"),
 )
+"""As `_names` spells them: mappers write uz-Cyrl, uz_cyrl and more."""
 OTHER_KEYS: Final = (
-    *("alt_name", "old_name", "official_name", "short_name", "loc_name", "nat_name", "reg_name"),
-    *("alt_name:uz", "alt_name:ru", "alt_name:en", "old_name:uz", "old_name:ru", "official_name:uz", "official_name:ru"),
+    *("alt-name", "old-name", "official-name", "short-name", "loc-name", "nat-name", "reg-name"),
+    *(
+        "alt-name:uz",
+        "alt-name:ru",
+        "alt-name:en",
+        "old-name:uz",
+        "old-name:ru",
+        "official-name:uz",
+        "official-name:ru",
+    ),
 )
 STREET_CELL_DEG: Final = 0.02  # a street is listed once in about two kilometres
 
 
 class Row(NamedTuple):
-    """One line of the file, in the order of its columns."""
+    """One line of the file; `names` are its columns from `name` to `other`."""
 
     kind: str
-    name: str
-    name_uz: str
-    name_uz_cyrl: str
-    name_ru: str
-    name_kaa: str
-    name_en: str
-    other: str
+    names: list[str]
     region: str
     population: str
     lat: float
@@ -65,7 +68,9 @@ def write(extract: Extract, areas: list[Area], place: Path) -> int:
     with (place / FILE).open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(COLUMNS)
-        out.writerows(row._replace(lat=round(row.lat, 6), lon=round(row.lon, 6)) for row in rows)
+        for row in rows:
+            lat, lon = round(row.lat, 6), round(row.lon, 6)
+            out.writerow((row.kind, *row.names, row.region, row.population, lat, lon, row.house))
     return len(rows)
 
 
@@ -75,7 +80,7 @@ Placed = tuple[Thing, float, float]
 def _placed(extract: Extract) -> Iterator[Placed]:
     """The things whose nodes are in the extract, with the mean of these."""
     counts = np.array([len(thing.nodes) for thing in extract.things], np.int64)
-    index = extract.nodes.index(np.array([node for thing in extract.things for node in thing.nodes], np.int64))
+    index = extract.nodes.find(np.array([node for thing in extract.things for node in thing.nodes], np.int64))
     owner = np.repeat(np.arange(len(counts)), counts)[index >= 0]
     index = index[index >= 0]
     inside = np.bincount(owner, minlength=len(counts))
@@ -102,7 +107,7 @@ def _of_areas(areas: Iterable[Area]) -> Iterator[Row]:
     for area in areas:
         at = shapely.point_on_surface(area.shape)
         said, region = area.outline.tags, area.code if area.outline.kind == "region" else ""
-        yield Row(area.outline.kind, *_names(said), region, said.get("population", ""), at.y, at.x, "")
+        yield Row(area.outline.kind, _names(said), region, said.get("population", ""), at.y, at.x, "")
 
 
 def _rows(found: list[Placed], regions: list[str]) -> Iterator[Row]:
@@ -113,12 +118,12 @@ def _rows(found: list[Placed], regions: list[str]) -> Iterator[Row]:
             cell = (said["name"], int(lat // STREET_CELL_DEG), int(lon // STREET_CELL_DEG))
             if cell not in listed:
                 listed.add(cell)
-                yield Row("street", *_names(said), region, "", lat, lon, "")
+                yield Row("street", _names(said), region, "", lat, lon, "")
         elif "name" in said and said.get("boundary") != "administrative":
-            yield Row(_kind(said), *_names(said), region, said.get("population", ""), lat, lon, "")
+            yield Row(_kind(said), _names(said), region, said.get("population", ""), lat, lon, "")
         if "addr:housenumber" in said and (street := said.get("addr:street") or said.get("addr:place")):
-            blank = [""] * (len(NAME_KEYS) - 1)
-            yield Row("address", street, *blank, said.get("addr:city", ""), region, "", lat, lon, said["addr:housenumber"])
+            names = [street, *[""] * (len(NAME_KEYS) - 1), said.get("addr:city", "")]
+            yield Row("address", names, region, "", lat, lon, said["addr:housenumber"])
 
 
 def _kind(said: dict[str, str]) -> str:
@@ -131,6 +136,7 @@ def _kind(said: dict[str, str]) -> str:
 
 def _names(said: dict[str, str]) -> list[str]:
     """The columns from `name` to `other`."""
-    names = [next((said[key] for key in keys if key in said), "") for keys in NAME_KEYS]
-    other = dict.fromkeys(part.strip() for key in OTHER_KEYS if key in said for part in said[key].split(";"))
+    own = {key.casefold().replace("_", "-"): value for key, value in said.items()}
+    names = [next((own[key] for key in keys if key in own), "") for keys in NAME_KEYS]
+    other = dict.fromkeys(part.strip() for key in OTHER_KEYS if key in own for part in own[key].split(";"))
     return [*(" ".join(name.split()) for name in names), ";".join(part for part in other if part)]

@@ -19,6 +19,7 @@ from consoles.serve import can_listen, run_loop, stopped
 from consoles.serving import Options, Running, serving
 from dispatch.errors import UserMistake
 from dispatch.flags import RATE_MAX, WEEK_S, between, can_be_written, more_than, seed
+from dispatch.maps import check_map, imported_roads
 from dispatch.settings import Settings, add_settings_arguments, settings_from
 from routing import roads
 from simulators.country import SHARE, SHARE_MAX, enrol, roster
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve, simulate, stop cleanly; 1 when a call was lost or a unit was assigned twice."""
     settings = settings_from(args)
     can_listen(settings)
+    check_map(settings)
     if args.report is not None:
         if args.no_load:
             raise UserMistake("--report tells what the load has measured, and --no-load leaves that out")
@@ -71,7 +73,7 @@ async def _demo(args: argparse.Namespace, settings: Settings) -> int:
     options = Options(
         mode="SIMULATION",
         speed=args.speed,
-        roads=lambda: roads.demo(settings.cache_dir, say=_step),
+        roads=lambda: imported_roads(settings.map) if settings.map else roads.demo(settings.cache_dir, say=_step),
         logins=lambda store, broker: seed_demo_credentials(store, settings.data_dir, UNIT, mqtt_url=broker),
         before_open=enrolled,
     )
@@ -92,6 +94,8 @@ async def _load(running: Running, args: argparse.Namespace) -> AsyncIterator[asy
         "--data-dir", str(running.settings.data_dir), "--seed", str(args.seed), "--share", str(args.share),
         "--stop-with-input",
     ]  # fmt: skip
+    if running.settings.map is not None:
+        words += ["--map", str(running.settings.map)]
     if args.calls_per_minute is not None:
         words += ["--calls-per-second", str(args.calls_per_minute / 60)]
     if args.seconds is not None:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -20,6 +21,7 @@ import msgspec
 from dispatch.core.terms import UnitId
 from dispatch.errors import ServiceAway, UserMistake
 from dispatch.formats.mqtt import Order
+from dispatch.maps import imported_roads
 from routing import roads
 from routing.geometry import Point
 from routing.travel import Travel
@@ -56,6 +58,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     units: int | None = None
     consoles: int = 0
     cache_dir: Path = Path(".data/cache")
+    map: Path | None = None
     say: Say = print
 
 
@@ -173,8 +176,8 @@ class _World:
     async def _raise_crews(self, mqtt_url: str) -> None:
         """The crews of the roster's units that the service has; the one that people may log in as is theirs."""
         options = self.options
-        network = await asyncio.to_thread(roads.demo, options.cache_dir)
-        travel = Travel(network)
+        imported = partial(imported_roads, options.map) if options.map is not None else None
+        travel = Travel(await asyncio.to_thread(imported or partial(roads.demo, options.cache_dir)))
         known = {row["unit_id"]: row for row in await units(self.clients["supervisor"])}
 
         def snap(lat: float, lon: float) -> Point:

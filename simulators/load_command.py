@@ -15,6 +15,7 @@ from consoles.demo_accounts import FILE
 from consoles.serve import run_loop
 from dispatch.errors import ServiceAway, UserMistake
 from dispatch.flags import RATE_MAX, WEEK_S, can_be_written, more_than, seed, whole
+from dispatch.maps import check_map
 from dispatch.services import running_addresses
 from dispatch.settings import Settings, settings_from
 from simulators.country import SHARE, SHARE_MAX
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=seed, default=112, metavar="N", help="the country and its calls (112)")
     parser.add_argument("--share", type=more_than(0, SHARE_MAX), default=SHARE, help=argparse.SUPPRESS)
+    parser.add_argument("--map", metavar="DIR", help="the imported map that the crews drive on (the demo's roads)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was measured as JSON")
     parser.add_argument("--stop-with-input", action="store_true", help=argparse.SUPPRESS)
 
@@ -62,6 +64,7 @@ def _address(text: str) -> str:
 def run(args: argparse.Namespace) -> int:
     """Load, report, and say by the exit status whether all that was promised is there."""
     settings = settings_from(args)
+    check_map(settings)
     if args.report is not None:
         can_be_written(args.report)
     credentials = _credentials(Path(args.credentials) if args.credentials else settings.data_dir / FILE)
@@ -73,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         units=args.units,
         consoles=args.consoles,
         cache_dir=settings.cache_dir,
+        map=settings.map,
         say=_say,
     )
     report = run_loop(_loaded(args, _broker(settings), credentials, options))

@@ -1,5 +1,6 @@
 """From an extract to a network: lines, lengths, paces, gates, islands, on sheets that the tests draw themselves."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +40,15 @@ def test_nodes_where_nothing_happens_are_bends_and_keep_length_and_shape(tmp_pat
     assert path is not None
     corners = [sheet.between(1, 2, 0.25), sheet.at(2), sheet.at(3), sheet.at(4), sheet.between(4, 5, 0.75)]
     assert [tuple(point) for point in path.points] == [pytest.approx(corner, abs=1e-7) for corner in corners]
-    driven_m = sum(distance_m(a, b) for a, b in zip(corners[:-1], corners[1:], strict=True))
+    driven_m = sum(distance_m(a, b) for a, b in itertools.pairwise(corners))
     assert path.metres == pytest.approx(driven_m, rel=1e-4)
     back = travel.path(corners[-1], corners[0])
     assert back is not None and back.metres == pytest.approx(path.metres)
     assert [tuple(point) for point in back.points] == [pytest.approx(corner, abs=1e-7) for corner in corners[::-1]]
     assert path.seconds_at == sorted(path.seconds_at)
-    assert path.seconds_at[2] - path.seconds_at[1] == pytest.approx(path.seconds_at[-1] * distance_m(*corners[1:3]) / driven_m, rel=1e-3)
+    assert path.seconds_at[2] - path.seconds_at[1] == pytest.approx(
+        path.seconds_at[-1] * distance_m(*corners[1:3]) / driven_m, rel=1e-3
+    )
 
 
 def test_a_position_is_found_on_the_bent_line_and_not_on_its_chord(tmp_path: Path) -> None:
@@ -210,7 +213,7 @@ def test_factors_of_a_profile_multiply_a_cars_times(tmp_path: Path) -> None:
 def test_nobody_is_found_on_a_road_that_leads_nowhere(tmp_path: Path) -> None:
     sheet = drawn()
     row = line(sheet, *range(12))
-    for i, (a, b) in enumerate(zip(row[:-1], row[1:], strict=True)):
+    for i, (a, b) in enumerate(itertools.pairwise(row)):
         sheet.way(100 + i, [a, b], name=str(i))
     sheet.node(50, 0.5, 3)
     sheet.node(51, 0.5, 4)

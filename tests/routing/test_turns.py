@@ -167,7 +167,9 @@ def grids(draw: st.DrawFn) -> tuple[Drawn, Bans]:
     sheet = drawn()
     for id in range(1, 10):
         barrier = {"barrier": "bollard"} if draw(st.integers(0, 9)) == 0 else {}
-        sheet.node(id, id // 3.5 + draw(st.integers(-9, 9)) / 40, (id - 1) % 3 + draw(st.integers(-9, 9)) / 40, **barrier)
+        sheet.node(
+            id, id // 3.5 + draw(st.integers(-9, 9)) / 40, (id - 1) % 3 + draw(st.integers(-9, 9)) / 40, **barrier
+        )
     way_of: dict[tuple[int, int], int] = {}
     for number, (a, b) in enumerate(GRID, 100):
         one_way = draw(st.integers(0, 3)) == 0
