@@ -250,7 +250,7 @@ def test_speeds_and_factors_come_from_a_file(tmp_path: Path) -> None:
 
     path = tmp_path / "own.json"
     path.write_text('{"speeds_kmh": {}}')
-    with pytest.raises(ValueError, match="own.json"):
+    with pytest.raises(ValueError, match=r"own\.json"):
         read_profiles(path)
-    with pytest.raises(ValueError, match="absent.json"):
+    with pytest.raises(ValueError, match=r"absent\.json"):
         read_profiles(tmp_path / "absent.json")
