@@ -116,6 +116,7 @@ def _finished(args: argparse.Namespace, place: Path, made: Network, profile: str
         "source_sha256": digest(args.file) if args.file.is_file() else "",
         "profile": profile,
         "profiles": list(made.ms),
+        "times_of": mapfolder.times_of(made),
         "box": [round(float(edge(c)), 6) for edge in (np.min, np.max) for c in (ordered.lat, ordered.lon)],
         "counts": made.counts | {"streets_on_islands": _on_islands(made, profile)},
     }

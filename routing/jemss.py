@@ -20,7 +20,7 @@ from routing.network import Network, snapping_arcs
 from routing.roads import SECONDARY, Roads, lengths_m, twins
 
 NODES, ARCS = "nodes.csv", "arcs.csv"
-FILE_MAX_BYTES: Final = 1024 * 1024 * 1024
+MEMBER_MAX_BYTES: Final = 1024 * 1024 * 1024
 MS_PER_DAY: Final = 86_400_000
 
 Rows = list[tuple[int, dict[str, str]]]
@@ -86,7 +86,7 @@ def _text(path: Path, name: str) -> str:
             return (path / name).read_text("utf-8-sig")
         with ZipFile(path) as archive:
             inside = [info for info in archive.infolist() if Path(info.filename).name == name]
-            if len(inside) != 1 or inside[0].file_size > FILE_MAX_BYTES:
+            if len(inside) != 1 or inside[0].file_size > MEMBER_MAX_BYTES:
                 raise ValueError(f"{path} must hold one {name} of at most 1 GiB; it holds {len(inside)}")
             return archive.read(inside[0]).decode("utf-8-sig")
     except (OSError, BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError) as fault:

@@ -2,7 +2,7 @@
 
     map.json         what it was made from, when, with which profiles; the SHA-256 of every other file
     roads.npz        the network: nodes, arcs, bends, order (roads); its times are the default profile's
-    profiles.npz     ms_NAME, snaps_NAME for each profile
+    profiles.npz     ms_NAME, snaps_NAME for each profile; equal ones share theirs
     streets.txt      street names, one a line; arcs name them by line, from 0
     regions.geojson, districts.geojson, gazetteer.csv     only of an OpenStreetMap extract (outlines, things)
 
@@ -72,7 +72,8 @@ def load(directory: Path, profile: str | None = None, for_units: bool = False) -
     found = roads.load(directory / ROADS)
     try:
         with np.load(directory / PROFILES, allow_pickle=False) as file:
-            ms, snaps = file[f"ms_{chosen}"], file[f"snaps_{chosen}"]
+            stored = said["times_of"][chosen]
+            ms, snaps = file[f"ms_{stored}"], file[f"snaps_{stored}"]
         names = (directory / STREETS).read_text("utf-8").splitlines()
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as fault:
         raise ValueError(f"cannot read the map {directory}: {fault}; import it anew") from None
@@ -126,12 +127,19 @@ def writing(directory: Path) -> Iterator[Path]:
 def write_network(network: Network, place: Path) -> None:
     """The three files of the network."""
     roads.save(network.roads, place / ROADS)
-    columns: dict[str, NDArray[Any]] = {f"ms_{name}": ms for name, ms in network.ms.items()}
-    columns |= {f"snaps_{name}": snaps for name, snaps in network.snaps.items()}
+    stored = set(times_of(network).values())
+    columns: dict[str, NDArray[Any]] = {f"ms_{name}": network.ms[name] for name in stored}
+    columns |= {f"snaps_{name}": network.snaps[name] for name in stored}
     with (place / PROFILES).open("wb") as file:
         np.savez(file, **columns)  # type: ignore[arg-type]
     clean = [" ".join(name.split()) for name in network.names]
     (place / STREETS).write_text("".join(f"{name}\n" for name in clean), "utf-8")
+
+
+def times_of(network: Network) -> dict[str, str]:
+    """For each profile the one whose times it shares: itself, or an equal one before it."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(ms), name) for name, ms in network.ms.items()}
 
 
 def write_manifest(place: Path, said: dict[str, Any]) -> None:

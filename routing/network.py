@@ -80,7 +80,7 @@ def build(extract: Extract, profiles: Profiles) -> Network:
         extract.nodes.ids[place[kept]],
         {},
     )
-    return _with_times(made, _arcs(passages.arcs, source, stands), profiles)._replace(
+    return _with_times(made, _arcs(passages.arcs, source, stands), profiles, len(used))._replace(
         counts={
             "ways": len(extract.way_ids),
             "shape_points": len(np.unique(np.concatenate([pieces.a, pieces.b]))),
@@ -96,14 +96,16 @@ def build(extract: Extract, profiles: Profiles) -> Network:
     )
 
 
-def _with_times(network: Network, arcs: Arcs, profiles: Profiles) -> Network:
+def _with_times(network: Network, arcs: Arcs, profiles: Profiles, streets: int) -> Network:
+    """The network with each profile's times; its first arcs are the streets, on which one may stand."""
+    is_street = np.arange(len(arcs.turn)) < streets
     roads, ms, snaps = network.roads, dict[str, Ints](), dict[str, Flags]()
     made: dict[bytes, str] = {}
     for name, profile in profiles.profiles.items():
         times = times_ms(profile, arcs)
         same = made.setdefault(times.tobytes(), name)
         ms[name] = ms.get(same, times)
-        snaps[name] = snaps[same] if same in snaps else snapping_arcs(roads, times, arcs.turn == FREE)
+        snaps[name] = snaps[same] if same in snaps else snapping_arcs(roads, times, is_street)
     return network._replace(ms=ms, snaps=snaps, roads=roads._replace(ms=ms[CAR], snaps=snaps[CAR]))
 
 

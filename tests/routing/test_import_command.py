@@ -3,12 +3,17 @@
 import csv
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from dispatch.cli import main
+from dispatch.maps import imported_roads
 from routing import mapfolder
+from routing.basemap import Basemap
+from routing.cch import UNREACHABLE
+from routing.travel import Travel
 from tests.routing.osm_files import SOUTH, STEP_DEG, WEST, Drawn, drawn, osmium
 
 HOUSES = {"addr__street": "Navoiy koʻchasi", "addr__housenumber": "12a", "addr__city": "Buxoro"}
@@ -120,6 +125,22 @@ def test_other_profiles_are_a_word_away(folder: Path, capsys: pytest.CaptureFixt
         assert main(["travel", *words]) == 0
         seconds[profile] = json.loads(capsys.readouterr().out)["seconds"]
     assert seconds["moh-sirens"] == pytest.approx(0.75 * seconds["car"], rel=1e-3)
+
+
+def test_a_service_takes_the_profile_that_its_core_multiplies(folder: Path) -> None:
+    found = imported_roads(folder)
+    assert found.version.startswith("town-") and found.version.endswith("-unit")
+    x, y = tile_of(SOUTH + STEP_DEG, WEST + STEP_DEG, 14)
+    assert len(Basemap(found).tile(14, x, y)) > 50
+    travel = Travel(found)
+    travel.move("unit", SOUTH, WEST + STEP_DEG)
+    assert travel.times(["unit"], SOUTH + 2 * STEP_DEG, WEST + STEP_DEG).ms[0] < UNREACHABLE
+
+
+def tile_of(lat: float, lon: float, zoom: int) -> tuple[int, int]:
+    """The map tile in which a position lies."""
+    north = math.asinh(math.tan(math.radians(lat)))
+    return int((lon + 180) / 360 * 2**zoom), int((1 - north / math.pi) / 2 * 2**zoom)
 
 
 def test_a_second_import_takes_the_place_of_the_first(folder: Path, tmp_path: Path) -> None:

@@ -121,6 +121,15 @@ def test_a_ban_by_way_of_a_street_binds_those_who_come_from_the_first(tmp_path: 
     compare(sheet, Bans(set(), {ban}), tmp_path, besides=(1, 5))
 
 
+def test_nobody_stands_on_a_turn_or_on_the_copy_of_a_street(tmp_path: Path) -> None:
+    sheet = crossroads()
+    sheet.turn("no_left_turn", 13, 5, 14)
+    sheet.restriction("no_left_turn", ("w", 14, "from"), ("w", 11, "via"), ("w", 15, "to"))
+    roads, _ = imported(sheet, tmp_path)
+    assert roads.snaps is not None and roads.snaps.sum() == 12
+    assert roads.metres[roads.snaps].min() > 0 and (roads.twin[roads.snaps] >= 0).all()
+
+
 def test_a_street_between_two_crossings_with_bans_is_left_both_ways(tmp_path: Path) -> None:
     sheet = crossroads()
     sheet.turn("no_left_turn", 13, 5, 14)
