@@ -61,3 +61,5 @@ def _told(work: Callable[[Asked], Answer], asked: Asked) -> Answer:
         return work(asked)
     except ValueError as mistake:
         raise UserMistake(str(mistake)) from mistake
+    except OSError as fault:
+        raise UserMistake(f"{fault.filename or 'a file'}: {fault.strerror or fault}") from fault

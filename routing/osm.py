@@ -94,8 +94,9 @@ class Extract(NamedTuple):
 def read(path: Path, progress: Progress) -> Extract:
     """Read an extract (.osm.pbf, .osm, .osm.bz2). ValueError with one sentence when it cannot be read or holds no
     roads."""
-    reading = _Reading(_osmium(), path, progress)
-    with _one_line(path):
+    library = _osmium()
+    reading = _Reading(library, path, progress)
+    with _one_line(path, (RuntimeError, UnicodeDecodeError, library.InvalidLocationError)):
         reading.relations()
         reading.ways()
         if not reading.way_ids:
@@ -114,11 +115,11 @@ def _osmium() -> Any:
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def _one_line(path: Path, faults: tuple[type[Exception], ...]) -> Iterator[None]:
     """What osmium says of a file that it cannot read, as one sentence."""
     try:
         yield
-    except (RuntimeError, UnicodeDecodeError) as fault:
+    except faults as fault:
         why = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         raise ValueError(
             f"cannot read {path} as an OpenStreetMap extract ({why}); is it whole, and .osm.pbf?"

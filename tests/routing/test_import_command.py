@@ -152,6 +152,16 @@ def test_a_second_import_takes_the_place_of_the_first(folder: Path, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir() if "map" in path.name) == ["map"]
 
 
+def test_a_drawing_of_another_kind_is_refused_by_its_own_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = town().write(tmp_path / "town.osm")
+    path.write_text(path.read_text("utf-8").replace('lat="41"', 'lat="north"'), "utf-8")
+    assert main(["import-map", str(path), "--map", str(tmp_path / "map")]) == 2
+    said = capsys.readouterr().err
+    assert "north" in said and said.count("\n") == 1
+
+
 def broken(name: str, place: Path, whole: Path) -> Path:
     path = place / f"{name}.osm.pbf"
     if name == "directory":

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+import numpy as np
 import pytest
 
 from dispatch.cli import main
-from routing import jemss, mapfolder, network, osm, roads
+from routing import jemss, junctions, mapfolder, network, osm, roads
 from routing.cch import UNREACHABLE
 from routing.geometry import Point, along, distance_m
 from routing.osm import Extract, Restriction
-from routing.profiles import read_profiles
+from routing.profiles import Profiles, Speeds, read_profiles
 from routing.progress import Progress
 from routing.roads import Roads
 from routing.travel import Travel
@@ -124,8 +126,32 @@ def test_the_restrictions_of_a_city_are_obeyed(shared_data: Path) -> None:
     assert obeyed >= 3
 
 
-def ordered(extract: Extract) -> Roads:
-    return roads.with_order(network.build(extract, read_profiles()).roads, "columbus")
+def test_bends_change_no_time(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every node of every way kept as a crossing, journeys take what they take with bends, to the rounding."""
+    extract = osm.read(shared_data / "geo" / "liechtenstein-latest.osm.pbf", Progress(io.StringIO()))
+    bent = Travel(ordered(extract, alike()))
+    monkeypatch.setattr(junctions, "special_nodes", lambda extract: np.ones(len(extract.nodes.ids), bool))
+    straight = Travel(ordered(extract, alike()))
+    assert len(straight.roads.lat) > 4 * len(bent.roads.lat)
+    chance, nodes = random.Random(11), np.unique(extract.nodes.find(extract.refs))
+    points = [(float(extract.nodes.lat[i]), float(extract.nodes.lon[i])) for i in chance.sample(nodes.tolist(), 80)]
+    points = [point for point in points if bent.snap(*point).distance_m < 0.01][:60]  # not what lies on islands
+    for start, end in zip(points[:30], points[30:], strict=True):
+        ways = [travel.path(start, end) for travel in (bent, straight)]
+        assert (ways[0] is None) == (ways[1] is None)
+        if ways[0] is not None and ways[1] is not None:
+            assert ways[0].seconds_at[-1] == pytest.approx(ways[1].seconds_at[-1], abs=0.3)
+
+
+def ordered(extract: Extract, profiles: Profiles | None = None) -> Roads:
+    return roads.with_order(network.build(extract, profiles or read_profiles()).roads, "city")
+
+
+def alike() -> Profiles:
+    """The profiles with one pace in places and outside: which a street is in is judged by its middle."""
+    found = read_profiles()
+    speeds = {name: Speeds(urban=pair.rural, rural=pair.rural) for name, pair in found.speeds_kmh.items()}
+    return msgspec.structs.replace(found, speeds_kmh=speeds, share_of_limit=Speeds(urban=0.9, rural=0.9))
 
 
 def forbidden(extract: Extract, said: Restriction) -> Iterator[tuple[Point, Point, float]]:

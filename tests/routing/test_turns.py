@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routing.cch import UNREACHABLE
@@ -198,7 +198,7 @@ def grids(draw: st.DrawFn) -> tuple[Drawn, Bans]:
     return sheet, bans
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(grids())
 def test_any_grid_with_any_bans_allows_what_the_oracle_allows(case: tuple[Drawn, Bans]) -> None:
     sheet, bans = case
