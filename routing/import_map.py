@@ -8,6 +8,7 @@ import csv
 import json
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -153,5 +154,6 @@ def _cost(progress: Progress) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "seconds": round(progress.seconds, 1),
+        "cpu_seconds": round(time.process_time(), 1),
         "peak_memory_mib": round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1),
     }

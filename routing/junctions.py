@@ -2,8 +2,8 @@
 
 Only such a crossing is taken apart. It gets an arrival node for each street end that leads to it, a departure node
 for each that leads away, and for each pair of them a turn: an arc of no length that says what stands in its way. A
-ban by way of a street (from A over B not to C) gets a second copy of B that only those who come from A drive. All
-other crossings stay one node, so a country grows by a few thousand nodes and not tenfold.
+ban by way of a street (from A over B not to C) gets further copies of B: one that only those who come from A drive, one
+for all others. All other crossings stay one node, so a country grows by a few thousand nodes and not tenfold.
 """
 
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ class _Crossings:
         self._turns: dict[int, dict[int, int]] = {}
         self.copies: list[tuple[int, int, int]] = []
         self._bans: dict[tuple[End, End], int] = {}
-        self._chain_bans: dict[tuple[End, ...], dict[End, int]] = {}
+        self._chain_bans: dict[tuple[Passage, ...], dict[End, dict[End, int]]] = {}
         self._apart: set[int] = set()
         self._obeyed = 0
 
@@ -90,8 +90,8 @@ class _Crossings:
         self._apart.update(node for node in barriers if len(self._ends_of(node)) > 1)
         for node in sorted(self._apart):
             self._take_apart(node)
-        for path, banned in sorted(self._chain_bans.items()):
-            self._second_copy(path, banned)
+        for path, bans in sorted(self._chain_bans.items()):
+            self._part(path, bans)
         return Turns(
             np.array(self.place, np.int32),
             self.tails,
@@ -165,7 +165,7 @@ class _Crossings:
         return [go for go in ends if go not in leaving]
 
     def _arrives(self, end: End) -> bool:
-        return bool(self._open[2 * end[0] + (END if end[1] == START else START)])
+        return bool(self._open[2 * end[0] + _other(end)[1]])
 
     def _leaves(self, end: End) -> bool:
         return bool(self._open[2 * end[0] + end[1]])
@@ -212,7 +212,7 @@ class _Crossings:
         return int((self._end if passage[1] == START else self._start)[passage[0]])
 
     def _note_chain(self, come: End, path: tuple[Passage, ...], banned: dict[End, int]) -> None:
-        self._chain_bans.setdefault((come, *path), {}).update(banned)
+        self._chain_bans.setdefault(path, {}).setdefault(come, {}).update(banned)
         self._apart.update([self._node(come), *(self._far(passage) for passage in path)])
 
     def _take_apart(self, node: int) -> None:
@@ -220,7 +220,7 @@ class _Crossings:
         ends, stands = self._ends_of(node), int(self._extract.nodes.barrier[node])
         for end in ends:
             if self._arrives(end):
-                self.heads[2 * end[0] + (END if end[1] == START else START)] = self._added(node)
+                self.heads[2 * end[0] + _other(end)[1]] = self._added(node)
             if self._leaves(end):
                 self.tails[2 * end[0] + end[1]] = self._added(node)
         for come in ends:
@@ -238,23 +238,49 @@ class _Crossings:
 
     def _arrival(self, end: End) -> int:
         """The added node at which those arrive who come by this street end; -1 where nobody does."""
-        return int(self.heads[2 * end[0] + (END if end[1] == START else START)])
+        return int(self.heads[2 * end[0] + _other(end)[1]])
 
     def _departure(self, end: End) -> int:
         return int(self.tails[2 * end[0] + end[1]])
 
-    def _second_copy(self, path: tuple[End, ...], banned: dict[End, int]) -> None:
-        """Let those who come from path[0] drive copies of the passages after it, and keep the ban at their end."""
-        come = self._arrival(path[0])
-        closed = {self._departure(end): kind for end, kind in banned.items()}
-        for passage in path[1:]:
+    def _part(self, path: tuple[Passage, ...], bans: dict[End, dict[End, int]]) -> None:
+        """Keep bans at the end of some passages. Whoever comes from a street with a ban has copies of the passages with
+        that ban at their end, all others have copies without one; and the passages themselves, on which places lie and
+        which all may enter, are left as if by any of those."""
+        comes = {self._arrival(come): banned for come, banned in bans.items()}
+        entries = [arrival for arrival, onto in self._turns.items() if self._departure(path[0]) in onto]
+        self._copy(path, [arrival for arrival in entries if arrival not in comes], None)
+        for come, banned in comes.items():
+            self._copy(path, [come], banned)
+        for banned in comes.values():
+            self._ban(self._arrival(_other(path[-1])), banned)
+
+    def _copy(self, path: tuple[Passage, ...], entries: list[int], banned: dict[End, int] | None) -> None:
+        """A second copy of passages for those who come by `entries`; without a ban also for those who come onto a later
+        passage from elsewhere than the one before it."""
+        for k, passage in enumerate(path):
             departure = self._departure(passage)
-            if departure not in self._turns.get(come, {}):
-                return  # another ban has led them onto a copy of its own already
+            if banned is None and k > 0:
+                before = self._arrival(_other(path[k - 1]))
+                entries += [a for a, onto in self._turns.items() if departure in onto and a not in (before, *entries)]
             tail, head = self._added(self._node(passage)), self._added(self._far(passage))
-            self._turns[come][tail] = self._turns[come].pop(departure)
+            for arrival in entries:
+                if departure in self._turns.get(arrival, {}):
+                    self._turns[arrival][tail] = self._turns[arrival][departure]
             self.copies.append((tail, head, 2 * passage[0] + passage[1]))
-            plain = self._arrival((passage[0], END if passage[1] == START else START))
-            self._turns[head] = dict(self._turns.get(plain, {}))
-            come = head
-        self._turns[come] = {go: max(kind, closed.get(go, FREE)) for go, kind in self._turns[come].items()}
+            self._turns[head] = dict(self._turns.get(self._arrival(_other(passage)), {}))
+            entries = [head]
+        if banned is not None:
+            self._ban(entries[0], banned)
+
+    def _ban(self, arrival: int, banned: dict[End, int]) -> None:
+        """Put what stands in the way into the turns of an arrival node."""
+        turns = self._turns[arrival]
+        for end, kind in banned.items():
+            if (departure := self._departure(end)) in turns:
+                turns[departure] = max(kind, turns[departure])
+
+
+def _other(passage: Passage) -> End:
+    """The street end at which a passage arrives."""
+    return passage[0], END if passage[1] == START else START
