@@ -75,7 +75,10 @@ class _Crossings:
         self.place: list[int] = []
         self.tails, self.heads = np.full(2 * road.size, -1, np.int32), np.full(2 * road.size, -1, np.int32)
         self._turns: dict[int, dict[int, int]] = {}
+        self._arrivals: dict[int, dict[int, Passage]] = {}  # at each crossing, and by which passage one arrives there
         self.copies: list[tuple[int, int, int]] = []
+        self._more_departures: dict[int, list[int]] = {}  # onto copies of the passage that departs there
+        self._by_way: dict[int, list[End]] = {}
         self._bans: dict[tuple[End, End], int] = {}
         self._chain_bans: dict[tuple[Passage, ...], dict[End, dict[End, int]]] = {}
         self._apart: set[int] = set()
@@ -96,12 +99,14 @@ class _Crossings:
             np.array(self.place, np.int32),
             self.tails,
             self.heads,
-            np.array([(a, b, kind) for a, onto in self._turns.items() for b, kind in onto.items()], np.int32).reshape(
-                -1, 3
-            ),
+            np.array(list(self._all_turns()), np.int32).reshape(-1, 3),
             np.array(self.copies, np.int32).reshape(-1, 3),
             self._obeyed,
         )
+
+    def _all_turns(self) -> Iterator[tuple[int, int, int]]:
+        for arrival, onto in self._turns.items():
+            yield from ((arrival, departure, kind) for departure, kind in onto.items())
 
     def _ends_at(self, special: NDArray[np.bool_]) -> dict[int, list[End]]:
         """The street ends at each special node."""
@@ -188,10 +193,12 @@ class _Crossings:
                     noted = True
         return noted
 
-    def _ends_of_ways(self, ways: set[int]) -> Iterator[End]:
+    def _ends_of_ways(self, ways: set[int]) -> list[End]:
         """Those ends of chains at special nodes that belong to some ways."""
-        for ends in list(self._ends.values()):
-            yield from (end for end in ends if self._way_at(end) in ways)
+        if not self._by_way:
+            for end in [end for ends in self._ends.values() for end in ends]:
+                self._by_way.setdefault(self._way_at(end), []).append(end)
+        return [end for way in sorted(ways) for end in self._by_way.get(way, ())]
 
     def _paths(self, node: int, vias: list[int], come: End) -> Iterator[tuple[Passage, ...]]:
         """The passages that follow the ways `vias` one after another from a node, to the end of the last."""
@@ -220,7 +227,8 @@ class _Crossings:
         ends, stands = self._ends_of(node), int(self._extract.nodes.barrier[node])
         for end in ends:
             if self._arrives(end):
-                self.heads[2 * end[0] + _other(end)[1]] = self._added(node)
+                self.heads[2 * end[0] + _other(end)[1]] = arrival = self._added(node)
+                self._arrivals.setdefault(node, {})[arrival] = _other(end)
             if self._leaves(end):
                 self.tails[2 * end[0] + end[1]] = self._added(node)
         for come in ends:
@@ -248,7 +256,7 @@ class _Crossings:
         that ban at their end, all others have copies without one; and the passages themselves, on which places lie and
         which all may enter, are left as if by any of those."""
         comes = {self._arrival(come): banned for come, banned in bans.items()}
-        entries = [arrival for arrival, onto in self._turns.items() if self._departure(path[0]) in onto]
+        entries = self._entries(path[0])
         self._copy(path, [arrival for arrival in entries if arrival not in comes], None)
         for come, banned in comes.items():
             self._copy(path, [come], banned)
@@ -261,24 +269,33 @@ class _Crossings:
         for k, passage in enumerate(path):
             departure = self._departure(passage)
             if banned is None and k > 0:
-                before = self._arrival(_other(path[k - 1]))
-                entries += [a for a, onto in self._turns.items() if departure in onto and a not in (before, *entries)]
+                entries += self._entries(passage, path[k - 1])
             tail, head = self._added(self._node(passage)), self._added(self._far(passage))
             for arrival in entries:
                 if departure in self._turns.get(arrival, {}):
                     self._turns[arrival][tail] = self._turns[arrival][departure]
             self.copies.append((tail, head, 2 * passage[0] + passage[1]))
+            self._arrivals[self._far(passage)][head] = passage
+            self._more_departures.setdefault(departure, []).append(tail)
             self._turns[head] = dict(self._turns.get(self._arrival(_other(passage)), {}))
             entries = [head]
         if banned is not None:
             self._ban(entries[0], banned)
 
+    def _entries(self, passage: Passage, but_from: Passage | None = None) -> list[int]:
+        """The arrival nodes from which a passage is entered, without those of one passage."""
+        departure = self._departure(passage)
+        at = self._arrivals[self._node(passage)].items()
+        return [arrival for arrival, by in at if by != but_from and departure in self._turns.get(arrival, {})]
+
     def _ban(self, arrival: int, banned: dict[End, int]) -> None:
         """Put what stands in the way into the turns of an arrival node."""
         turns = self._turns[arrival]
         for end, kind in banned.items():
-            if (departure := self._departure(end)) in turns:
-                turns[departure] = max(kind, turns[departure])
+            own = self._departure(end)
+            for departure in (own, *self._more_departures.get(own, ())):
+                if departure in turns:
+                    turns[departure] = max(kind, turns[departure])
 
 
 def _other(passage: Passage) -> End:

@@ -197,7 +197,7 @@ def grids(draw: st.DrawFn) -> tuple[Drawn, Bans]:
             sheet.turn("only_right_turn", way_of[come], come[1], way_of[go])
             bans.turns.update((p, q) for p, q in turns if p == come and q != go)
     onward = [(p, q, r) for p, q in turns for s, r in turns if q == s and p != q[::-1] and q != r[::-1]]
-    for p, q, r in draw(st.lists(st.sampled_from(onward), max_size=2)):
+    for p, q, r in draw(st.lists(st.sampled_from(onward), max_size=2) if onward else st.just([])):
         sheet.restriction("no_left_turn", ("w", way_of[p], "from"), ("w", way_of[q], "via"), ("w", way_of[r], "to"))
         bans.chains.add((p, q, r))
     return sheet, bans
