@@ -255,12 +255,12 @@ class _Crossings:
         """Keep bans at the end of some passages. Whoever comes from a street with a ban has copies of the passages with
         that ban at their end, all others have copies without one; and the passages themselves, on which places lie and
         which all may enter, are left as if by any of those."""
-        comes = {self._arrival(come): banned for come, banned in bans.items()}
+        by = self._arrivals[self._node(path[0])]
         entries = self._entries(path[0])
-        self._copy(path, [arrival for arrival in entries if arrival not in comes], None)
-        for come, banned in comes.items():
-            self._copy(path, [come], banned)
-        for banned in comes.values():
+        self._copy(path, [arrival for arrival in entries if _other(by[arrival]) not in bans], None)
+        for come, banned in bans.items():
+            self._copy(path, [arrival for arrival in entries if _other(by[arrival]) == come], banned)
+        for banned in bans.values():
             self._ban(self._arrival(_other(path[-1])), banned)
 
     def _copy(self, path: tuple[Passage, ...], entries: list[int], banned: dict[End, int] | None) -> None:
