@@ -1,4 +1,4 @@
-"""Which region has a call, an incident or a unit, asked of the states that this process writes."""
+"""Which region has a call, an incident or a unit, asked of the states that this process writes or follows."""
 
 from __future__ import annotations
 
