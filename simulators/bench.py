@@ -27,7 +27,7 @@ DEFAULT = "intake"
 RATE, RATES = 200.0, {"failover": 100.0}
 """Calls a second where nothing else is said."""
 CORES_MAX, BLOWS_MAX, EVENTS_MAX = 5, 1_000, 100_000_000
-UNITS_MAX, CONSOLES_MAX, WAITING_MAX = 9_000, 10_000, 1_000_000
+UNITS_MAX, CONSOLES_MAX, WAITING_MAX = 24_000, 10_000, 1_000_000
 """Units: as many as the largest roster has."""
 
 
@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     intake.add_argument(
         "--seconds", type=more_than(0, WEEK_S), default=60.0, metavar="S", help="how long it is measured (60)"
+    )
+    intake.add_argument(
+        "--warm-up", type=more_than(0, WEEK_S), default=130.0, metavar="S", help="before that, to fill caches (130)"
     )
     intake.add_argument(
         "--units", type=whole(1, UNITS_MAX), default=2_000, metavar="N", help="each reports every 5 s (2000)"

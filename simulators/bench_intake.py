@@ -3,7 +3,8 @@
 The service runs as a child process in a fresh directory with its own database and broker, a whole country in
 it; everything else runs here. Of the calls nine in ten are about one of a few large fires, as in a bad hour;
 the rest are new incidents, for which units are chosen, and calls that wait for a call taker. Crews clear after
-some seconds and takers close what nobody needs, so memory may grow only until the caches are full.
+some seconds and takers close what nobody needs, so memory may grow only until the caches are full: the longest
+memory is that of callers, two minutes, and the warm-up lasts as long.
 
 A call is *kept* when its 201 has arrived, *on the console* when a board has received the delta that reaches
 the number in that answer; both are measured from the moment its request was due, so that a stall of either
@@ -36,8 +37,6 @@ from simulators.country import roster, share_for
 from simulators.exposition import Reading, read, stages
 from simulators.lean import Poster, Watcher, watch
 
-WARM_UP_S = 5.0
-WARM_UP_SHARE = 0.25
 ON_TASK_S = 10.0
 """How long, on average, a crew is about an incident."""
 ANSWERS_LIMIT_S = 15.0
@@ -76,7 +75,7 @@ async def _run(
     poster = Poster(url, credentials["device"]["token"])
     takers = Poster(url, credentials["call_taker"]["token"])
     calls = Calls(poster, takers, args.seed)
-    await calls.place(args.calls_per_second * WARM_UP_SHARE, WARM_UP_S)
+    await calls.place(args.calls_per_second, args.warm_up)
     warm = len(calls.kept)
     gc.collect()
     gc.freeze()
@@ -104,6 +103,7 @@ async def _run(
     each = max(1, len(measured))
     return {
         "calls_per_second": args.calls_per_second,
+        "warm_up_seconds": args.warm_up,
         "seconds": round(lasted_s, 1),
         "units": args.units,
         "consoles": args.consoles,
