@@ -15,6 +15,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from consoles.aid_rows import aid_part, lent_to
+from consoles.hazard_rows import on_board
+from dispatch.core.hazards import unacknowledged
 from dispatch.core.needs import live, unmet
 from dispatch.core.state import RegionState, Touched, can_be_sent
 from dispatch.core.terms import (
@@ -171,6 +173,7 @@ def incident_row(state: RegionState, incident: Incident, view: str = FULL) -> Ro
         "legs": [_leg_row(incident, leg, lacking) for leg in incident.legs],
         "units": [_assignment_row(state, a) for a in live(incident)],
         "flags": _incident_flags(state, incident),
+        "hazards": on_board(state, incident),
         **aid_part(state, incident),
     } | _place(incident.location)
 
@@ -213,6 +216,7 @@ def _incident_flags(state: RegionState, incident: Incident) -> list[str]:
     where = incident.location
     flags = {
         "unlocated": where is None,
+        "hazard": bool(unacknowledged(state, incident)),
         "no_units": incident.short,
         "outside_region": where is not None and (where.outside or state.region not in where.regions),
         "referred": incident.referred_to is not None,

@@ -12,7 +12,7 @@ from typing import get_args
 from msgspec.structs import replace
 
 from dispatch.core import events as e
-from dispatch.core import evolve_between, evolve_units  # noqa: F401 (their steps are ours too)
+from dispatch.core import evolve_between, evolve_hazards, evolve_units  # noqa: F401 (their steps are ours too)
 from dispatch.core.lifecycle import CALL, INCIDENT, moved
 from dispatch.core.needs import joined, settled
 from dispatch.core.state import RegionState, keep_newest
