@@ -168,8 +168,7 @@ class Hazards:
 
     def _found(self, actor: Actor, hazard_id: str, action: str) -> tuple[RegionId, str]:
         """The region that a hazard's id names; whether it stands is the core's to say, after a repeated key."""
-        letters = hazard_id.partition("-")[0]
-        region = next((r for r, state in self._desk.replicas.states.items() if state.letters == letters), None)
+        region = self._desk.replicas.region_of_hazard(HazardId(hazard_id))
         if region is None:
             raise Problem("unknown_hazard", f"No hazard {hazard_id[:64]}.")
         require(actor, action, region)

@@ -75,6 +75,7 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "hazard.end": _SENDERS,
     "unit.read": _DESKS | {Role.BODY, Role.UNIT},
     "unit.report": _SENDERS | {Role.BODY, Role.UNIT},
+    "unit.field": frozenset({Role.UNIT}),
     "unit.shift": _SENDERS | {Role.BODY, Role.UNIT},
     "region.read": _ALL,
     "region.policy": _SENDERS,

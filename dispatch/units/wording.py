@@ -31,13 +31,13 @@ def order_message(state: RegionState, order: Order) -> Part:
         message["assignment_id"] = order.assignment_id
     incident = state.incident(order.incident_id) if order.incident_id is not None else None
     if incident is not None:
-        message["incident"] = _incident_part(state, incident)
+        message["incident"] = incident_part(state, incident)
     message["at"] = order.at
     message["expires_at"] = order.expires_at
     return message
 
 
-def _incident_part(state: RegionState, incident: Incident) -> Part:
+def incident_part(state: RegionState, incident: Incident) -> Part:
     """What a crew needs to know of the incident. The newest hazards stand there when there are very many."""
     part: Part = {
         "incident_id": incident.incident_id,

@@ -14,6 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from consoles.about import AboutPage
 from consoles.asyncapi import FRAMES, Frame, Json, asyncapi_document
+from consoles.field_frames import SAID, SENT
 from consoles.openapi import documents, openapi_document, operation_id
 from consoles.pages import Pages
 from consoles.signed import Signer
@@ -142,6 +143,16 @@ def test_the_parser_finds_a_wrong_word(parsed: Callable[[Json], subprocess.Compl
     wrong = asyncapi_document()
     wrong["operations"]["send_board"]["action"] = "shout"
     assert b"action" in parsed(wrong).stdout
+
+
+def test_every_frame_of_the_field_page_is_in_the_document() -> None:
+    made = asyncapi_document()
+    assert made["channels"]["unit"]["address"] == "/ws/v1/unit"
+    sent, said = made["operations"]["send_unit"], made["operations"]["receive_unit"]
+    assert {ref["$ref"].rpartition("/")[2] for ref in sent["messages"]} == {kind.__name__ for kind in SENT}
+    assert {ref["$ref"].rpartition("/")[2] for ref in said["messages"]} == {kind.__name__ for kind in SAID}
+    status = made["components"]["schemas"]["FieldStatus"]
+    assert status["required"] == ["type", "status_id", "status", "at"]
 
 
 def keys(value: Any) -> Any:
