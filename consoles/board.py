@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from consoles.aid_rows import aid_part, lent_to
 from consoles.hazard_rows import on_board
+from dispatch.calling.wishes import unknown_words
 from dispatch.core.hazards import unacknowledged
 from dispatch.core.needs import live, unmet
 from dispatch.core.state import RegionState, Touched, can_be_sent
@@ -250,7 +251,7 @@ def call_row(call: Call) -> Row:
         "incident_id": call.incident_id,
         "moving_to": call.moving_to,
         "moving_since": _when(call.moving_since),
-        "flags": [name for name, is_so in flags.items() if is_so],
+        "flags": [*(name for name, is_so in flags.items() if is_so), *unknown_words(call.misunderstood)],
     } | _place(call.location)
 
 

@@ -83,6 +83,7 @@ def receive(state: RegionState, command: c.ReceiveCall, now: datetime) -> Verdic
         commitment=command.commitment,
         has_number=command.has_number,
         silent=command.silent,
+        misunderstood=command.misunderstood,
     )
     received = e.CallReceived(call=call)
     return facts(received) if kind is None else facts(received, *settle(state, call, now))

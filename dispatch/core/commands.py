@@ -61,6 +61,7 @@ class ReceiveCall(Command, frozen=True, kw_only=True, tag="receive_call"):
     commitment: str | None = None
     has_number: bool = False
     silent: bool = False
+    misunderstood: tuple[str, ...] = ()
 
 
 class LocateCall(Command, frozen=True, kw_only=True, tag="locate_call"):

@@ -119,7 +119,8 @@ class Location(Value, frozen=True, kw_only=True):
 class Call(Value, frozen=True, kw_only=True):
     """One contact with the service. Number, name and words live in `personal`, under `commitment`.
 
-    `notes` are those of the incident that it left behind in the region which handed it over.
+    `notes` are those of the incident that it left behind in the region which handed it over. `misunderstood`:
+    fields whose word is none of their list; the word itself is beside the caller's own.
     """
 
     call_id: CallId
@@ -141,6 +142,7 @@ class Call(Value, frozen=True, kw_only=True):
     commitment: str | None = None
     has_number: bool = False
     silent: bool = False
+    misunderstood: tuple[str, ...] = ()
     joined_automatically: bool = False
     moving_to: RegionId | None = None
     notes: tuple[str, ...] = ()
