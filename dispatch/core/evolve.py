@@ -197,6 +197,7 @@ def _incident_merged(state: RegionState, event: e.IncidentMerged, at: datetime) 
         state.put_call(replace(state.calls[call_id], incident_id=event.into))
     state.put_incident(replace(into, notes=(*into.notes, *emptied.notes)[-NOTES_KEPT:]))
     _count_calls(state, event.into)
+    state.hand_hazards(event.incident_id, event.into)
     merged = {"merged_into": event.into, "call_count": 0}
     _end_incident(state, replace(emptied, **merged), Disposition.DUPLICATE, at)
 

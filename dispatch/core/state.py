@@ -263,6 +263,13 @@ class RegionState:
         if hazard.incident_id is not None:
             _take_out(self.hazards_told, hazard.incident_id, hazard_id)
 
+    def hand_hazards(self, incident_id: IncidentId, into: IncidentId) -> None:
+        """What was told in the course of an incident was told of the one that it turned out to be."""
+        for hazard_id in list(self.hazards_told.get(incident_id, ())):
+            hazard = self.hazards[hazard_id]
+            self.drop_hazard(hazard_id)
+            self.put_hazard(replace(hazard, incident_id=into))
+
     def call(self, call_id: CallId) -> Call | None:
         """An open call, or one closed not long ago."""
         return self.calls.get(call_id) or self.closed_calls.get(call_id)

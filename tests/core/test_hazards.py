@@ -94,6 +94,17 @@ def test_a_hazard_told_in_the_course_of_an_incident_stays_with_it() -> None:
     assert ids(hazards_of(scene.state, scene.incident_now(second))) == [told], "and with the place"
 
 
+def test_a_hazard_goes_with_an_incident_that_is_merged_and_is_read_of_anew() -> None:
+    scene, incident_id = at_chorsu()
+    known = hazard(scene, location=None, incident_id=incident_id, until=START + timedelta(seconds=60))
+    scene.do(acknowledge(known, incident_id))
+    far = scene.incident(location=FAR)
+    scene.do(c.MergeIncidents(actor=LOLA, incident_id=incident_id, into=far))
+    assert ids(hazards_of(scene.state, scene.incident_now(far))) == [known]
+    assert scene.refusal(send(far, "A1")) == "hazard_unacknowledged"
+    assert kinds(scene.tick(60)) == ["hazard_ended"]
+
+
 def test_a_hazard_without_any_place_is_refused() -> None:
     scene = Scene()
     scene.do(c.OpenIncident(actor=LOLA, incident_type="illness"))
