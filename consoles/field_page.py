@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from time import monotonic
+from urllib.parse import quote
 
 import msgspec
 
@@ -265,8 +266,9 @@ class FieldPages:
         body = {field: value for field, value in msgspec.to_builtins(report).items() if value is not None}
         if isinstance(report, OrderAck):
             del body["at"]
+        path = f"/api/v1/units/{quote(page.unit_id, safe='')}/{name}"
         try:
-            return await self._onward.post(page.socket, f"/api/v1/units/{page.unit_id}/{name}", body, key)
+            return await self._onward.post(page.socket, path, body, key)
         except ServiceAway as away:
             return Refused(status=503, code="service_away", detail=str(away))
 
