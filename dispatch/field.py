@@ -38,8 +38,9 @@ from dispatch.formats.values import FormatError
 from dispatch.units.fixes import Fixes
 from dispatch.units.held import Held
 from dispatch.units.lanes import Lanes
-from dispatch.units.line import Line, LinePlan
+from dispatch.units.line import LinePlan
 from dispatch.units.orders import Outbox, ServiceClock
+from dispatch.units.reading import connected
 from dispatch.writing.positions import Positions
 
 RECEIPTS_KEPT = 16
@@ -147,7 +148,7 @@ class Field:
         *,
         states: Mapping[RegionId, RegionState],
         clock: ServiceClock,
-        connect: Connecting = Line,
+        connect: Connecting = connected,
     ) -> None:
         self._engine = engine
         self.counts = FieldCounts()

@@ -23,7 +23,7 @@ from dispatch.calling.contacts import RAW_MAX_BYTES, Contacts
 from dispatch.calling.evidence import Evidence, fault_of_point
 from dispatch.calling.reception import Contact, Reception
 from dispatch.core.terms import Call, CallId, RegionId
-from dispatch.engine import REUSED, Key, Reply
+from dispatch.engine import REUSED, Reply
 from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.keeping.spool import Spool, Spooled
 from dispatch.web.application import ACTOR
@@ -32,6 +32,7 @@ from dispatch.web.metrics import LATENCY_BUCKETS_S, Metrics
 from dispatch.web.problems import Problem, Unreadable
 from dispatch.web.replies import encode, key_of, replied
 from dispatch.web.routes import Route
+from dispatch.writing.keys import Key
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from consoles.demo_accounts import FILE
 from consoles.serve import run_to_end
 from dispatch.services import running_addresses
 from simulators.bench_fleet import Fleet, on_the_road
-from simulators.bench_measures import latency, own_cpu_s, seen, seen_by_all, slope_per_minute, watch_memory
+from simulators.bench_measures import Stalls, latency, own_cpu_s, seen, seen_by_all, slope_per_minute, watch_memory
 from simulators.bench_service import service
 from simulators.bench_traffic import Calls
 from simulators.checking import kept_calls
@@ -85,7 +85,8 @@ async def _run(
     frames, positions = _frames(watchers), fleet.positions
     before, began_cpu_s = await read(url), own_cpu_s()
     began_s = monotonic()
-    await calls.place(args.calls_per_second, args.seconds)
+    with Stalls() as stalls:
+        await calls.place(args.calls_per_second, args.seconds)
     lasted_s = monotonic() - began_s
     after, generator_cpu_s = await read(url), own_cpu_s() - began_cpu_s
     watching.cancel()
@@ -116,6 +117,7 @@ async def _run(
         "call_to_console_ms": latency(seen(measured, watchers)),
         "call_to_slowest_console_ms": latency(seen_by_all(measured, watchers)),
         "goals_p99_ms": GOALS_MS,
+        "machine": stalls.report(measured),
         "positions_per_second": round(positions / lasted_s, 1),
         "frames_per_second": round(frames / lasted_s, 1),
         "orders_heard": fleet.orders,

@@ -36,9 +36,10 @@ from dispatch.core.terms import (
     UnitId,
     UnitStatus,
 )
-from dispatch.engine import Key, Reply
+from dispatch.engine import Reply
 from dispatch.errors import ServiceAway
 from dispatch.formats.mqtt import LinkReport, OrderAck, StatusReport, decode_order, encode_report
+from dispatch.writing.keys import Key
 from simulators.plane import Point, near, point_in
 from simulators.station import Station
 from simulators.twins import ConsoleSocket, texts

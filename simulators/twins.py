@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import Context
 from random import Random
 from typing import Any
@@ -20,7 +20,7 @@ from dispatch.store import CommitUnknown, StoreAway
 from dispatch.units.line import LinePlan
 from dispatch.web.problems import Problem
 from dispatch.web.websocket import Closed
-from dispatch.writing.records import Answer, Appended, Batch, Loaded, Recorded
+from dispatch.writing.records import Answer, AnsweredKeys, Appended, Batch, Loaded, Recorded
 from simulators.faults import Faults
 from simulators.virtual import VirtualClock, VirtualLoop
 
@@ -126,6 +126,10 @@ class Database(MemoryStore):
         found = await super().recall(pairs)
         await self._trip()
         return found
+
+    async def answered(self, regions: Collection[str], after: tuple[str, str] | None, limit: int) -> AnsweredKeys:
+        await self._trip()
+        return await super().answered(regions, after, limit)
 
 
 Hear = Callable[[str, bytes], None]

@@ -21,10 +21,11 @@ from dispatch.clock import Clock
 from dispatch.core.commands import LocateCall, LocateIncident
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, ActorId, Call, CallId, Location, LocationFix, RegionId
-from dispatch.engine import Engine, Key, Reply
+from dispatch.engine import Engine, Reply
 from dispatch.formats.aml_message import AmlMessage
 from dispatch.ids import IdSource
 from dispatch.web.replies import Answering, answering
+from dispatch.writing.keys import Key
 
 DEFAULT_REGION = RegionId("UZ-TK")
 """Where a call without a place waits when its sender stands for no region either."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -18,6 +19,8 @@ from dispatch.core.plans import PLANS
 from dispatch.core.terms import Priority, Service
 
 WORD_MAX = 64
+WISHES_KEPT = 4_096
+"""Combinations of words in memory: nearly all calls use one of a few dozen."""
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
 
@@ -66,6 +69,7 @@ def unknown_words(fields: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"unknown_{field}" for field in fields)
 
 
+@lru_cache(maxsize=WISHES_KEPT)
 def understood(*, service: str | None, incident_type: str | None, priority: str | None, language: str | None) -> Wishes:
     """The words as values, whatever their case and the blanks around them; an empty one was not said."""
     said = {"service": service, "incident_type": incident_type, "priority": priority, "language": language}
