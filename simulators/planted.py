@@ -22,10 +22,10 @@ from consoles.board import Board
 from consoles.feed import Feed
 from dispatch.cells.exchange import CallOffer
 from dispatch.cells.outbox import Outbox as Exchange
+from dispatch.core import assigning, recommend, snapshot
 from dispatch.core import commands as c
 from dispatch.core import decide as deciding
 from dispatch.core import events as e
-from dispatch.core import recommend, snapshot
 from dispatch.core.steps import STEPS
 from dispatch.core.terms import Stage
 from dispatch.core.verdict import NOTHING
@@ -209,6 +209,11 @@ def a_unit_that_is_busy_is_assigned_again() -> AbstractContextManager[None]:
         (recommend, "_suits", lambda unit, needs: suits(unit and replace(unit, assignment_id=None), needs)),
         (dispatch.core.state, "can_be_sent", lambda unit: unit.on_shift and unit.linked),
     )
+
+
+@bug(Level.CORE)
+def a_person_sends_into_a_danger_that_nobody_has_read_of() -> AbstractContextManager[None]:
+    return swapped((assigning, "_unread", lambda state, incident: None))
 
 
 @bug(Level.CORE)

@@ -175,7 +175,7 @@ class Station:
             "intake": self.intake.run,
             "fanout": self.fanout.run,
             "broadcast": self.broadcast.run,
-            "gateway": self.gateway.run,
+            "gateway": self.gateway.sittings.run,
         }
         for name, work in works.items():
             self.spawn(kept_up(name, work, self.metrics))

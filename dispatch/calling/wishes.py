@@ -7,7 +7,7 @@ reads the word beside the caller's own. The lists stand in the served document.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
@@ -56,12 +56,17 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def flags(self) -> tuple[str, ...]:
         """`unknown_incident_type` and the like: what a person must know of the call at once."""
-        return tuple(f"unknown_{field}" for field in self.unknown)
+        return unknown_words(self.unknown)
 
     @property
     def text(self) -> str:
         """The unknown words as a person reads them below the caller's own."""
         return "\n".join(f"{field}: {word}" for field, word in self.unknown.items())
+
+
+def unknown_words(fields: Iterable[str]) -> tuple[str, ...]:
+    """The flags of fields whose word is none of their list."""
+    return tuple(f"unknown_{field}" for field in fields)
 
 
 @lru_cache(maxsize=WISHES_KEPT)
