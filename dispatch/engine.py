@@ -161,6 +161,10 @@ class Engine(Directory):
         async with self._recollection.of(key.actor, key.key) as first:
             return None if first is None else _replayed(first, key)
 
+    def remember(self, answer: Answer) -> None:
+        """An answer that was given here and committed by another process: whoever repeats itself hears it again."""
+        self._recollection.keep(answer)
+
     async def _once(
         self,
         region: RegionId,
