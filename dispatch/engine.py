@@ -111,6 +111,7 @@ class Engine(Directory):
         self.keeps_inputs: Callable[[], bool] = lambda: True
         self.inputs_dropped = 0
         self._recollection = Recollection(store)
+        self.remember = self._recollection.keep
         self._committer = Committer(store, self._committed, self._failed, self.stages)
 
     def adopt(self, led: Led, replica: RegionState) -> None:
@@ -160,10 +161,6 @@ class Engine(Directory):
         """
         async with self._recollection.of(key.actor, key.key) as first:
             return None if first is None else _replayed(first, key)
-
-    def remember(self, answer: Answer) -> None:
-        """An answer that was given here and committed by another process: whoever repeats itself hears it again."""
-        self._recollection.keep(answer)
 
     async def _once(
         self,

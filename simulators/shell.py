@@ -29,8 +29,9 @@ from simulators.caught import caught_bugs
 from simulators.faults import CALM, STORM, Faults
 from simulators.ledger import Ledger
 from simulators.plane import Point, near, point_in
+from simulators.screens import Screen
 from simulators.station import Servers, Station
-from simulators.townsfolk import Caller, Dispatcher, Handset, Screen, asked
+from simulators.townsfolk import Caller, Dispatcher, Handset, asked
 from simulators.twins import Broker, Database
 from simulators.virtual import Stuck, VirtualClock, VirtualLoop
 from simulators.weather import Weather
@@ -64,7 +65,8 @@ class ShellWorld:
         self.plan = plan or ShellPlan(
             calls=self.chance.choice((6, 12, 20)), storm_s=self.chance.choice((40.0, 80.0, 120.0))
         )
-        self.faults = faults.varied(self.chance)
+        # Every other world is a rough one.
+        self.faults = (faults.rough() if self.chance.random() < 0.5 else faults).varied(self.chance)
         self.regions = REGIONS
         self.recent: deque[Fact] = deque(maxlen=RECENT_KEPT)
         self.calm = False
