@@ -91,6 +91,7 @@ class Engine(Directory):
         self.keeps_inputs: Callable[[], bool] = lambda: True
         self.inputs_dropped = 0
         self._recollection = Recollection(store)
+        self.remember = self._recollection.keep
         self._committer = Committer(store, self._committed, self._failed, self.stages)
 
     def adopt(self, led: Led, replica: RegionState) -> None:

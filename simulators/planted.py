@@ -378,4 +378,12 @@ def an_unknown_commit_is_taken_for_failed() -> AbstractContextManager[None]:
 
 @bug(Level.SHELL)
 def who_asks_twice_in_an_outage_is_told_of_two_calls() -> AbstractContextManager[None]:
-    return swapped((Intake, "take", Intake._taken))
+    async def take(self: Intake, contact: Any, raw: bytes, patient: bool = False) -> Any:
+        return await self._taken(contact, raw, patient)
+
+    return swapped((Intake, "take", take))
+
+
+@bug(Level.SHELL)
+def who_asks_twice_is_told_of_two_calls_once_one_was_carried_away() -> AbstractContextManager[None]:
+    return swapped((Intake, "_remember", lambda self, call, region: None))

@@ -66,7 +66,7 @@ class Database(MemoryStore):
         return self._tables[name]
 
     async def _trip(self) -> None:
-        await asyncio.sleep(self._loop.chance.uniform(*TRIP_S))
+        await asyncio.sleep(self._loop.chance.uniform(*TRIP_S) + self.faults.latency_s)
         self._reach()
 
     async def append(self, batch: Batch) -> Appended:

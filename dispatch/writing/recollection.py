@@ -100,7 +100,7 @@ class Recollection:
                 del self._turns[pair]
 
     def keep(self, answer: Answer) -> None:
-        """Remember an answer that is committed."""
+        """Remember an answer that is committed, here or by another process."""
         self._known.add(answer.actor, answer.key, answer.at)
         self._kept[answer.actor, answer.key] = answer
         if len(self._kept) > KEPT:
@@ -138,5 +138,8 @@ class Recollection:
                 for future in waiting.values():
                     future.set_exception(fault)
                 continue
+            for answer in found.values():
+                # Who asked again may do so once more when the store cannot be asked.
+                self.keep(answer)
             for pair, future in waiting.items():
                 future.set_result(found.get(pair))
