@@ -14,7 +14,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from routing.names import APOSTROPHES, fold, fold_each, fold_letters
-from routing.words import ABBREVIATIONS, BUILDING, HOUSE, INSIDE, KIND_WORDS, LANES, ORDINALS
+from routing.words import ABBREVIATIONS, BESIDE, BUILDING, ENDINGS, HOUSE, INSIDE, KIND_WORDS, LANES, ORDINALS
 
 MOST_CHARS: Final = 500  # a longer text names no place
 MOST_WORDS: Final = 16  # what comes after them is not read
@@ -22,6 +22,7 @@ BARE_COST: Final = 0.5  # a name without the words of its kind
 INITIAL_COST: Final = 1.5
 WORD_COST, REST_COST = 5.0, 14.0  # one word of several: for that, and by the share of letters not said
 LEAST_KIND_WORD: Final = 5  # letters of a word of kind that is known with a slip in it
+LEAST_STEM: Final = 4  # letters of a word without the ending of its case
 LEAST_WORD: Final = 4  # letters of a word that a name is found by
 
 _ABBREVIATED: Final = re.compile(
@@ -37,7 +38,9 @@ _IN_A_HOUSE_NUMBER: Final = re.compile(r"[\s-]")
 _NO_WORD: Final = re.compile(r"(?:[^\w\n]|_)+")
 # A word of one letter may be somebody's initial.
 _KIND_OF_NAME: Final = re.compile(
-    r"(?<![^\W_])(?:" + "|".join(sorted((word for word in KIND_WORDS if len(word) > 1), key=len, reverse=True)) + r")(?![^\W_])"
+    r"(?<![^\W_])(?:"
+    + "|".join(sorted((word for word in KIND_WORDS if len(word) > 1), key=len, reverse=True))
+    + r")(?![^\W_])"
 )
 _LONG_KIND_WORDS: Final = [word for word in KIND_WORDS if len(word) >= LEAST_KIND_WORD]
 
@@ -79,8 +82,8 @@ def readings(text: str) -> list[Address]:
     if any(token.sort not in ("word", "cut") for token in tokens):
         ways.append(Address((Part(tuple(token.text for token in tokens if token.sort != "cut")),), as_written=True))
     ways += [*_with_quarters_joined(address), *_with_last_number_a_house(address)]
-    for other in (_as_kind, _as_letters, _as_initial):
-        changed = [other(token) for token in tokens]
+    for other in (_as_kind, _as_letters, _as_initial, _as_name):
+        changed = [token for token in map(other, tokens) if token.text]
         if changed != tokens:
             ways.append(_Reader(changed).read())
     return [way for way in dict.fromkeys(ways) if way.parts]
@@ -147,6 +150,17 @@ def _as_kind(token: _Token) -> _Token:
 
 def _as_initial(token: _Token) -> _Token:
     return _Token(token.text, "word") if token.sort == "kind" and len(token.text) == 1 else token
+
+
+def _as_name(token: _Token) -> _Token:
+    """A word without the ending of its case, and nothing for one that only says «near» or «in»."""
+    if token.sort != "word":
+        return token
+    if token.text in BESIDE:
+        return _Token("", "word")
+    ending = next((each for each in ENDINGS if token.text.endswith(each)), "")
+    stem = token.text[: len(token.text) - len(ending)]
+    return _Token(stem, "word") if ending and len(stem) >= LEAST_STEM else token
 
 
 def _with_quarters_joined(address: Address) -> list[Address]:

@@ -5,6 +5,7 @@ in any notation or a link of a web map. Put together here; the parts are in addr
 (names), ranking (several names), houses, kilometres, notation, landmarks and describing.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from routing.addresses import MOST_CHARS, readings
 from routing.describing import Describer
-from routing.geometry import distance_m
+from routing.geometry import distance_m, in_country
 from routing.houses import House, Houses
 from routing.kilometres import Kilometres, asked_kilometre
 from routing.landmarks import Landmarks
@@ -31,6 +32,7 @@ from routing.regions import REGIONS, Regions
 FOUND_MIN: Final = 60.0  # a lower score is no answer
 MOST_SEEN: Final = 400  # places looked at for one answer, many of which may be the same
 SAME_PLACE_M: Final = 1_500.0  # two entries of one name and kind so near, or within their reach, are one place
+REACH_OF_DISC: Final = 1.3  # a region is no disc, and its capital not in its middle
 EXACT: Final = 100.0
 
 _KIND_ORDER: Final = ("city", "town", "region", "district", "city_district", "village")
@@ -68,6 +70,11 @@ class Gazetteer:
         self._describer = Describer(self.places, Landmarks(landmarks, outlines))
         self._region_numbers: dict[str, int] = {}
         self._region_of = np.array([self._numbered(place.region) for place in self.places], dtype=np.int64)
+
+    @property
+    def is_abroad(self) -> bool:
+        """Whether files brought places of another country."""
+        return any(not in_country(*place.at) for place in self.places)
 
     def search(self, text: str, near: Near = None, limit: int = 10) -> list[Place]:
         """What the text may mean, best first, each place once; `near` (lat, lon) favours what is close.
@@ -176,11 +183,14 @@ def load(paths: Sequence[Path]) -> Gazetteer:
 
 def _regions() -> tuple[Settlement, ...]:
     return tuple(
-        Settlement(kind="region", region=r.id, names=r.names, at=r.capital_at, population=r.population) for r in REGIONS
-    )
+        Settlement(
+            kind="region", region=r.id, names=r.names, at=r.capital_at, population=r.population,
+            reach_m=round(REACH_OF_DISC * 1000 * math.sqrt(r.area_km2 / math.pi), -3),
+        )
+        for r in REGIONS
+    )  # fmt: skip
 
 
 def _is_same(a: Place, b: Place) -> bool:
     near_m = max(SAME_PLACE_M, min(a.accuracy_m, b.accuracy_m)) if a.kind != "house" else a.accuracy_m
     return a.name == b.name and a.kind == b.kind and distance_m((a.lat, a.lon), (b.lat, b.lon)) <= near_m
-

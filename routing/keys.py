@@ -23,7 +23,9 @@ MOST_ALIKE: Final = 64  # keys judged of those that share pieces
 LEAST_SHARED: Final = 0.3  # of a query's pieces, by a key that may be it
 MOST_BEGUN: Final = 400  # keys looked at that begin as the query does
 LONGEST: Final = 64  # letters of a key that count
-VOWEL_SLIP: Final = 0.35  # what a wrong vowel costs, in letters: half the country's Russian names differ in nothing else
+VOWEL_SLIP: Final = (
+    0.35  # what a wrong vowel costs, in letters: half the country's Russian names differ in nothing else
+)
 NUMBER_COST: Final = 25.0  # another number in a name is another place
 
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -156,7 +158,7 @@ def _hash_each(letters: Codes) -> NDArray[np.uint32]:
 
 def _hashes_of(form: str) -> NDArray[np.uint32]:
     letters = np.array([form], dtype=f"U{max(1, len(form))}").view(np.uint32).reshape(1, -1)
-    return _hash_each(letters)[0]
+    return np.asarray(_hash_each(letters)[0])
 
 
 def _postings(

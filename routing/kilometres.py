@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from routing.geometry import Point, along, distance_m
@@ -92,7 +93,7 @@ def road_ref(text: str) -> str:
 def posts_along(ref: str, line: Iterable[Point], km_from: float, km_to: float | None = None) -> list[Post]:
     """A road's line as posts at its corners; `km_to` stretches its length to what the posts say."""
     points = list(line)
-    steps_km = [distance_m(a, b) / 1000 for a, b in zip(points, points[1:], strict=False)]
+    steps_km = [distance_m(a, b) / 1000 for a, b in pairwise(points)]
     length_km = sum(steps_km)
     stretch = 1.0 if km_to is None or not length_km else (km_to - km_from) / length_km
     posts, km = [], km_from

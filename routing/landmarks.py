@@ -20,10 +20,10 @@ from routing.places import OTHER_REACH_M, USUAL_REACH_M, Settlement
 from routing.regions import mercator_m
 
 BESIDE_M: Final = 150.0
-LANDMARK_KINDS: Final = frozenset(
-    ("park", "market", "airport", "hospital", "station", "metro", "stop", "school", "clinic", "landmark", "kindergarten")
-    + ("mosque", "museum", "hotel", "stadium", "university", "monument", "theatre", "fuel", "bank", "police")
-)
+LANDMARK_KINDS: Final = frozenset({
+    "park", "market", "airport", "hospital", "station", "metro", "stop", "school", "clinic", "landmark", "mosque",
+    "kindergarten", "museum", "hotel", "stadium", "university", "monument", "theatre", "fuel", "bank", "police",
+})  # fmt: skip
 """Kinds of places that a position is described by."""
 KIND_OF_TAG: Final = {
     "garden": "park", "square": "park", "nature_reserve": "park", "recreation_ground": "park", "marketplace": "market",
@@ -34,7 +34,18 @@ KIND_OF_TAG: Final = {
     "milestone": "kilometre_post", "road": "street", "highway": "street",
 }  # fmt: skip
 """What other maps call a kind -> what we call it."""
-_TAGS: Final = ("kind", "leisure", "amenity", "railway", "highway", "public_transport", "aeroway", "tourism", "shop", "place")
+_TAGS: Final = (
+    "kind",
+    "leisure",
+    "amenity",
+    "railway",
+    "highway",
+    "public_transport",
+    "aeroway",
+    "tourism",
+    "shop",
+    "place",
+)
 
 
 class Beside(NamedTuple):
@@ -87,7 +98,9 @@ def read_features(path: Path) -> list[Feature]:
         features = None
     if not isinstance(features, list):
         raise ValueError(f"{path} is no GeoJSON FeatureCollection")
-    return [found for i, feature in enumerate(features) if (found := _feature(feature, f"{path.name}, feature {i + 1}"))]
+    return [
+        found for i, feature in enumerate(features) if (found := _feature(feature, f"{path.name}, feature {i + 1}"))
+    ]
 
 
 def landmark(feature: Feature) -> tuple[Settlement, shapely.Geometry] | None:

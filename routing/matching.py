@@ -165,4 +165,3 @@ def _keys(places: Sequence[Settlement]) -> tuple[list[str], Ints, Ints, Floats]:
     owners = np.array([place for _, place in found], dtype=np.int64)[order]
     costs = np.array(list(found.values()), dtype=np.float64)[order]
     return list(numbers), np.searchsorted(keys[order], np.arange(len(numbers) + 1)), owners, costs
-

@@ -16,7 +16,9 @@ Language = Literal["uz-Latn", "uz-Cyrl", "ru", "kaa", "en"]
 LANGUAGES: tuple[Language, ...] = ("uz-Latn", "uz-Cyrl", "ru", "kaa", "en")
 
 OKINA, TUTUQ = "\u02bb", "\u02bc"  # the letter part of oʻ gʻ, and tutuq belgisi
-APOSTROPHES: Final = "'`\u00b4\u02b9\u02bb\u02bc\u02bd\u02bf\u02c8\u02ca\u02cb\u2018\u2019\u201a\u201b\u2032\u2035\ua78c\uff07"
+APOSTROPHES: Final = (
+    "'`\u00b4\u02b9\u02bb\u02bc\u02bd\u02bf\u02c8\u02ca\u02cb\u2018\u2019\u201a\u201b\u2032\u2035\ua78c\uff07"
+)
 _APOSTROPHE_OF_LETTER = re.compile(f"(?<=[oOgG])[{re.escape(APOSTROPHES)}]")
 _OTHER_APOSTROPHE = re.compile(f"[{re.escape(APOSTROPHES.replace(OKINA, ''))}]")
 
@@ -111,7 +113,9 @@ def completed(names: Names) -> Names:
         return names
     if is_cyrillic(names.uz_latn):
         known = next((name for name in names.each() if name and not is_cyrillic(name)), names.uz_latn)
-        return Names(known, names.uz_cyrl or names.uz_latn, names.ru or names.uz_latn, names.kaa or known, names.en or known)
+        return Names(
+            known, names.uz_cyrl or names.uz_latn, names.ru or names.uz_latn, names.kaa or known, names.en or known
+        )
     latin = _OTHER_APOSTROPHE.sub(TUTUQ, _APOSTROPHE_OF_LETTER.sub(OKINA, names.uz_latn))
     cyrillic = names.uz_cyrl or to_cyrillic(latin)
     return Names(latin, cyrillic, names.ru or cyrillic, names.kaa or latin, names.en or to_plain(latin))

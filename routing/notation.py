@@ -123,7 +123,9 @@ def _sexagesimal(plain: str) -> Position | None:
         return None
     first, second = (_in_degrees(match) for match in parts)
     unit = 1 / 3600 if all(match[3] for match in parts) else 1 / 60
-    fractions = [len(re.split("[.,]", number)[1]) for match in parts if re.search("[.,]", number := match[3] or match[2])]
+    fractions = [
+        len(re.split("[.,]", number)[1]) for match in parts if re.search("[.,]", number := match[3] or match[2])
+    ]
     return _ordered(first, second, 0.5 * unit * 10.0 ** -min(fractions, default=0))
 
 

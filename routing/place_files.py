@@ -47,7 +47,7 @@ def read_places(paths: Iterable[Path]) -> Found:
         if path.is_dir():
             file = path / GAZETTEER_FILE
             if file.exists():
-                _read_csv(file, found)
+                _read_csv(file, found, anywhere=True)
             else:
                 found.notes.append(f"{path} has no {GAZETTEER_FILE}: the map's names are not searched")
         elif path.suffix.lower() in (".geojson", ".json"):
@@ -57,17 +57,17 @@ def read_places(paths: Iterable[Path]) -> Found:
     return found
 
 
-def _read_csv(path: Path, found: Found) -> None:
+def _read_csv(path: Path, found: Found, anywhere: bool = False) -> None:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            _read_rows(path, csv.reader(file), found)
+            _read_rows(path, csv.reader(file), found, anywhere)
     except OSError as fault:
         raise ValueError(f"{path} cannot be read: {fault.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as fault:
         raise ValueError(f"{path} is no CSV file in UTF-8: {fault}") from None
 
 
-def _read_rows(path: Path, rows: Iterator[list[str]], found: Found) -> None:
+def _read_rows(path: Path, rows: Iterator[list[str]], found: Found, anywhere: bool) -> None:
     header = [column.strip().lower() for column in next(rows, [])]
     missing = [column for column in ("lat", "lon") if column not in header]
     if missing or not _NAME_COLUMNS & set(header):
@@ -81,20 +81,20 @@ def _read_rows(path: Path, rows: Iterator[list[str]], found: Found) -> None:
     for number, row in enumerate(rows, 2):
         if number > MOST_ROWS:
             raise ValueError(f"{path} has more than {MOST_ROWS:,} rows")
-        if row and (fault := _read_row([row[i].strip() if 0 <= i < len(row) else "" for i in at], found)):
+        if row and (fault := _read_row([row[i].strip() if 0 <= i < len(row) else "" for i in at], found, anywhere)):
             bad.append(f"row {number}: {fault}")
     if bad:
         found.notes.append(f"{path.name}: {len(bad)} rows left out, the first is {bad[0]}")
 
 
-def _read_row(cells: list[str], found: Found) -> str | None:
-    """Take one row; what is wrong with it, if anything."""
+def _read_row(cells: list[str], found: Found, anywhere: bool) -> str | None:
+    """Take one row; what is wrong with it, if anything. `anywhere`: a map may be of another country."""
     kind, name, uz, uz_cyrl, ru, kaa, en, other, region, population, lat, lon, house = cells
     try:
         at = Point(float(lat), float(lon))
     except ValueError:
         return "lat or lon is no number"
-    if not in_country(*at):
+    if not (in_country(*at) or (anywhere and abs(at.lat) <= 90 and abs(at.lon) <= 180)):
         return f"{lat},{lon} is outside Uzbekistan"
     kind = KIND_OF_TAG.get(kind, kind) or "landmark"
     names = read_names(name, uz, uz_cyrl, ru, kaa, en)
@@ -141,7 +141,9 @@ def _read_geojson(path: Path, found: Found) -> None:
     nameless = 0
     for feature in read_features(path):
         ref = feature.properties.get("ref", feature.properties.get("road", ""))
-        if kind_of(feature.properties) == "kilometre_post" or (ref and feature.geometry.length and not feature.geometry.area):
+        if kind_of(feature.properties) == "kilometre_post" or (
+            ref and feature.geometry.length and not feature.geometry.area
+        ):
             found.posts.extend(_posts(feature, ref))
         elif (place := landmark(feature)) is not None:
             found.outlines.append((msgspec.structs.replace(place[0], region=_region(place[0].region)), place[1]))

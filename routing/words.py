@@ -64,23 +64,33 @@ def _table() -> dict[str, tuple[str, Side]]:
 KIND_WORDS: Final = _table()
 """A folded word -> the kind it names, and on which side of the name it usually stands."""
 
-LANES: Final = frozenset(map(fold, "shoh шоҳ tor тор berk берк katta шох".split()))
+
+def _folded(*texts: str) -> frozenset[str]:
+    return frozenset(fold(word) for text in texts for word in text.split())
+
+
+LANES: Final = _folded("shoh шоҳ tor тор berk берк katta шох")
 """Words that stand before «koʻcha» and only say what sort of street it is."""
 
-HOUSE: Final = frozenset(map(fold, "uy уй uyi дом дома доме д house bino бино binosi h úy".split()))
-BUILDING: Final = frozenset(map(fold, "korpus корпус корп stroeniye строение стр blok блок".split()))
-INSIDE: Final = frozenset(
-    map(
-        fold,
-        "kv кв xonadon хонадон kvartira квартира квартире apartment apt flat podyezd подъезд pod qavat қават этаж etaj floor "
-        "xona офис ofis office".split(),
-    )
+HOUSE: Final = _folded("uy уй uyi дом дома доме д house bino бино binosi h úy")
+BUILDING: Final = _folded("korpus корпус корп stroeniye строение стр blok блок")
+INSIDE: Final = _folded(
+    "kv кв xonadon хонадон kvartira квартира квартире apartment apt flat podyezd подъезд pod qavat қават этаж etaj",
+    "floor xona офис ofis office",
 )
 """Words whose number tells a door inside a building, which no map shows."""
 
-ORDINALS: Final = frozenset(
-    map(fold, "й я е ый ий ой ая го му ом inchi nchi chi инчи нчи чи i инши ınshı nshı shı th nd rd".split())
+BESIDE: Final = _folded(
+    "в на у с из по к за от до возле около рядом недалеко напротив near at in the",
+    "yonida yonidagi yaqinida oldida qarshisida atrofida orqasida roʻparasida ёнида яқинида олдида қаршисида атрофида",
+    "janında adres address адрес manzil manzili манзил trassa trassasi трасса трассе",
 )
+"""Words around a name that name nothing themselves."""
+
+ENDINGS: Final = ("dagi", "dan", "da", "ning", "ga", "ka")
+"""Of Uzbek cases, folded: «Urgutda», «Chilonzordan»."""
+
+ORDINALS: Final = _folded("й я е ый ий ой ая го му ом inchi nchi chi инчи нчи чи i инши ınshı nshı shı th nd rd")
 
 ABBREVIATIONS: Final = {
     "р-н": "район", "р-на": "район", "р-не": "район", "пр-т": "проспект", "пр-кт": "проспект", "пр-д": "проезд",

@@ -26,16 +26,23 @@ LEAST_LETTERS: Final = 4  # of a word that gets a slip
 SAME_PLACE_M: Final = 15_000.0  # a district and its seat are one answer
 _SETTLED: Final = ("region", "city", "town", "district", "city_district")
 
-_BEGINNINGS: Final = (
-    "Yangi Eski Oq Qora Katta Kichik Yuqori Quyi Oʻrta Besh Uch Olti Toʻrt Ming Gul Bogʻi Chor Qizil Koʻk Sari Shoʻr Tosh "
-    "Temir Oltin Navroʻz Doʻst Paxta Bunyod Nur Zar Sam Mehnat Sharq Toʻra Xoʻja Mir Sulton Polvon Usta Ota"
-).split()
-_ROOTS: Final = (
-    "qishloq bogʻ tepa qoʻrgʻon obod koʻl soy buloq ariq guzar rabot oʻzak tosh chorbogʻ mozor masjid hovuz terak tol oʻrik "
-    "anor uzum bahor zamin diyor chaman saroy koʻprik quduq togʻ dala adir yaylov toʻqay kent bozor darvoza devon lik zor"
-).split()
-_SYLLABLES: Final = "ba bo da do fa ga gʻa ha ja ka ko la lo ma mo na no pa qa qo ra ro sa sha ta to va xa xo ya yo za chi".split()
-_ENDINGS: Final = "n r l m t z sh ch k q d v b s y bek jon xon boy din rov yor mat".split()
+
+def _words(*texts: str) -> tuple[str, ...]:
+    return tuple(word for text in texts for word in text.split())
+
+
+_BEGINNINGS: Final = _words(
+    "Yangi Eski Oq Qora Katta Kichik Yuqori Quyi Oʻrta Besh Uch Olti Toʻrt Ming Gul Bogʻi Chor Qizil Koʻk Sari Shoʻr",
+    "Tosh Temir Oltin Navroʻz Doʻst Paxta Bunyod Nur Zar Sam Mehnat Sharq Toʻra Xoʻja Mir Sulton Polvon Usta Ota",
+)
+_ROOTS: Final = _words(
+    "qishloq bogʻ tepa qoʻrgʻon obod koʻl soy buloq ariq guzar rabot oʻzak tosh chorbogʻ mozor masjid hovuz terak tol",
+    "oʻrik anor uzum bahor zamin diyor chaman saroy koʻprik quduq togʻ dala adir yaylov toʻqay kent bozor devon",
+)
+_SYLLABLES: Final = _words(
+    "ba bo da do fa ga gʻa ha ja ka ko la lo ma mo na no pa qa qo ra ro sa sha ta to va xa xo ya yo za chi"
+)
+_ENDINGS: Final = _words("n r l m t z sh ch k q d v b s y bek jon xon boy din rov yor mat")
 
 
 class Question(NamedTuple):
@@ -136,9 +143,7 @@ def invented_places(count: int, seed: int) -> Iterator[Settlement]:
 
 
 def _invented(kind: str, name: str, town: Settlement, at: Point, population: int = 0) -> Settlement:
-    return Settlement(
-        kind=kind, region=town.region, names=Names(name, "", "", "", ""), at=at, population=population
-    )
+    return Settlement(kind=kind, region=town.region, names=Names(name, "", "", "", ""), at=at, population=population)
 
 
 def _compound(chance: Random) -> str:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from dispatch.calling.evidence import FUTURE_MAX, Evidence, fix_of
 from dispatch.core.terms import Location, LocationFix, RegionId, Source
 from dispatch.formats.aml_message import AmlMessage
+from routing.addresses import MOST_CHARS
 from routing.gazetteer import Gazetteer, Place
 from routing.geometry import distance_m, in_country
 from routing.locate import Estimate, Fix, fuse
@@ -22,8 +23,8 @@ from routing.names import LANGUAGES, Names
 from routing.places import built_up, radius_m
 from routing.regions import Regions
 
-SEARCH_CHARS = 120
-"""Longer words than this name no place."""
+SEARCH_CHARS = MOST_CHARS
+"""Of longer words the beginning is searched."""
 
 FOUND_SCORE_MIN = 85.0
 """A name that fits less well is shown to a person, but sends nobody anywhere."""
@@ -71,9 +72,7 @@ class Locator:
         if not places or places[0].score < FOUND_SCORE_MIN:
             return fix
         found = places[0]
-        return LocationFix(
-            source=fix.source, at=fix.at, lat=found.lat, lon=found.lon, accuracy_m=found.accuracy_m
-        )
+        return LocationFix(source=fix.source, at=fix.at, lat=found.lat, lon=found.lon, accuracy_m=found.accuracy_m)
 
     def _placed(self, found: Estimate) -> Location:
         return Location(
