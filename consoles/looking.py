@@ -45,8 +45,8 @@ class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlacesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """`q` is a name, an address, a kilometre of a road, a position, a plus code or a map's link; `near` is `LAT,LON`,
-    as people type it."""
+    """`q` is a name, an address, a kilometre of a road, a position, a plus code or a link of a map; `near` is
+    `LAT,LON`, as people type it."""
 
     q: Annotated[str, Meta(min_length=1, max_length=MOST_CHARS)]
     near: Annotated[str, Meta(max_length=64)] | None = None

@@ -79,7 +79,7 @@ def readings(text: str) -> list[Address]:
     tokens = _tokens(text)
     address = _Reader(tokens).read()
     ways = [address]
-    if any(token.sort not in ("word", "cut") for token in tokens):
+    if any(token.sort not in ("word", "cut", "number") for token in tokens):
         ways.append(Address((Part(tuple(token.text for token in tokens if token.sort != "cut")),), as_written=True))
     ways += [*_with_quarters_joined(address), *_with_last_number_a_house(address)]
     for other in (_as_kind, _as_letters, _as_initial, _as_name):
@@ -165,17 +165,23 @@ def _as_name(token: _Token) -> _Token:
 
 def _with_quarters_joined(address: Address) -> list[Address]:
     """«Chilonzor, 5-mavze»: maps write the quarter's name with its district's, or the number alone."""
-    for i, (before, part) in enumerate(zip(address.parts, address.parts[1:], strict=False)):
-        if part.kind == "quarter" and _is_number(part.words):
+    for i, part in enumerate(address.parts):
+        before = address.parts[i - 1] if i else None
+        if part.kind == "quarter" and _is_number(part.words) and before is not None:
             joined = Part(before.words + part.words, "quarter")
-            return [Address((*address.parts[:i], joined, *address.parts[i + 2 :]), address.house)]
+            return [Address((*address.parts[: i - 1], joined, *address.parts[i + 1 :]), address.house)]
+        if part.kind == "quarter" and len(part.words) > 1 and _is_number(part.words[-1:]):
+            pieces = (Part(part.words[:-1]), Part(part.words[-1:], "quarter"))
+            return [Address((*address.parts[:i], *pieces, *address.parts[i + 1 :]), address.house)]
     return []
 
 
 def _with_last_number_a_house(address: Address) -> list[Address]:
     """«Navoiy 15»: the number is a part of the name, or a house."""
     last = address.parts[-1] if address.parts else None
-    if last is None or address.house is not None or len(last.words) < 2 or not last.words[-1][0].isdigit():
+    if last is None or address.house is not None or len(last.words) < 2 or not _is_number(last.words[-1:]):
+        return []
+    if last.kind == "quarter":
         return []
     return [Address((*address.parts[:-1], Part(last.words[:-1], last.kind)), last.words[-1])]
 
