@@ -76,7 +76,9 @@ class Looking:
                 QueueQuery,
             ),
             _get("events", self.events, "The journal of a region, in order", "events.read", EventsQuery),
-            _get("places", self.places, "Places by name in any script, addresses, positions", "place.search", PlacesQuery),
+            _get(
+                "places", self.places, "Places by name in any script, addresses, positions", "place.search", PlacesQuery
+            ),
         ]
 
     async def queue(self, request: web.Request) -> web.Response:

@@ -25,7 +25,7 @@ from routing.matching import Ints, Matcher
 from routing.names import Names, completed
 from routing.notation import Position, decode, find_code, read_position
 from routing.place_files import Found, landmarks_of, read_places
-from routing.places import Settlement, settlements
+from routing.places import Settlement, known_landmarks, settlements
 from routing.ranking import WITH_HOUSES, Near, Ranking
 from routing.regions import REGIONS, Regions
 
@@ -61,7 +61,7 @@ class Gazetteer:
     def __init__(self, places: Sequence[Settlement] | None = None, more: Found | None = None) -> None:
         more = Found() if more is None else more
         landmarks, outlines = landmarks_of(more)
-        own = (*_regions(), *settlements()) if places is None else tuple(places)
+        own = (*_regions(), *settlements(), *known_landmarks()) if places is None else tuple(places)
         self.places = (*own, *more.places, *(place for place, _ in more.outlines))
         self.notes = tuple(more.notes)
         self._matcher = Matcher(self.places)

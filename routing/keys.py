@@ -45,10 +45,9 @@ class KeyIndex:
 
     def __init__(self, keys: Sequence[str], whole: NDArray[np.bool_]) -> None:
         self.keys = list(keys)
-        self._loose = [loosen(key) for key in self.keys]
+        self._loose, rows, owners = _forms(self.keys)
         self._number = {key: i for i, key in enumerate(self.keys)}
         self._sorted = sorted(self.keys[i] for i in np.flatnonzero(whole).tolist())
-        rows, owners = _forms(self.keys)
         groups = _by_length(rows)
         self._hashes, self._hashed = _rests(groups, owners)
         self._letters = {letter: i for i, letter in enumerate(sorted({letter for row in rows for letter in row}), 2)}
@@ -112,9 +111,14 @@ def _forms_of(key: str) -> tuple[str, ...]:
     return (loose,) if loose == spelt else (loose, spelt)
 
 
-def _forms(keys: Sequence[str]) -> tuple[list[str], Ints]:
-    rows = [(form, i) for i, key in enumerate(keys) for form in _forms_of(key[:LONGEST]) if form]
-    return [form for form, _ in rows], np.array([i for _, i in rows], dtype=np.int32)
+def _forms(keys: Sequence[str]) -> tuple[list[str], list[str], Ints]:
+    """The loosened keys; all forms by which keys are found; and the key of each form."""
+    every = "\n".join(key[:LONGEST] for key in keys)  # one long text is loosened much sooner than many short ones
+    loose, spelt = loosen(every).split("\n"), loosen(spell_out(every)).split("\n")
+    two = [i for i, pair in enumerate(zip(loose, spelt, strict=True)) if pair[0] != pair[1]]
+    rows = [*enumerate(loose), *((i, spelt[i]) for i in two)]
+    rows = [(i, form) for i, form in rows if form]
+    return loose, [form for _, form in rows], np.array([i for i, _ in rows], dtype=np.int32)
 
 
 def _by_length(rows: list[str]) -> list[tuple[Codes, Ints]]:

@@ -26,6 +26,7 @@ USUAL_REACH_M: Final = {
 }  # fmt: skip
 """How far from a place's middle somebody may be who only gave its name, where nothing better is known."""
 OTHER_REACH_M: Final = 250.0
+KNOWN_LANDMARK_M: Final = 500.0  # how exactly our own are placed
 LEAST_REACH_M: Final = 500.0  # of a settlement
 
 Row = dict[str, str]
@@ -64,6 +65,22 @@ def settlements() -> tuple[Settlement, ...]:
     """Every place of the table, districts and their centres as two places, in the table's order."""
     with (DATA / "places.csv").open(encoding="utf-8", newline="") as file:
         return tuple(place for row in csv.DictReader(file) for place in _places(row))
+
+
+@cache
+def known_landmarks() -> tuple[Settlement, ...]:
+    """A few landmarks that everybody knows, placed too coarsely to describe a position by them."""
+    with (DATA / "landmarks.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(
+            Settlement(
+                kind=row["kind"],
+                region=row["region"],
+                names=Names(row["name"], "", row["name_ru"], "", row["name_en"]),
+                at=Point(float(row["lat"]), float(row["lon"])),
+                reach_m=max(KNOWN_LANDMARK_M, USUAL_REACH_M.get(row["kind"], OTHER_REACH_M)),
+            )
+            for row in csv.DictReader(file)
+        )
 
 
 def built_up() -> tuple[Settlement, ...]:

@@ -45,4 +45,6 @@ def districts_by_name() -> list[dict[str, str]]:
         pytest.skip("the official list of districts for comparison is not on this machine")
     listed = json.loads(path.read_text(encoding="utf-8-sig"))
     groups = [row for row in listed if row["name_ru"] is not None]  # one row heads those of the capital
-    return [row | {"region": REGION_OF_SOATO[row["soato_id"] // 10 ** (len(str(row["soato_id"])) - 4)]} for row in groups]
+    return [
+        row | {"region": REGION_OF_SOATO[row["soato_id"] // 10 ** (len(str(row["soato_id"])) - 4)]} for row in groups
+    ]

@@ -52,7 +52,18 @@ def test_one_place_in_any_notation(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Navoiy 12", "12/1", "41 69", "41.3111", "55.75, 37.61", "41°75'00\" 69°16'47\"", "1,2,3,4", "-41.3, 69.2", "M39 km 125"],
+    [
+        "",
+        "Navoiy 12",
+        "12/1",
+        "41 69",
+        "41.3111",
+        "55.75, 37.61",
+        "41°75'00\" 69°16'47\"",
+        "1,2,3,4",
+        "-41.3, 69.2",
+        "M39 km 125",
+    ],
 )
 def test_what_is_no_position_here_is_none(text: str) -> None:
     assert read_position(text) is None

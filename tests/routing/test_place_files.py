@@ -77,7 +77,11 @@ def test_a_house_is_found_at_its_street_within_fifty_metres(gazetteer: Gazetteer
 
 
 def test_what_the_text_says_beside_a_name_decides_between_places_of_that_name(gazetteer: Gazetteer) -> None:
-    for text in ("Samarqand, Amir Temur ko'chasi 15", "Amir Temur ko'chasi 15 Samarqand", "Самарканд ул. Амир Темур 15"):
+    for text in (
+        "Samarqand, Amir Temur ko'chasi 15",
+        "Amir Temur ko'chasi 15 Samarqand",
+        "Самарканд ул. Амир Темур 15",
+    ):
         assert gazetteer.search(text)[0].region == "UZ-SA"
     assert gazetteer.search("Amir Temur ko'chasi", near=TASHKENT)[0].region == "UZ-TK"
 
@@ -118,7 +122,9 @@ def feature(shape: str, coordinates: Any, **properties: object) -> dict[str, Any
 
 
 def ring(around: Point, reach_m: float) -> list[list[list[float]]]:
-    corners = [from_local_m(around, x * reach_m, y * reach_m) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))]
+    corners = [
+        from_local_m(around, x * reach_m, y * reach_m) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))
+    ]
     return [[[corner.lon, corner.lat] for corner in corners]]
 
 

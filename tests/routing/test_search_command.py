@@ -61,7 +61,9 @@ def test_a_text_that_names_nothing_is_an_empty_list(capsys: pytest.CaptureFixtur
     assert search(capsys, text) == []
 
 
-@pytest.mark.parametrize("wrong", [("--limit", "0"), ("--limit", "1000"), ("--near", "69,41"), ("--places", "none.csv")])
+@pytest.mark.parametrize(
+    "wrong", [("--limit", "0"), ("--limit", "1000"), ("--near", "69,41"), ("--places", "none.csv")]
+)
 def test_limits_positions_and_files_that_cannot_be_meant_are_refused(
     capsys: pytest.CaptureFixture[str], wrong: tuple[str, str]
 ) -> None:

@@ -67,7 +67,9 @@ def test_a_spelling_finds_its_place_first(row: Row) -> None:
 
 
 @pytest.mark.parametrize("column", ["name_uz", "name_oz", "name_ru"])
-def test_every_district_of_an_official_list_is_found_first(districts_by_name: list[dict[str, str]], column: str) -> None:
+def test_every_district_of_an_official_list_is_found_first(
+    districts_by_name: list[dict[str, str]], column: str
+) -> None:
     """Names that nobody here wrote, in Latin, Cyrillic and Russian, with and without the place at hand."""
     wrong = []
     for row in districts_by_name:
