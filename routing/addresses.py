@@ -81,7 +81,7 @@ def readings(text: str) -> list[Address]:
     ways = [address]
     if any(token.sort not in ("word", "cut", "number") for token in tokens):
         ways.append(Address((Part(tuple(token.text for token in tokens if token.sort != "cut")),), as_written=True))
-    ways += [*_with_quarters_joined(address), *_with_last_number_a_house(address)]
+    ways += [*_with_quarters_joined(address), *_with_a_number_a_house(address)]
     for other in (_as_kind, _as_letters, _as_initial, _as_name):
         changed = [token for token in map(other, tokens) if token.text]
         if changed != tokens:
@@ -176,14 +176,15 @@ def _with_quarters_joined(address: Address) -> list[Address]:
     return []
 
 
-def _with_last_number_a_house(address: Address) -> list[Address]:
-    """«Navoiy 15»: the number is a part of the name, or a house."""
-    last = address.parts[-1] if address.parts else None
-    if last is None or address.house is not None or len(last.words) < 2 or not _is_number(last.words[-1:]):
-        return []
-    if last.kind == "quarter":
-        return []
-    return [Address((*address.parts[:-1], Part(last.words[:-1], last.kind)), last.words[-1])]
+def _with_a_number_a_house(address: Address) -> list[Address]:
+    """«Navoiy 15», «Navoiy 15 Toshkent»: the number is a part of the name, or a house."""
+    for i, part in enumerate(address.parts) if address.house is None else ():
+        at = next((at for at, word in enumerate(part.words) if at and _is_number((word,))), 0)
+        if at and part.kind != "quarter":
+            names, house = (part.words[:at], part.words[at + 1 :]), part.words[at]
+            pieces = [Part(words, part.kind) for words in names if words]
+            return [Address((*address.parts[:i], *pieces, *address.parts[i + 1 :]), house)]
+    return []
 
 
 def _is_number(words: tuple[str, ...]) -> bool:

@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from routing.addresses import MOST_CHARS, readings
+from routing.addresses import MOST_CHARS, name_keys, readings
 from routing.describing import Describer
 from routing.geometry import distance_m, in_country
-from routing.houses import House, Houses
+from routing.houses import House, Houses, street_keys
 from routing.kilometres import Kilometres, asked_kilometre
 from routing.landmarks import Landmarks
 from routing.matching import Ints, Matcher
@@ -31,6 +31,8 @@ from routing.regions import REGIONS, Regions
 
 FOUND_MIN: Final = 60.0  # a lower score is no answer
 MOST_SEEN: Final = 400  # places looked at for one answer, many of which may be the same
+MOST_HOUSED: Final = 24  # places whose houses decide between them
+HOUSES_BEYOND_M: Final = 2_000.0  # a map lists a long street once in so many metres
 SAME_PLACE_M: Final = 1_500.0  # two entries of one name and kind so near, or within their reach, are one place
 REACH_OF_DISC: Final = 1.3  # a region is no disc, and its capital not in its middle
 EXACT: Final = 100.0
@@ -110,19 +112,25 @@ class Gazetteer:
         ranked = Ranking(self._matcher, self._regions_at, near).best(readings(text))[:MOST_SEEN]
         ranked = [found for found in ranked if found[0] >= FOUND_MIN]
         ranked.sort(key=lambda found: (-round(found[0], 1), self._tie(found[1])))
-        housed = [(score, i, house, self._house(i, house)) for score, i, house in ranked]
+        keys: dict[Names, list[str]] = {}
+        housed = [(*found, self._house(*found[1:], keys)) for found in ranked[:MOST_HOUSED]]
         # Of streets with one name the one that has the number is meant.
         housed.sort(key=lambda found: -round(found[0] - (found[2] is not None and found[3] is None), 1))
-        for score, i, house, known in housed:
-            yield self._place(i, score, house, known)
+        yield from (self._place(*found) for found in housed)
+        for found in ranked[MOST_HOUSED:]:
+            yield self._place(*found, self._house(*found[1:], keys))
 
-    def _house(self, number: int, house: str | None) -> House | None:
+    def _house(self, number: int, house: str | None, keys: dict[Names, list[str]]) -> House | None:
+        """The house of a street, if a number was said; `keys` are those of streets looked at for this text."""
         place = self.places[number]
         if house is None or not len(self._houses) or place.kind not in WITH_HOUSES:
             return None
-        return self._houses.find((*place.names.each(), *place.other), house, place.at, 2 * place.accuracy_m + 2_000)
+        if place.names not in keys:
+            names = [name for name in (*place.names.each(), *place.other) if name]
+            keys[place.names] = list(dict.fromkeys(key for each in name_keys(names) for key in street_keys(each)))
+        return self._houses.find(keys[place.names], house, place.at, 2 * place.accuracy_m + HOUSES_BEYOND_M)
 
-    def _place(self, number: int, score: float, asked: str | None, house: House | None) -> Place:
+    def _place(self, score: float, number: int, asked: str | None, house: House | None) -> Place:
         place = self.places[number]
         names, at, accuracy_m, kind = completed(place.names), place.at, place.accuracy_m, place.kind
         if asked is not None and house is not None:

@@ -6,13 +6,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from routing.addresses import house_number, name_keys
+from routing.addresses import BARE_COST, house_number, name_keys
 from routing.geometry import Point, distances_m
 
 HOUSE_M: Final = 30.0  # of a house whose number is known
 SAME_BASE_M: Final = 60.0  # of 12/3 where 12 is known
 NEIGHBOUR_M: Final = 40.0  # for each number between, at least: the plots of a street
 MOST_BETWEEN: Final = 12  # numbers; what is farther says nothing
+LONGEST_NUMBER: Final = 5  # digits
 
 _BASE: Final = re.compile(r"\d+")
 
@@ -34,48 +35,61 @@ class House(NamedTuple):
 
 
 class Houses:
-    """All houses, by the keys of their streets' names."""
+    """All houses, by the keys of their streets' names and their numbers."""
 
     def __init__(self, rows: Iterable[HouseRow]) -> None:
-        rows = sorted(rows, key=lambda row: row.name)
-        names = sorted({row.name for row in rows})
-        starts = np.searchsorted([row.name for row in rows], names).tolist() if rows else []
-        ends = [*starts[1:], len(rows)][: len(starts)]
+        numbered = [(row.name, _base(number), number, row.at) for row in rows if (number := house_number(row.number))]
+        numbered = sorted(row for row in numbered if row[1] >= 0)
+        names = sorted({name for name, *_ in numbered})
+        starts = np.searchsorted([name for name, *_ in numbered], names).tolist() if names else []
+        ends = [*starts[1:], len(numbered)][: len(starts)]
         self._spans: dict[str, list[tuple[int, int]]] = {}
         for keys, span in zip(name_keys(names), zip(starts, ends, strict=True), strict=True):
-            for key in (key for key, cost in keys.items() if cost == 0):
+            for key in street_keys(keys):
                 self._spans.setdefault(key, []).append(span)
-        self._lats = np.array([row.at.lat for row in rows])
-        self._lons = np.array([row.at.lon for row in rows])
-        self._numbers = [house_number(row.number) for row in rows]
+        self._bases = np.array([base for _, base, _, _ in numbered], dtype=np.int64)
+        self._numbers = [number for _, _, number, _ in numbered]
+        self._lats = np.array([at.lat for *_, at in numbered])
+        self._lons = np.array([at.lon for *_, at in numbered])
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def find(self, names: Iterable[str], number: str, around: Point, within_m: float) -> House | None:
-        """A house of the street of these names near a position: the number itself, else 12 for 12/3, else the
+    def find(self, keys: Iterable[str], number: str, around: Point, within_m: float) -> House | None:
+        """A house of the street of these keys near a position: the number itself, else 12 for 12/3, else the
         nearest number on the same side; None where no such street or no near number is known."""
-        keys = [key for each in name_keys([name for name in names if name]) for key, cost in each.items() if cost == 0]
-        rows = sorted({i for key in keys for low, high in self._spans.get(key, ()) for i in range(low, high)})
-        if not rows:
-            return None
+        base = _base(number)
+        for slack in (0, MOST_BETWEEN) if base >= 0 else ():
+            near = self._near(keys, (base - slack, base + slack), around, within_m)
+            if near:
+                accuracy_m, _, row = min((*_fit(number, self._numbers[row]), row) for row in near)
+                return House(Point(float(self._lats[row]), float(self._lons[row])), accuracy_m, self._numbers[row])
+        return None
+
+    def _near(self, keys: Iterable[str], bases: tuple[int, int], around: Point, within_m: float) -> list[int]:
+        pieces = [
+            np.arange(*(low + np.searchsorted(self._bases[low:high], (bases[0], bases[1] + 1))))
+            for low, high in {span for key in keys for span in self._spans.get(key, ())}
+        ]
+        rows = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
         away_m = distances_m(self._lats[rows], self._lons[rows], around)
-        near = [row for row, away in zip(rows, away_m.tolist(), strict=True) if away <= within_m]
-        ranked = sorted((fit, row) for row in near if (fit := _fit(number, self._numbers[row])) is not None)
-        if not ranked:
-            return None
-        (accuracy_m, _), row = ranked[0]
-        return House(Point(float(self._lats[row]), float(self._lons[row])), accuracy_m, self._numbers[row])
+        return [int(row) for row in rows[away_m <= within_m]]
 
 
-def _fit(asked: str, known: str) -> tuple[float, int] | None:
+def street_keys(keys: dict[str, float]) -> list[str]:
+    """Of the keys of a name those that stand for the whole of it."""
+    return [key for key, cost in keys.items() if cost <= BARE_COST]
+
+
+def _base(number: str) -> int:
+    """The number without its letter or fraction; -1 where there is none."""
+    match = _BASE.match(number)
+    return int(match[0]) if match is not None and len(match[0]) <= LONGEST_NUMBER else -1
+
+
+def _fit(asked: str, known: str) -> tuple[float, int]:
     """How far from a known number the asked one may be, in metres; the other side of the street comes later."""
     if asked == known:
         return HOUSE_M, 0
-    a, b = _BASE.match(asked), _BASE.match(known)
-    if a is None or b is None:
-        return None
-    between = abs(int(a[0]) - int(b[0]))
-    if between > MOST_BETWEEN:
-        return None
+    between = abs(_base(asked) - _base(known))
     return SAME_BASE_M + NEIGHBOUR_M * between / (1 if between % 2 else 2), between % 2

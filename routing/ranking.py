@@ -28,6 +28,9 @@ SURE: Final = 96.0  # with so much, a text is not understood in further ways
 GOOD: Final = 86.0  # with less, a text without commas is cut between its words
 MOST_CONTEXTS: Final = 24
 MOST_CUT_WORDS: Final = 5
+MOST_SPOKEN_WORDS: Final = 12  # of a sentence in which a name is looked for
+LEAST_SPOKEN: Final = 4  # letters of such a name
+LEAST_FIT: Final = 50.0  # with less, nothing has been found
 REACH_OF_CONTEXT: Final = 1.5  # a place is in its context when it is no farther than so many reaches
 WITH_HOUSES: Final = frozenset((*FINE, "village"))
 
@@ -55,6 +58,9 @@ class Ranking:
             for way in ways[:2]:
                 for cut in _cuts(way):
                     self._weigh(cut, LATER_READING_COST, thorough=False)
+        if ways and self._fit < LEAST_FIT:
+            for span in _spans(ways[-1]):
+                self._weigh(span, LATER_READING_COST, thorough=False)
         ranked = [(score, place, house) for place, (score, house) in self._best.items()]
         return sorted(ranked, key=lambda found: (-round(found[0], 3), found[1]))
 
@@ -123,3 +129,13 @@ def _cuts(way: Address) -> Iterator[Address]:
             for kinds in ((None, part.kind), (part.kind, None)) if part.kind else ((None, None),):
                 pieces = (Part(left, kinds[0]), Part(right, kinds[1]))
                 yield Address((*way.parts[:i], *pieces, *way.parts[i + 1 :]), way.house)
+
+
+def _spans(way: Address) -> Iterator[Address]:
+    """Each word, and each two words, of a long sentence as the one name in it."""
+    words = tuple(word for part in way.parts for word in part.words)[:MOST_SPOKEN_WORDS]
+    for length in (1, 2) if len(words) > MOST_CUT_WORDS // 2 else ():
+        for at in range(len(words) - length + 1):
+            span, rest = words[at : at + length], words[:at] + words[at + length :]
+            if len("".join(span)) >= LEAST_SPOKEN:
+                yield Address((Part(span), Part(rest)))
