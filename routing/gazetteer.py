@@ -88,6 +88,8 @@ class Gazetteer:
         at = read_position(text)
         if at is not None:
             return [self._at(at, "position")]
+        if "://" in text:
+            return []  # a link that hides its position names nothing by its letters
         if (code := find_code(text)) is not None:
             return self._by_code(*code, near)
         if (kilometre := asked_kilometre(text)) is not None:

@@ -56,7 +56,9 @@ def test_a_map_of_another_country_may_be_searched_near_its_places(
         search(capsys, "high street", "--map", str(tmp_path), "--near=10,10")
 
 
-@pytest.mark.parametrize("text", ["", " ", "...!?", "🔥🚑", "\x00\x1b[31m", "\udcff", "ʻʻʻ", "qwzzkpf", "9" * 400])
+@pytest.mark.parametrize(
+    "text", ["", " ", "...!?", "🔥🚑", "\x00\x1b[31m", "\udcff", "ʻʻʻ", "qwzzkpf", "9" * 400, "https://maps.app/xK3q"]
+)
 def test_a_text_that_names_nothing_is_an_empty_list(capsys: pytest.CaptureFixture[str], text: str) -> None:
     assert search(capsys, text) == []
 
