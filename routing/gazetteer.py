@@ -68,7 +68,7 @@ class Gazetteer:
         self.notes = tuple(more.notes)
         self._matcher = Matcher(self.places)
         self._houses = Houses(more.houses)
-        self._kilometres = Kilometres(more.posts)
+        self._kilometres = Kilometres(more.posts, more.roads)
         self._describer = Describer(self.places, Landmarks(landmarks, outlines))
         self._region_numbers: dict[str, int] = {}
         self._region_of = np.array([self._numbered(place.region) for place in self.places], dtype=np.int64)

@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from routing.geometry import Point, along, distance_m
+import numpy as np
+import shapely
+
+from routing.geometry import Point, along, distance_m, local_m
 
 POST_M: Final = 100.0
 SHARE_OF_GAP: Final = 0.1  # a road bends: what is between two posts lies off their straight line by up to so much
+BESIDE_LINE_M: Final = 300.0  # a post so near to a road's line stands on it
 BEYOND_KM: Final = 1.0  # behind the last post
 LONGEST_GAP_KM: Final = 60.0
 
@@ -21,6 +25,7 @@ _ASKED: Final = (
     re.compile(rf"(?<![\w-]){_REF}{_BETWEEN}\s*{_UNIT}\s*{_KM}(?!\w)"),
     re.compile(rf"(?<![\w-]){_REF}{_BETWEEN}\s*{_KM}\s*-?\s*(?:й|inchi|chi|нчи)?\s*-?\s*{_UNIT}(?!\w)"),
     re.compile(rf"(?<![\w+]){_KM}\s*-?\s*(?:й|inchi|chi|нчи)?\s*-?\s*{_UNIT}{_BETWEEN}\s*{_REF}(?!\w)"),
+    re.compile(rf"(?<![\w+]){_UNIT}\s*{_KM}{_BETWEEN}\s*{_REF}(?!\w)"),
 )
 _LETTERS: Final = str.maketrans("мартд", "MAPTD") | str.maketrans("кр", "KR") | {ord("p"): "R"}
 
@@ -48,12 +53,15 @@ class OnRoad(NamedTuple):
 
 
 class Kilometres:
-    """The posts of all roads."""
+    """The posts of all roads; of roads whose line is known also its corners between two posts."""
 
-    def __init__(self, posts: Iterable[Post]) -> None:
+    def __init__(self, posts: Iterable[Post], lines: Iterable[tuple[str, list[Point]]] = ()) -> None:
         roads: dict[str, dict[float, Point]] = {}
         for post in posts:
             roads.setdefault(road_ref(post.ref), {})[post.km] = post.at
+        for ref, line in lines:
+            known = roads.get(road_ref(ref), {})
+            known |= dict(corner for corner in _corners(line, known) if corner[0] not in known)
         self._roads = {ref: sorted(known.items()) for ref, known in roads.items()}
 
     def __len__(self) -> int:
@@ -101,6 +109,19 @@ def posts_along(ref: str, line: Iterable[Point], km_from: float, km_to: float | 
         posts.append(Post(ref, km, point))
         km += step_km * stretch
     return posts
+
+
+def _corners(line: list[Point], posts: dict[float, Point]) -> list[tuple[float, Point]]:
+    """The corners of a line with their kilometres, as the posts beside it say; none outside two posts."""
+    local = shapely.LineString([local_m(line[0], point) for point in line])
+    stones = [(km, shapely.Point(local_m(line[0], at))) for km, at in posts.items()]
+    beside = sorted((local.project(stone), km) for km, stone in stones if local.distance(stone) <= BESIDE_LINE_M)
+    if len(beside) < 2:
+        return []
+    corners = [(local.project(shapely.Point(xy)), point) for xy, point in zip(local.coords, line, strict=True)]
+    along_m, kms = zip(*beside, strict=True)
+    inside = [(metres, point) for metres, point in corners if along_m[0] < metres < along_m[-1]]
+    return [(float(np.interp(metres, along_m, kms)), point) for metres, point in inside]
 
 
 def _between(before: tuple[float, Point], behind: tuple[float, Point], km: float) -> OnRoad | None:

@@ -6,6 +6,7 @@ sentence); a row that cannot be used is left out, counted, and said in the notes
 
 import csv
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -24,19 +25,23 @@ COLUMNS: Final = (
     *("kind", "name", "name_uz", "name_uz_cyrl", "name_ru", "name_kaa", "name_en", "other"),
     *("region", "population", "lat", "lon", "house"),
 )
-"""What is read of a CSV file, by the names in its first row; only `lat` and `lon` must be there, and a name."""
+"""What a map's gazetteer.csv has, and any other list may have; `lat` and `lon` must be there, and a name."""
+POST_COLUMNS: Final = ("ref", "km")
+"""What a list of kilometre posts has beside `lat` and `lon`."""
 MOST_ROWS: Final = 2_000_000  # of one file
 GAZETTEER_FILE: Final = "gazetteer.csv"
 _NAME_COLUMNS: Final = frozenset(column for column in COLUMNS if column.startswith("name"))
 
 
 class Found(msgspec.Struct):
-    """What files hold: places, landmarks with their outlines, houses, kilometre posts; and what was left out."""
+    """What files hold: places, landmarks with their outlines, houses, kilometre posts, lines of roads without
+    kilometres of their own; and what was left out."""
 
     places: list[Settlement] = []
     outlines: list[tuple[Settlement, shapely.Geometry]] = []
     houses: list[HouseRow] = []
     posts: list[Post] = []
+    roads: list[tuple[str, list[Point]]] = []
     notes: list[str] = []
 
 
@@ -70,13 +75,14 @@ def _read_csv(path: Path, found: Found, anywhere: bool = False) -> None:
 def _read_rows(path: Path, rows: Iterator[list[str]], found: Found, anywhere: bool) -> None:
     header = [column.strip().lower() for column in next(rows, [])]
     missing = [column for column in ("lat", "lon") if column not in header]
-    if missing or not _NAME_COLUMNS & set(header):
+    if missing or not (_NAME_COLUMNS & set(header) or set(POST_COLUMNS) <= set(header)):
         lacks = ", ".join(missing or ["name"])
         raise ValueError(f"{path} has no column {lacks} in its first row; the columns are {', '.join(COLUMNS)}")
-    unknown = [column for column in header if column and column not in COLUMNS]
+    known = (*COLUMNS, *POST_COLUMNS)
+    unknown = [column for column in header if column and column not in known]
     if unknown:
         found.notes.append(f"{path.name}: columns left unread: {', '.join(unknown)}")
-    at = [header.index(column) if column in header else -1 for column in COLUMNS]
+    at = [header.index(column) if column in header else -1 for column in known]
     bad: list[str] = []
     for number, row in enumerate(rows, 2):
         if number > MOST_ROWS:
@@ -89,13 +95,15 @@ def _read_rows(path: Path, rows: Iterator[list[str]], found: Found, anywhere: bo
 
 def _read_row(cells: list[str], found: Found, anywhere: bool) -> str | None:
     """Take one row; what is wrong with it, if anything. `anywhere`: a map may be of another country."""
-    kind, name, uz, uz_cyrl, ru, kaa, en, other, region, population, lat, lon, house = cells
+    kind, name, uz, uz_cyrl, ru, kaa, en, other, region, population, lat, lon, house, ref, km = cells
     try:
         at = Point(float(lat), float(lon))
     except ValueError:
         return "lat or lon is no number"
     if not (in_country(*at) or (anywhere and abs(at.lat) <= 90 and abs(at.lon) <= 180)):
         return f"{lat},{lon} is outside Uzbekistan"
+    if ref and km:
+        return _read_post(ref, km, at, found)
     kind = KIND_OF_TAG.get(kind, kind) or "landmark"
     names = read_names(name, uz, uz_cyrl, ru, kaa, en)
     if not names.uz_latn:
@@ -125,7 +133,7 @@ def _read_post(ref: str, km: str, at: Point, found: Found) -> str | None:
     try:
         found.posts.append(Post(ref, float(km.replace(",", ".")), at))
     except ValueError:
-        return f"a kilometre post's house is its kilometre, not {km!r}"
+        return f"{km!r} is no kilometre"
     return None
 
 
@@ -141,10 +149,9 @@ def _read_geojson(path: Path, found: Found) -> None:
     nameless = 0
     for feature in read_features(path):
         ref = feature.properties.get("ref", feature.properties.get("road", ""))
-        if kind_of(feature.properties) == "kilometre_post" or (
-            ref and feature.geometry.length and not feature.geometry.area
-        ):
-            found.posts.extend(_posts(feature, ref))
+        is_line = bool(ref) and feature.geometry.geom_type in ("LineString", "MultiLineString")
+        if is_line or kind_of(feature.properties) == "kilometre_post":
+            _read_road(feature, ref, found)
         elif (place := landmark(feature)) is not None:
             found.outlines.append((msgspec.structs.replace(place[0], region=_region(place[0].region)), place[1]))
         else:
@@ -153,17 +160,25 @@ def _read_geojson(path: Path, found: Found) -> None:
         found.notes.append(f"{path.name}: {nameless} features left out: they have no name, or lie outside Uzbekistan")
 
 
-def _posts(feature: Feature, ref: str) -> list[Post]:
-    """A post of its own, or a road's line from `km_from` on."""
+def _read_road(feature: Feature, ref: str, found: Found) -> None:
+    """A post of its own, or a road's line: from `km_from` on, or to be measured by posts."""
+    said = feature.properties
+    lines = [_points(line) for line in shapely.get_parts(feature.geometry) if line.geom_type == "LineString"]
     try:
         if feature.geometry.geom_type == "Point":
-            km = float(feature.properties.get("km", feature.properties.get("distance", "")))
-            return [Post(ref, km, Point(feature.geometry.y, feature.geometry.x))]
-        line = [from_lonlat(position) for position in shapely.get_coordinates(feature.geometry).tolist()]
-        until = feature.properties.get("km_to")
-        return posts_along(ref, line, float(feature.properties.get("km_from", "0")), float(until) if until else None)
+            km = float(said.get("km", said.get("distance", "")))
+            found.posts.append(Post(ref, km, Point(feature.geometry.y, feature.geometry.x)))
+        elif "km_from" in said:
+            until = float(said["km_to"]) if "km_to" in said else None
+            found.posts.extend(posts_along(ref, chain.from_iterable(lines), float(said["km_from"]), until))
+        else:
+            found.roads.extend((ref, line) for line in lines)
     except ValueError:
         raise ValueError(f"{feature.where}: km, km_from and km_to are kilometres, in numbers") from None
+
+
+def _points(line: shapely.LineString) -> list[Point]:
+    return [from_lonlat(position) for position in shapely.get_coordinates(line).tolist()]
 
 
 def landmarks_of(found: Found) -> tuple[list[Settlement], list[shapely.Geometry]]:

@@ -170,6 +170,23 @@ def test_a_kilometre_lies_along_the_line_of_its_road(landmarks: Gazetteer) -> No
     assert (found.lat, found.lon) == pytest.approx((40.512, 69.1), abs=0.001)
 
 
+def test_the_line_of_a_road_is_measured_by_the_posts_beside_it(tmp_path: Path) -> None:
+    road = feature("LineString", [[69.0, 40.5], [69.1, 40.5], [69.1, 40.6]], ref="A-373")
+    (tmp_path / "road.geojson").write_text(json.dumps({"features": [road]}))
+    (tmp_path / "posts.csv").write_text(
+        "ref,km,lat,lon\nA373,100,40.5005,69.02\nA373,116,40.58,69.1\nA373,x,40.5,69.1\n"
+    )
+    straight, bent = (
+        load([tmp_path / name for name in names]) for names in (["posts.csv"], ["posts.csv", "road.geojson"])
+    )
+    assert straight.notes == ("posts.csv: 1 rows left out, the first is row 4: 'x' is no kilometre",)
+    assert straight.search("A373 107-km")[0].lon == pytest.approx(69.055, abs=0.001)
+    (found,) = bent.search("A373 107-km")
+    assert (found.lat, found.lon) == pytest.approx((40.5005, 69.1), abs=0.005)
+    (post,) = bent.search("км 116 А373")
+    assert (post.lat, post.lon, post.accuracy_m) == (40.58, 69.1, 100.0)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
