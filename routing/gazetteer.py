@@ -116,8 +116,7 @@ class Gazetteer:
         ranked.sort(key=lambda found: (-round(found[0], 1), self._tie(found[1])))
         keys: dict[Names, list[str]] = {}
         housed = [(*found, self._house(*found[1:], keys)) for found in ranked[:MOST_HOUSED]]
-        # Of streets with one name the one that has the number is meant.
-        housed.sort(key=lambda found: -round(found[0] - (found[2] is not None and found[3] is None), 1))
+        housed.sort(key=lambda found: -round(found[0] - _lacks_house(found[2], found[3]), 1))
         yield from (self._place(*found) for found in housed)
         for found in ranked[MOST_HOUSED:]:
             yield self._place(*found, self._house(*found[1:], keys))
@@ -199,6 +198,13 @@ def _regions() -> tuple[Settlement, ...]:
         )
         for r in REGIONS
     )  # fmt: skip
+
+
+def _lacks_house(asked: str | None, house: House | None) -> float:
+    """Of streets with one name the one that has the number is meant, else one that has a number near it."""
+    if asked is None or (house is not None and house.number == asked):
+        return 0.0
+    return 1.0 if house is None else 0.5
 
 
 def _is_same(a: Place, b: Place) -> bool:

@@ -86,6 +86,11 @@ def test_what_the_text_says_beside_a_name_decides_between_places_of_that_name(ga
     assert gazetteer.search("Amir Temur ko'chasi", near=TASHKENT)[0].region == "UZ-TK"
 
 
+def test_of_two_streets_of_one_name_that_with_the_number_is_meant(gazetteer: Gazetteer) -> None:
+    between = Point(40.49, 68.13)  # as far from either
+    assert gazetteer.search("Amir Temur ko'chasi 17A", near=between)[0].region == "UZ-TK"
+
+
 def test_an_unknown_number_is_near_a_known_one_or_somewhere_in_the_street(gazetteer: Gazetteer) -> None:
     assert gazetteer.search("Amir Temur ko'chasi 17", near=TASHKENT)[0].name.endswith(", 17A")
     between = gazetteer.search("Amir Temur ko'chasi 19", near=TASHKENT)[0]
