@@ -6,7 +6,7 @@ two ways to understand a text both are given.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -36,12 +36,17 @@ _TOKEN: Final = re.compile(
 )
 _IN_A_HOUSE_NUMBER: Final = re.compile(r"[\s-]")
 _NO_WORD: Final = re.compile(r"(?:[^\w\n]|_)+")
+
+
+def _any_of(words: Iterable[str]) -> str:
+    """A pattern of whole words, the longest first."""
+    return r"(?<![^\W_])(?:" + "|".join(sorted(words, key=len, reverse=True)) + r")(?![^\W_])"
+
+
 # A word of one letter may be somebody's initial.
-_KIND_OF_NAME: Final = re.compile(
-    r"(?<![^\W_])(?:"
-    + "|".join(sorted((word for word in KIND_WORDS if len(word) > 1), key=len, reverse=True))
-    + r")(?![^\W_])"
-)
+_KIND_OF_NAME: Final = re.compile(_any_of(word for word in KIND_WORDS if len(word) > 1))
+_STREET_WORDS: Final = _any_of(word for word, (kind, _) in KIND_WORDS.items() if kind == "street")
+_LANE_OF_NAME: Final = re.compile(rf"{_any_of(LANES)} (?={_STREET_WORDS})")
 _LONG_KIND_WORDS: Final = [word for word in KIND_WORDS if len(word) >= LEAST_KIND_WORD]
 
 Sort = Literal["number", "word", "cut", "house", "building", "inside", "ordinal", "lane", "kind"]
@@ -100,12 +105,13 @@ def name_keys(names: Sequence[str]) -> list[dict[str, float]]:
     A name is found without the words of its kind, as it is written, with an initial, and by one of its words.
     """
     whole = _NO_WORD.sub(" ", "\n".join(fold_each(names)))
-    pairs = zip(whole.split("\n"), _KIND_OF_NAME.sub("", whole).split("\n"), strict=True)
+    bare = _KIND_OF_NAME.sub("", _LANE_OF_NAME.sub("", whole))
+    pairs = zip(whole.split("\n"), bare.split("\n"), strict=True)
     return [_keys(full.split(), rest.split()) for full, rest in pairs] if names else []
 
 
 def _keys(every: list[str], rest: list[str]) -> dict[str, float]:
-    words = [word for word in rest if word not in LANES] or every
+    words = rest or every
     length = sum(map(len, words))
     keys = {"".join(words): BARE_COST} | {"".join(every): 0.0}
     if len(words) > 1:

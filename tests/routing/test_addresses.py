@@ -73,3 +73,12 @@ def test_a_name_has_keys_with_and_without_the_words_of_its_kind() -> None:
     (keys,) = name_keys(["Mirzo Ulugʻbek tumani"])
     assert keys["mirzoulugbektumani"] == 0.0
     assert 0 < keys["mirzoulugbek"] < keys["mulugbek"] < keys["ulugbek"]
+
+
+def test_a_word_of_kind_is_left_out_only_where_it_is_one() -> None:
+    bare = [
+        min(keys, key=lambda key: (keys[key] == 0, keys[key]))
+        for keys in name_keys(["Amir Temur shoh koʻchasi", "Tor"])
+    ]
+    assert bare == ["amirtemur", "tor"]
+    assert "ming" not in [key for key, cost in name_keys(["Katta Ming"])[0].items() if cost < 2]
