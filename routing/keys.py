@@ -19,7 +19,7 @@ from rapidfuzz.distance import OSA
 
 from routing.names import loosen, spell_out
 
-MOST_ALIKE: Final = 64  # keys judged of those that share pieces
+MOST_ALIKE: Final = 128  # keys judged of those that share pieces
 LEAST_SHARED: Final = 0.3  # of a query's pieces, by a key that may be it
 MOST_BEGUN: Final = 400  # keys looked at that begin as the query does
 LONGEST: Final = 64  # letters of a key that count

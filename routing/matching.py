@@ -20,7 +20,7 @@ BEGUN_SCORE, BEGUN_SHARE = 74.0, 18.0  # of a beginning, and what its share of t
 ORDER_COST: Final = 2.0  # words in another order
 OTHER_NAME_COST: Final = 1.0  # a former or everyday name, which may be the present one elsewhere
 OTHER_KIND_COST: Final = 5.0  # a district is not a city, but people say so
-OTHER_SIZE_COST: Final = 10.0  # a region is neither
+OTHER_SIZE_COST: Final = 10.0  # a region or a village is neither
 NO_SUCH_KIND_COST: Final = 20.0  # a street or a park is never a city
 SIZE_COST: Final = 2.0  # of a place without inhabitants, by the logarithm
 MOST_HITS: Final = 1_000  # places with one name that are weighed
@@ -42,6 +42,7 @@ _MEANT: Final = {
     "hospital": {"hospital", "clinic"},
     "clinic": {"clinic", "hospital"},
 }
+_OF_ONE_NAME: Final = frozenset(("district", "city_district", "city", "town"))
 _COARSE: Final = frozenset(("region", "district", "city", "town", "village", "city_district"))
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -126,7 +127,7 @@ def _kind_cost(kind: str, said: str | None) -> float:
         return 0.0
     if said not in _COARSE or kind not in _COARSE:
         return NO_SUCH_KIND_COST
-    return OTHER_SIZE_COST if "region" in (said, kind) else OTHER_KIND_COST
+    return OTHER_KIND_COST if {said, kind} <= _OF_ONE_NAME else OTHER_SIZE_COST
 
 
 def _best_each(places: Ints, scores: Floats) -> Hits:
