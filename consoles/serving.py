@@ -41,6 +41,7 @@ from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
 from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
+from dispatch.searching import gazetteer
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
 from dispatch.store import Ages
@@ -55,7 +56,6 @@ from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.stages import StageMeasures
 from dispatch.writing.upkeep import beside, last_work
-from routing.gazetteer import Gazetteer
 from routing.regions import Regions, region_facts
 from routing.roads import Roads
 from routing.travel import Travel
@@ -336,7 +336,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
     parts = Parts(
         engine=running.engine,
         store=running.store,
-        locator=Locator(Regions(), Gazetteer()),
+        locator=Locator(Regions(), gazetteer(running.settings)),
         clock=running.clock,
         metrics=running.metrics,
         audit=audit,

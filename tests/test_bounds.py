@@ -21,6 +21,8 @@ OF_ONE = {
     *("PASSED_OVER_MAX", "UNITS_MAX", "SPAN_MAX", "LATE_MAX", "FUTURE_MAX", "FUTURE_LIMIT", "ABSENT_LOOKS_MAX"),
     *("MOST_GROWTH_M", "TILE_KEPT", "WORD_MAX", "SEED_MAX", "RATE_MAX", "SOCKET_PATH_LIMIT_BYTES", "CORE_HOPS_MAX"),
     *("NAME_MAX", "MOST_UNITS", "MOST_HAZARDS", "RADIUS_MAX", "PACKET_LIMIT"),
+    *("MOST_CHARS", "MOST_WORDS", "MOST_SEEN", "MOST_BETWEEN", "MOST_ALIKE", "MOST_BEGUN", "MOST_HITS"),
+    *("MOST_CONTEXTS", "MOST_CUT_WORDS", "MOST_SPOKEN_WORDS", "MOST_HOUSED"),
 }
 """Limits of one input, one answer, one turn or one estimate: nothing grows against them."""
 FEW_ARGUMENTS = {"consoles/catalogue.py": "_read"}
