@@ -13,6 +13,7 @@ from consoles.advice import Advice
 from consoles.desk import Desk
 from consoles.figures import Figures
 from consoles.following import Following
+from consoles.hazards import Hazards
 from consoles.looking import Looking
 from consoles.operations import Operations
 from consoles.oversight import Oversight
@@ -88,6 +89,7 @@ def interface(parts: Parts) -> Interface:
         advice.routes(),
         Operations(desk, advice).routes(),
         aiding.routes(desk),
+        Hazards(desk).routes(),
         crews.routes(desk),
         Oversight(desk).routes(),
         Looking(desk).routes(),

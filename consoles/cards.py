@@ -6,7 +6,7 @@ Each look at personal data is noted in the audit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +15,10 @@ import msgspec
 from consoles.aid_rows import advice
 from consoles.board import call_row, incident_row, stage_of
 from consoles.desk import Desk, NoteDocument
+from consoles.hazard_rows import of_incident
 from dispatch.actors import Actor, Role
 from dispatch.calling.evidence import whereabouts
+from dispatch.core.hazards import hazards_of
 from dispatch.core.terms import Assignment, Body, Call, CallId, Incident, LocationFix, UnitId
 from dispatch.ids import made_at
 from routing.geometry import to_lonlat
@@ -68,6 +70,7 @@ async def incident_card(desk: Desk, actor: Actor, incident: Incident) -> Row:
     state = desk.replicas.states[incident.region]
     calls = await _calls(desk, incident)
     notes = await _notes(desk, actor, incident)
+    hazards = await _hazards(desk, actor, incident)
     shown = [] if actor.role is Role.BODY else [call_row(call) for call in calls]
     evidence = [] if actor.role is Role.BODY else [_fix(fix) for call in calls for fix in call.evidence]
     return (
@@ -81,7 +84,7 @@ async def incident_card(desk: Desk, actor: Actor, incident: Incident) -> Row:
             "aid_advice": advice(state, incident),
             "assignments": [_assignment(desk, incident, a) for a in incident.assignments],
             "notes": notes,
-            "hazards": [],
+            "hazards": hazards,
             "evidence": evidence,
             "timeline": timeline(incident, [] if actor.role is Role.BODY else calls, notes),
             "merged_into": incident.merged_into,
@@ -114,6 +117,10 @@ def timeline(incident: Incident, calls: Iterable[Call], notes: Iterable[Row]) ->
     rows += [{"at": c.at, "kind": "call", "actor": c.device, "call_id": c.call_id} for c in calls]
     for assignment in incident.assignments:
         rows += _steps(assignment)
+    rows += [
+        {"at": one.at, "kind": "hazard_acknowledged", "actor": one.actor, "hazard_id": one.hazard_id}
+        for one in incident.acknowledged
+    ]
     rows += [{"at": n["at"], "kind": "note", "actor": n["actor"], "note_id": n["note_id"]} for n in notes]
     if incident.closed_at is not None:
         rows.append({"at": incident.closed_at, "kind": "closed", "actor": None})
@@ -159,6 +166,7 @@ def _assignment(desk: Desk, incident: Incident, found: Assignment) -> Row:
         "stage": stage_of(found, order),
         "eta_s": found.eta_s,
         "cleared_reason": found.cleared_reason,
+        "unacknowledged_hazards": found.unacknowledged,
     } | times
 
 
@@ -200,16 +208,32 @@ async def _calls(desk: Desk, incident: Incident) -> list[Call]:
 
 async def _notes(desk: Desk, actor: Actor, incident: Incident) -> list[Row]:
     """The notes that this actor may read, oldest first."""
-    if not incident.notes or not (actor.role in READERS or actor.role is Role.BODY):
-        return []
-    found = await desk.store.personal(incident.notes)
-    documents = {id: msgspec.json.decode(kept.document, type=NoteDocument) for id, kept in found.items()}
-    shown = [id for id in incident.notes if id in documents and _may_read(actor, documents[id].body)]
+    said = await _documents(desk, actor, incident.notes)
+    return [{"note_id": id, "at": _note_at(id), "actor": one.actor, "text": one.text} for id, one in said.items()]
+
+
+async def _hazards(desk: Desk, actor: Actor, incident: Incident) -> list[Row]:
+    """The hazards that concern it, each with its words for those who may read them."""
+    found = hazards_of(desk.replicas.states[incident.region], incident)
+    words = await words_of(desk, actor, [hazard.note_id for hazard in found if hazard.note_id])
+    return [of_incident(hazard, incident) | {"text": words.get(hazard.note_id or "")} for hazard in found]
+
+
+async def words_of(desk: Desk, actor: Actor, note_ids: Sequence[str]) -> dict[str, str]:
+    """What was written under these ids, as far as this actor may read it."""
+    return {id: said.text for id, said in (await _documents(desk, actor, note_ids)).items()}
+
+
+async def _documents(desk: Desk, actor: Actor, note_ids: Sequence[str]) -> dict[str, NoteDocument]:
+    """The documents of these notes that this actor may read, in their order; each look is audited."""
+    if not note_ids or not (actor.role in READERS or actor.role is Role.BODY):
+        return {}
+    found = await desk.store.personal(note_ids)
+    documents = {id: msgspec.json.decode(found[id].document, type=NoteDocument) for id in note_ids if id in found}
+    shown = {id: said for id, said in documents.items() if _may_read(actor, said.body)}
     for id in shown:
         desk.audit.note(actor, "read", f"personal:{id}")
-    return [
-        {"note_id": id, "at": _note_at(id), "actor": documents[id].actor, "text": documents[id].text} for id in shown
-    ]
+    return shown
 
 
 def _may_read(actor: Actor, body: Body | None) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from consoles.front import Front, cancelled, opened
 from consoles.paper_kit import PaperKit, Source
 from consoles.peers import Peers
 from consoles.signed import Signer
+from consoles.starting import Programs, Say, Steps, migrated, ready_roads
 from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
@@ -37,11 +37,11 @@ from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
 from dispatch.keeping.disk import Disk, Level, Limits
 from dispatch.keeping.heads import Series
-from dispatch.keeping.migrate import migrate
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
 from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
+from dispatch.searching import gazetteer
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
 from dispatch.store import Ages
@@ -56,12 +56,10 @@ from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.stages import StageMeasures
 from dispatch.writing.upkeep import beside, last_work
-from routing.gazetteer import Gazetteer
 from routing.regions import Regions, region_facts
 from routing.roads import Roads
 from routing.travel import Travel
 
-Say = Callable[[str], None]
 Credentials = dict[str, dict[str, Any]]
 
 
@@ -120,12 +118,13 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
             # Ours alone also without servers in it: the spool and the holder's name lie there.
             stack.enter_context(sole_use(settings.data_dir))
         step.done("servers")
-        await migrate(services.database_url)
         store = PostgresStore(services.database_url)
-        await store.open()
         stack.push_async_callback(store.close)
+        waiting = await stack.enter_async_context(contextlib.AsyncExitStack())
+        await migrated(settings, store, services.database_url, say, waiting=waiting, regions=regions_of(settings))
+        await store.open()
         step.done("database")
-        roads = await asyncio.to_thread(options.roads) if options.roads else None
+        roads = await asyncio.to_thread(ready_roads, options.roads) if options.roads else None
         running = _assembled(settings, services, store, roads, clock_from(options.speed, await store.latest()))
         await enrol(store, [line.peer for line in running.neighbours.lines])
         step.done("roads")
@@ -136,6 +135,8 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
         step.done("regions")
         if options.before_open is not None:
             await options.before_open(running)
+        # What the first door took lies in the spool's files, which the next one reads.
+        await waiting.aclose()
         await stack.enter_async_context(_open(running, options))
         step.done("door")
         settle()
@@ -146,19 +147,6 @@ def unit_passwords(credentials: Credentials) -> dict[str, str]:
     """{unit_id: password} of those log-ins that are a unit's on the broker."""
     units = (kept for kept in credentials.values() if "unit_id" in kept and "password" in kept)
     return {str(kept["unit_id"]): str(kept["password"]) for kept in units}
-
-
-class Steps:
-    """Says each step with its seconds."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-        self._since = perf_counter()
-
-    def done(self, name: str) -> None:
-        now = perf_counter()
-        self._say(f"{name:<14}{now - self._since:6.1f} s")
-        self._since = now
 
 
 def clock_from(speed: float, latest: datetime | None) -> Clock:
@@ -264,6 +252,7 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         "retention": running.retention.run,
         "disk": running.disk.run,
         "cells": running.neighbours.run,
+        "programs": Programs(running.settings.data_dir, running.store).run,
     }
     if running.services.redis_url:
         parts["positions"] = partial(
@@ -347,7 +336,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
     parts = Parts(
         engine=running.engine,
         store=running.store,
-        locator=Locator(Regions(), Gazetteer()),
+        locator=Locator(Regions(), gazetteer(running.settings)),
         clock=running.clock,
         metrics=running.metrics,
         audit=audit,

@@ -23,7 +23,7 @@ from dispatch.calling.contacts import RAW_MAX_BYTES, Contacts
 from dispatch.calling.evidence import Evidence, fault_of_point
 from dispatch.calling.reception import Contact, Reception
 from dispatch.core.terms import Call, CallId, RegionId
-from dispatch.engine import REUSED, Key, Reply
+from dispatch.engine import REUSED, Reply
 from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.keeping.spool import Spool, Spooled
 from dispatch.web.application import ACTOR
@@ -32,6 +32,8 @@ from dispatch.web.metrics import LATENCY_BUCKETS_S, Metrics
 from dispatch.web.problems import Problem, Unreadable
 from dispatch.web.replies import encode, key_of, replied
 from dispatch.web.routes import Route
+from dispatch.writing.keys import Key
+from dispatch.writing.records import Answer
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +193,24 @@ class Intake:
         for region, some in moved.items():
             if self.carry is None or not await self.carry(some, region):
                 unkept |= {call.call_id: Elsewhere(region) for call in some}
+                continue
+            for call in some:
+                self._remember(call, region)
         return unkept
+
+    def _remember(self, call: Spooled, region: RegionId) -> None:
+        """Another process has committed the call: in the next outage its sender is to hear of no second one."""
+        if call.key is not None:
+            answer = Answer(
+                actor=call.actor.actor_id,
+                key=call.key,
+                region=region,
+                body_hash=call.body_hash,
+                status=201,
+                body=call.answer,
+                at=call.at,
+            )
+            self.reception.engine.remember(answer)
 
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
         """The call, if this actor may add to it. Raises Problem; for a device others' calls do not exist."""

@@ -1,5 +1,5 @@
-"""The commands `import-map`, `travel` and `search`, and the imported map of a service: routing's own, with our settings
-and our way of telling a user's mistake.
+"""The commands `import-map` and `travel`, and the imported map of a service: routing's own, with our settings and our
+way of telling a user's mistake.
 
 Routing knows nothing of dispatch, so it raises ValueError where we raise UserMistake.
 """
@@ -25,10 +25,6 @@ def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(demo_dir=settings.cache_dir, map_dir=settings.map)
 
 
-def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    command.add_search_arguments(parser)
-
-
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     import_map.add_arguments(parser)
 
@@ -39,10 +35,6 @@ def run_import(args: argparse.Namespace) -> int:
 
 def run_travel(args: argparse.Namespace) -> int:
     return _told(command.run_travel, args)
-
-
-def run_search(args: argparse.Namespace) -> int:
-    return _told(command.run_search, args)
 
 
 def check_map(settings: Settings) -> None:

@@ -15,24 +15,16 @@ from functools import lru_cache
 from dispatch.calling.evidence import FUTURE_MAX, Evidence, fix_of
 from dispatch.core.terms import Location, LocationFix, RegionId, Source
 from dispatch.formats.aml_message import AmlMessage
-from routing.gazetteer import Gazetteer, Place, radius_m
+from routing.addresses import MOST_CHARS
+from routing.gazetteer import Gazetteer, Place
 from routing.geometry import distance_m, in_country
 from routing.locate import Estimate, Fix, fuse
 from routing.names import LANGUAGES, Names
-from routing.places import built_up
+from routing.places import built_up, radius_m
 from routing.regions import Regions
 
-SEARCH_CHARS = 120
-"""Longer words than this name no place."""
-
-FOUND_ACCURACY_M = {
-    "region": 60_000.0,
-    "district": 15_000.0,
-    "city": 6_000.0,
-    "town": 2_500.0,
-    "city_district": 2_500.0,
-}
-"""How far from a named place's middle a caller may be who only gave its name."""
+SEARCH_CHARS = MOST_CHARS
+"""Of longer words the beginning is searched."""
 
 FOUND_SCORE_MIN = 85.0
 """A name that fits less well is shown to a person, but sends nobody anywhere."""
@@ -79,8 +71,8 @@ class Locator:
         places = self.search(text, near, 1)
         if not places or places[0].score < FOUND_SCORE_MIN:
             return fix
-        accuracy_m = FOUND_ACCURACY_M.get(places[0].kind, 5_000.0)
-        return LocationFix(source=fix.source, at=fix.at, lat=places[0].lat, lon=places[0].lon, accuracy_m=accuracy_m)
+        found = places[0]
+        return LocationFix(source=fix.source, at=fix.at, lat=found.lat, lon=found.lon, accuracy_m=found.accuracy_m)
 
     def _placed(self, found: Estimate) -> Location:
         return Location(

@@ -21,10 +21,11 @@ from dispatch.clock import Clock
 from dispatch.core.commands import LocateCall, LocateIncident
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, ActorId, Call, CallId, Location, LocationFix, RegionId
-from dispatch.engine import Engine, Key, Reply
+from dispatch.engine import Engine, Reply
 from dispatch.formats.aml_message import AmlMessage
 from dispatch.ids import IdSource
 from dispatch.web.replies import Answering, answering
+from dispatch.writing.keys import Key
 
 DEFAULT_REGION = RegionId("UZ-TK")
 """Where a call without a place waits when its sender stands for no region either."""
@@ -146,9 +147,7 @@ class Reception:
         return await self.engine.submit(
             region,
             command_of(said, contact.actor, caller, fixes=fixes, location=location, sealed=sealed),
-            answer=receipt_for(caller.call_id, 201, said.wishes.flags)
-            if given is None
-            else lambda state, events: (201, given),
+            answer=receipt_for(caller.call_id, 201) if given is None else lambda state, events: (201, given),
             key=contact.key,
             personal=(sealed,) if sealed is not None else (),
         )
@@ -178,12 +177,12 @@ def _as_fix(location: Location) -> LocationFix:
     )
 
 
-def receipt_for(call_id: CallId, status: int, flags: tuple[str, ...] = ()) -> Answering:
+def receipt_for(call_id: CallId, status: int) -> Answering:
     """The answer that tells a sender what became of its call."""
 
     def made(state: RegionState) -> CallReceipt:
         call = state.call(call_id)
         assert call is not None, "the command was about this call"
-        return receipt(call, state.seq, flags)
+        return receipt(call, state.seq)
 
     return answering(status, made)

@@ -8,12 +8,13 @@ from msgspec.structs import replace
 
 from dispatch.core import commands as c
 from dispatch.core import events as e
+from dispatch.core.ground import cell_of, metres_between
 from dispatch.core.lifecycle import CALL, may
 from dispatch.core.needs import live
 from dispatch.core.plans import PLANS, UNSPECIFIED, Plan, needs_of
-from dispatch.core.relocating import metres_between, relocated
+from dispatch.core.relocating import relocated
 from dispatch.core.replanning import corrected, worsened
-from dispatch.core.state import RegionState, cell_of
+from dispatch.core.state import RegionState
 from dispatch.core.terms import (
     Body,
     Call,
@@ -82,6 +83,7 @@ def receive(state: RegionState, command: c.ReceiveCall, now: datetime) -> Verdic
         commitment=command.commitment,
         has_number=command.has_number,
         silent=command.silent,
+        misunderstood=command.misunderstood,
     )
     received = e.CallReceived(call=call)
     return facts(received) if kind is None else facts(received, *settle(state, call, now))

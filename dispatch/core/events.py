@@ -13,6 +13,7 @@ import msgspec
 
 from dispatch.core.aid_events import AidEvent
 from dispatch.core.fact import Event as Event
+from dispatch.core.hazard_events import HazardEvent
 from dispatch.core.terms import (
     ActorId,
     Assignment,
@@ -252,7 +253,7 @@ class AssignmentCleared(Event, frozen=True, kw_only=True, tag="assignment_cleare
 
 
 class PlaceTold(Event, frozen=True, kw_only=True, tag="place_told"):
-    """A crew on its way is told of the corrected place. The order takes the place of an earlier one like it."""
+    """A crew is told that the place was corrected, or that something threatens there. It replaces an earlier word."""
 
     order: Order
 
@@ -351,6 +352,7 @@ AnyEvent = (
     | PolicyChanged
     | PhaseChanged
     | AidEvent
+    | HazardEvent
 )
 
 _encoder = msgspec.json.Encoder(order="deterministic")

@@ -31,6 +31,9 @@ from dispatch.core.words import (
     Disposition as Disposition,
 )
 from dispatch.core.words import (
+    HazardKind as HazardKind,
+)
+from dispatch.core.words import (
     IncidentStatus as IncidentStatus,
 )
 from dispatch.core.words import (
@@ -69,6 +72,8 @@ IncidentId = NewType("IncidentId", str)
 AssignmentId = NewType("AssignmentId", str)
 OrderId = NewType("OrderId", str)
 UnitId = NewType("UnitId", str)
+HazardId = NewType("HazardId", str)
+"""The region's letters, `H` and the number of the event that recorded it: `TK-H81`."""
 ActorId = NewType("ActorId", str)
 """Who asked: `user:…`, `device:…`, `unit:…` or `system`."""
 
@@ -114,7 +119,8 @@ class Location(Value, frozen=True, kw_only=True):
 class Call(Value, frozen=True, kw_only=True):
     """One contact with the service. Number, name and words live in `personal`, under `commitment`.
 
-    `notes` are those of the incident that it left behind in the region which handed it over.
+    `notes` are those of the incident that it left behind in the region which handed it over. `misunderstood`:
+    fields whose word is none of their list; the word itself is beside the caller's own.
     """
 
     call_id: CallId
@@ -136,6 +142,7 @@ class Call(Value, frozen=True, kw_only=True):
     commitment: str | None = None
     has_number: bool = False
     silent: bool = False
+    misunderstood: tuple[str, ...] = ()
     joined_automatically: bool = False
     moving_to: RegionId | None = None
     notes: tuple[str, ...] = ()
@@ -165,7 +172,8 @@ class Leg(Value, frozen=True, kw_only=True):
 class Assignment(Value, frozen=True, kw_only=True):
     """One unit on one incident, with its own times. It is live until `cleared_at`.
 
-    `place_order_id` is the latest word to the crew that the place has changed.
+    `place_order_id` is the latest word to the crew that the place, or what threatens there, has changed.
+    `unacknowledged`: hazards that no person had acknowledged when the system sent the unit by itself.
     """
 
     assignment_id: AssignmentId
@@ -189,6 +197,7 @@ class Assignment(Value, frozen=True, kw_only=True):
     cleared_at: datetime | None = None
     cleared_reason: str | None = None
     place_order_id: OrderId | None = None
+    unacknowledged: tuple[HazardId, ...] = ()
 
 
 class Lent(Value, frozen=True, kw_only=True):
@@ -205,6 +214,34 @@ class AidFor(Value, frozen=True, kw_only=True):
     request_id: str
     region: RegionId
     incident_id: IncidentId
+
+
+class Acknowledged(Value, frozen=True, kw_only=True):
+    """A person knows of a hazard and takes it into account for one incident."""
+
+    hazard_id: HazardId
+    kind: HazardKind
+    actor: ActorId
+    at: datetime
+
+
+class Hazard(Value, frozen=True, kw_only=True):
+    """What crews must know of a place before they go in. Words about it live in `personal`, under `commitment`.
+
+    It concerns every incident within `radius_m` of it, and `incident_id`, in whose course it was told.
+    """
+
+    hazard_id: HazardId
+    region: RegionId
+    kind: HazardKind
+    location: Location
+    radius_m: float
+    at: datetime
+    actor: ActorId
+    until: datetime | None = None
+    incident_id: IncidentId | None = None
+    note_id: str | None = None
+    commitment: str | None = None
 
 
 class Incident(Value, frozen=True, kw_only=True):
@@ -234,6 +271,7 @@ class Incident(Value, frozen=True, kw_only=True):
     closed_at: datetime | None = None
     lent: tuple[Lent, ...] = ()
     aid_for: AidFor | None = None
+    acknowledged: tuple[Acknowledged, ...] = ()
 
 
 class Unit(Value, frozen=True, kw_only=True):

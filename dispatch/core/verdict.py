@@ -35,6 +35,11 @@ REFUSALS: Mapping[str, str] = {
     "aid_own_region": "a region asks another one for aid, not itself",
     "aid_limit": "as much aid as can be is asked for or given already",
     "unknown_aid": "the incident has asked for no such aid",
+    "unknown_hazard": "there is no such hazard in this region, or it is over",
+    "hazard_unacknowledged": "a hazard at the place must be acknowledged before a person sends units",
+    "hazard_elsewhere": "the hazard does not concern this incident",
+    "hazard_unplaced": "neither the hazard nor its incident has a place",
+    "hazard_limit": "as many hazards as can be are known in this region already",
     "leg_exists": "the incident already waits for such a unit",
 }
 """Every refusal of the core, with its general sentence; the answer itself says what stood in the way."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from dispatch.calling.evidence import Evidence, Point, fault_of_point, fix_of
 from dispatch.calling.locating import Locator, aml_fix
 from dispatch.core.terms import LocationFix, Source
+from dispatch.errors import UserMistake
 from dispatch.formats.aml_message import AmlMessage
 from dispatch.formats.values import Point as AmlPoint
+from dispatch.searching import gazetteer
+from dispatch.settings import Settings
 from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 
@@ -61,6 +65,37 @@ def test_a_town_by_name_is_found_in_any_script_and_rough(locator: Locator, text:
     assert found.lat == pytest.approx(41.55, abs=0.1)
     assert found.accuracy_m is not None
     assert found.accuracy_m >= 2_000
+
+
+def test_an_address_is_as_exact_as_what_is_known_of_it(locator: Locator, tmp_path: Path) -> None:
+    file = tmp_path / "houses.csv"
+    file.write_text(
+        "kind,name,lat,lon,house\n"
+        "street,Bunyodkor koʻchasi,41.2800,69.2100,\n"
+        "house,Bunyodkor koʻchasi,41.2810,69.2110,15\n"
+    )
+    exact = Locator(Regions(), gazetteer(Settings(places=(file,))))
+    text = "Toshkent, Bunyodkor ko'chasi 15-uy"
+    found = [each.fixes([Evidence(source=Source.ADDRESS, text=text)], NOW)[0] for each in (locator, exact)]
+    assert [fix.accuracy_m and round(fix.accuracy_m, -1) for fix in found] == [10_580, 30]
+    assert (found[1].lat, found[1].lon) == (41.2810, 69.2110)
+
+
+@pytest.mark.parametrize("text", ["Navoiy ko'chasi 15", "Chilonzorda uy yonyapti tez keling", "yordam", "12"])
+def test_words_that_only_might_name_a_place_send_nobody_anywhere(locator: Locator, text: str) -> None:
+    (found,) = locator.fixes([Evidence(source=Source.ADDRESS, text=text)], NOW)
+    assert found.lat is None
+
+
+def test_a_position_or_a_plus_code_that_was_read_out_is_one(locator: Locator) -> None:
+    for text in ("41,3111 69,2797", "8JHF876H+CV", "https://yandex.uz/maps/?pt=69.2797,41.3111"):
+        (found,) = locator.fixes([Evidence(source=Source.ADDRESS, text=text)], NOW)
+        assert (found.lat, found.lon) == pytest.approx((41.3111, 69.2797), abs=2e-4)
+
+
+def test_a_file_of_places_that_cannot_be_read_is_the_user_s_mistake() -> None:
+    with pytest.raises(UserMistake, match=r"DISPATCH112_PLACES: none\.csv cannot be read"):
+        gazetteer(Settings(places=(Path("none.csv"),)))
 
 
 def test_words_beside_a_point_do_not_move_it(locator: Locator) -> None:

@@ -63,6 +63,9 @@ async def test_a_word_that_nobody_knows_is_flagged_and_the_call_goes_on(world: A
     assert (call["status"], call["flags"], call["location"]["source"]) == ("queued", [f"unknown_{field}"], "app")
     card = (await world.get(f"calls/{call['call_id']}", token="taker")).json
     assert card["caller"]["text"] == f"Yordam\n{field}: {word}"
+    [row] = (await world.get("calls", token="taker")).json["calls"]
+    assert f"unknown_{field}" in card["flags"], "also for whoever comes later"
+    assert card["flags"] == row["flags"]
 
 
 async def test_an_unknown_word_does_not_hide_a_known_one(world: ApiWorld) -> None:
