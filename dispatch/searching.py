@@ -33,7 +33,7 @@ def gazetteer(settings: Settings) -> Gazetteer:
     try:
         found = load((*settings.places, *([settings.map] if settings.map is not None else [])))
     except ValueError as mistake:
-        raise UserMistake(f"places of DISPATCH112_PLACES or DISPATCH112_MAP: {mistake}") from mistake
+        raise UserMistake(f"DISPATCH112_PLACES: {mistake}") from mistake
     for note in found.notes:
         log.warning("places: %s", note)
     return found
