@@ -106,7 +106,7 @@ def _own(fixes: list[Fix], now: datetime) -> list[Fix]:
         return list({(fix.lat, fix.lon): fix for fix in fixes}.values())[-MOST_OF_ONE:]
     if source == "cell":
         together = [fix for fix in fixes if (fixes[-1].at - fix.at).total_seconds() <= CELLS_TOGETHER_S]
-        return list({(fix.lat, fix.lon, fix.sector): fix for fix in together}.values())[-MOST_OF_ONE:]
+        return list({(fix.lat, fix.lon, fix.sector, fix.area): fix for fix in together}.values())[-MOST_OF_ONE:]
     best = fixes[0]
     for fix in fixes[1:]:
         if radius_at(fix, now) <= WORSE * radius_at(best, now):

@@ -27,7 +27,7 @@ TEXT_MAX = 2000
 RANGE_MAX_M = 100_000.0
 USUAL_WIDTH_DEG = 120.0
 """The opening of an antenna whose direction alone is said."""
-CORNERS_MAX = 200
+CORNERS_MAX = 100
 """As many has an area at most."""
 FUTURE_MAX = timedelta(minutes=5)
 """A fix further ahead than this was made by a wrong clock: it counts as made now."""

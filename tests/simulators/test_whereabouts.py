@@ -40,8 +40,8 @@ def test_over_all_mixes_it_holds_nine_in_ten() -> None:
 
 
 @pytest.mark.parametrize("mix", ["aml", "aml_address", "cell_landmark"])
-def test_where_phones_boast_it_still_holds_three_in_four(mix: str) -> None:
-    assert held(mix, "boastful") >= 0.75
+def test_where_sources_boast_it_still_holds_two_in_three(mix: str) -> None:
+    assert held(mix, "boastful") >= 0.66
 
 
 def test_who_is_mistaken_by_kilometres_is_contradicted_and_hardly_anybody_else() -> None:
