@@ -148,12 +148,17 @@ def _contradiction(found: Mixture, best: Fix, fixes: list[Fix]) -> Contradiction
     if float(found.weight[found.wrong == 0].sum()) > 1.0 - DOUBT:
         return None
     doubts = [
-        Contradiction(best, fix, distance_m((best.lat, best.lon), (fix.lat, fix.lon)), _wrong(found, i))
+        Contradiction(best, fix, _apart_m(best, fix), _wrong(found, i))
         for i, fix in enumerate(fixes)
         if fix is not best
     ]
     far = [doubt for doubt in doubts if doubt.apart_m >= APART_M]
     return max(far, key=lambda doubt: doubt.wrong, default=None)
+
+
+def _apart_m(one: Fix, other: Fix) -> float:
+    """Between the nearest of the places that two pieces may mean."""
+    return min(distance_m(here, there) for here in one.places for there in other.places)
 
 
 def _wrong(found: Mixture, i: int) -> float:

@@ -104,6 +104,11 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True):
         return max(LEAST_RADIUS_M, stated)
 
     @property
+    def places(self) -> tuple[tuple[float, float], ...]:
+        """Every place that it may mean, as (lat, lon)."""
+        return tuple((spot.lat, spot.lon) for spot in self.spots) or ((self.lat, self.lon),)
+
+    @property
     def is_round(self) -> bool:
         """Whether everything that it says lies about one point."""
         return len(self.spots) <= 1 and self.sector is None and not self.area

@@ -214,3 +214,10 @@ def test_a_lone_fix_stays_where_it_is_and_is_never_known_better_later(one: Fix, 
     assert later is not None
     assert (estimate.lat, estimate.lon) == (one.lat, one.lon)
     assert later.accuracy_m >= estimate.accuracy_m * 0.999
+
+
+def test_words_of_which_one_place_fits_the_phone_do_not_contradict_it() -> None:
+    far = from_local_m(CENTRE, 150_000, 0)
+    words = Fix(lat=far.lat, lon=far.lon, source="landmark", at=NOW, spots=(spot(far, 100), spot(CENTRE, 99)))
+    estimate = best(words, fix("aml", 0, 20))
+    assert estimate.contradiction is None and estimate.accuracy_m < 200
