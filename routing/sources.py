@@ -19,7 +19,7 @@ Source = Literal["aml", "app", "ecall", "cell", "address", "landmark", "vehicle"
 
 LEAST_RADIUS_M: Final = 3.0
 MOST_GROWTH_M: Final = 20_000.0
-CANDIDATE_SCORE: Final = 2.0  # points of a search's score (0..100) that make a candidate e times likelier
+CANDIDATE_SCORE: Final = 1.7  # points of a search's score (0..100) that make a candidate e times likelier
 SECOND_THOUGHTS: Final = 0.5  # share of places named first that are wrong once the caller names another
 BEYOND: Final = 3.0  # a mistaken fix is off by more than its radius explains
 
@@ -47,7 +47,7 @@ class Habit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 STROLL: Final = 0.4  # share of callers who walk on
-WALK_M_S: Final = 0.8
+WALK_M_S: Final = 0.76
 SPOKEN: Final = (2_500.0, 20_000.0)
 
 HABITS: Final[dict[str, Habit]] = {
