@@ -1,7 +1,8 @@
 """Boundaries that an imported map brings: GeoJSON read with suspicion, its outlines mended.
 
-Each feature is a Polygon or MultiPolygon with the properties name, name_uz, name_ru, iso and admin_level. Not here:
-what they are boundaries of (regions.py, districts.py), and how they are made from a map.
+Each feature is a Polygon or MultiPolygon. Of its properties count the ISO 3166-2 code (`iso`, `code` or `ISO3166-2`),
+the names (`name`, and `name:uz` or `name_uz` for a language), and `admin_level` where it is said. Not here: what they
+are boundaries of (regions.py, districts.py), and how they are made from a map.
 """
 
 from collections.abc import Iterator
@@ -11,21 +12,23 @@ import msgspec
 import shapely
 from shapely.geometry import shape
 
+CODES = ("iso", "code", "ISO3166-2")
+
 Properties = dict[str, str | int | float | bool | None]
 
 
 class Boundary(msgspec.Struct, frozen=True):
-    """One feature: `said` are its names, the first of them the one without a language."""
+    """One feature: `said` are its names by language, "" for the one without."""
 
     outline: shapely.Geometry
+    id: str
     iso: str
-    said: tuple[str, ...]
-    properties: Properties
+    said: dict[str, str]
 
     @property
     def title(self) -> str:
         """By what a person recognises it."""
-        return self.iso or (self.said[0] if self.said else "one without a name")
+        return next((text for text in (self.iso, *self.said.values()) if text), "one without a name")
 
 
 def read_boundaries(path: Path, level: int) -> Iterator[Boundary]:
@@ -40,9 +43,13 @@ def read_boundaries(path: Path, level: int) -> Iterator[Boundary]:
             raise ValueError(f"{path}: the outline of feature {number} cannot be read") from None
         if outline.is_empty:
             raise ValueError(f"{path}: feature {number} has no area; an outline is a Polygon or MultiPolygon")
-        names = (properties.get(key) for key in ("name", "name_uz", "name_ru"))
-        iso = str(properties.get("iso") or "").strip().upper()
-        yield Boundary(outline, iso, tuple(str(name) for name in names if name), properties)
+        iso = next((str(properties[key]) for key in CODES if properties.get(key)), "").strip()
+        yield Boundary(outline, str(properties.get("id") or ""), iso, _names(properties))
+
+
+def _names(properties: Properties) -> dict[str, str]:
+    keys = (key for key in properties if key.partition(":")[0].partition("_")[0] == "name" and properties[key])
+    return {key.removeprefix("name").lstrip(":_"): str(properties[key]) for key in keys}
 
 
 def mended(outline: shapely.Geometry) -> shapely.Geometry:

@@ -45,13 +45,16 @@ class Districts:
 
 def _district(boundary: Boundary) -> District:
     """Names that the map lacks are written from those it has."""
-    properties = boundary.properties
-    plain = str(properties.get("name") or "")
-    uzbek = str(properties.get("name_uz") or plain or properties.get("name_ru") or "")
-    latin = uzbek if uzbek.isascii() or not _is_cyrillic(uzbek) else plain or uzbek
-    cyrillic = uzbek if _is_cyrillic(uzbek) else to_cyrillic(latin)
-    russian = str(properties.get("name_ru") or cyrillic)
-    return District(str(properties.get("id") or ""), Names(latin, cyrillic, russian, latin, to_plain(latin)))
+    said = boundary.said
+    plain = said.get("") or said.get("uz") or said.get("ru") or boundary.title
+    latin = said.get("uz-Latn") or _first(said.get("uz"), plain, cyrillic=False) or plain
+    cyrillic = said.get("uz-Cyrl") or _first(said.get("uz"), plain, cyrillic=True) or to_cyrillic(latin)
+    english = said.get("en") or to_plain(latin)
+    return District(boundary.id, Names(latin, cyrillic, said.get("ru") or cyrillic, said.get("kaa") or latin, english))
+
+
+def _first(*names: str | None, cyrillic: bool) -> str | None:
+    return next((name for name in names if name and _is_cyrillic(name) is cyrillic), None)
 
 
 def _is_cyrillic(text: str) -> bool:

@@ -156,9 +156,10 @@ def read_outlines(path: Path = DATA / "regions.geojson") -> Outlines:
 
 
 def outlines_of_map(folder: Path) -> Outlines | None:
-    """The outlines of a map's `regions.geojson`, by the code or the name of each region; None without that file.
+    """The outlines of a map's `regions.geojson`, by the code or a name of each region; None where it has none of ours.
 
-    Regions that the map does not have keep their built-in outlines, less what the map gives to others.
+    Regions that the map does not have keep their built-in outlines, less what the map gives to others. Those of other
+    countries, by where they lie, are left out.
     """
     path = folder / "regions.geojson"
     if not path.exists():
@@ -166,19 +167,23 @@ def outlines_of_map(folder: Path) -> Outlines | None:
     named = {name: facts.id for facts in region_facts().values() for name in (facts.id, *map(fold, facts.names.each()))}
     parts: dict[str, list[shapely.Geometry]] = {}
     unknown = []
+    built_in = read_outlines()
+    country = shapely.union_all(list(built_in.values()))
     for boundary in read_boundaries(path, level=4):
-        region = named.get(boundary.iso) or next((named[key] for key in map(fold, boundary.said) if key in named), None)
-        if region is None:
-            unknown.append(boundary.title)
-        else:
+        keys = (boundary.iso.upper(), *map(fold, (boundary.iso, *boundary.said.values())))
+        region = next((named[key] for key in keys if key in named), None)
+        if region is not None:
             parts.setdefault(region, []).append(boundary.outline)
+        elif boundary.outline.intersection(country).area > boundary.outline.area / 2:
+            unknown.append(boundary.title)
     if unknown:
         raise ValueError(
             f"{path}: no region of ours: {', '.join(unknown)}; give each its ISO3166-2 code, such as UZ-TK"
         )
+    if not parts:
+        return None
     given = {region: shapely.union_all(outlines) for region, outlines in parts.items()}
     all_given = shapely.union_all(list(given.values()))
-    built_in = read_outlines()
     rest = {region: shapely.difference(built_in[region], all_given) for region in built_in if region not in given}
     return {region: (given | rest)[region] for region in sorted(built_in)}
 

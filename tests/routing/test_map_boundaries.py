@@ -53,10 +53,26 @@ def test_exclaves_and_foreign_enclaves_of_a_map_are_kept(tmp_path: Path) -> None
     assert abroad.snapped and abroad.distance_to_border_m < SNAP_LIMIT_M
 
 
-@pytest.mark.parametrize("said", [{"name_uz": "Samarqand viloyati"}, {"name_ru": "Самаркандская область"}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"name_uz": "Samarqand viloyati"},
+        {"name_ru": "Самаркандская область"},
+        {"code": "UZ-SA", "name": "Samarqand"},
+        {"code": "Samarqand Viloyati", "name:en": "Samarkand Region"},
+        {"ISO3166-2": "uz-sa"},
+    ],
+)
 def test_a_region_without_a_code_is_known_by_its_name(tmp_path: Path, said: dict[str, str]) -> None:
     regions = Regions.from_map(written(tmp_path, "regions.geojson", feature([SQUARE], **said)))
     assert regions.at(41.1, 69.1).region == "UZ-SA"
+
+
+@pytest.mark.parametrize("features", [(), (feature([[(x + 6, y + 2) for x, y in SQUARE]], code="KG-C", name="Chüy"),)])
+def test_a_map_without_regions_of_ours_leaves_the_built_in_ones(tmp_path: Path, features: Any) -> None:
+    regions = Regions.from_map(written(tmp_path, "regions.geojson", *features))
+    assert regions.outlines.keys() == read_outlines().keys()
+    assert regions.at(41.3111, 69.2797).region == "UZ-TK"
 
 
 def test_a_ring_that_crosses_itself_is_mended(tmp_path: Path) -> None:
@@ -90,20 +106,24 @@ def test_a_file_that_is_no_geojson_is_refused_in_one_line(tmp_path: Path, raw: b
 
 
 def test_a_district_is_named_in_five_languages_from_what_the_map_has(tmp_path: Path) -> None:
-    east = [(x + 0.5, y) for x, y in SQUARE]
+    east, far = ([(x + away, y) for x, y in SQUARE] for away in (0.5, 1.0))
     folder = written(
         tmp_path,
         "districts.geojson",
         feature([SQUARE], id="r7", name="Chilonzor tumani", name_ru="Чиланзарский район", admin_level="6"),
         feature([east], name="Сергели тумани", admin_level=6),
         feature([SQUARE], name="a region", admin_level=4),
+        feature([far], **{"name": "Bekobod", "name:ru": "Бекабадский район", "name:en": "Bekabad"}),
     )
     districts = Districts.from_map(folder)
-    assert districts is not None and len(districts) == 2
+    assert districts is not None and len(districts) == 3
     found, other = districts.at(41.2, 69.2), districts.at(41.2, 69.7)
     assert found is not None and found.id == "r7"
     assert (found.names.uz_latn, found.names.uz_cyrl) == ("Chilonzor tumani", "Чилонзор тумани")
     assert found.names.ru == "Чиланзарский район"
     assert other is not None and other.names.uz_cyrl == "Сергели тумани" and all(other.names.each())
+    third = districts.at(41.2, 70.2)
+    assert third is not None
+    assert third.names.each() == ("Bekobod", "Бекобод", "Бекабадский район", "Bekobod", "Bekabad")
     assert districts.at(38.0, 60.0) is None
     assert Regions.from_map(folder).district_at(41.2, 69.2) == found
