@@ -234,6 +234,7 @@ def call_row(call: Call) -> Row:
     flags = {
         "unlocated": call.location is None,
         "no_number": not call.has_number,
+        "contradiction": call.location is not None and bool(call.location.contradiction),
         "handing_over": call.moving_to is not None and call.closed_at is None,
         "taking_back": call.taking_back,
     }

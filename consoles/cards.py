@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import to_builtins
 
 from consoles.aid_rows import advice
 from consoles.board import call_row, incident_row, stage_of
@@ -55,7 +56,7 @@ async def call_card(desk: Desk, actor: Actor, call: Call, shared_number: bool) -
         row["flags"] = [*row["flags"], "shared_number"]
     return row | {
         "location": whereabouts(call.location),
-        "evidence": [_fix(fix) for fix in call.evidence],
+        "evidence": await _evidence(desk, actor, call.evidence),
         "answered_at": call.answered_at,
         "closed_at": call.closed_at,
         "disposition": call.disposition,
@@ -72,7 +73,8 @@ async def incident_card(desk: Desk, actor: Actor, incident: Incident) -> Row:
     notes = await _notes(desk, actor, incident)
     hazards = await _hazards(desk, actor, incident)
     shown = [] if actor.role is Role.BODY else [call_row(call) for call in calls]
-    evidence = [] if actor.role is Role.BODY else [_fix(fix) for call in calls for fix in call.evidence]
+    fixes = [] if actor.role is Role.BODY else [fix for call in calls for fix in call.evidence]
+    evidence = await _evidence(desk, actor, fixes)
     return (
         {"region": incident.region}
         | incident_row(state, incident, actor.view)
@@ -170,6 +172,17 @@ def _assignment(desk: Desk, incident: Incident, found: Assignment) -> Row:
     } | times
 
 
+async def _evidence(desk: Desk, actor: Actor, fixes: Iterable[LocationFix]) -> list[Row]:
+    """Pieces of evidence, with their words for those who may read what callers say."""
+    fixes = list(fixes)
+    ids = [fix.note_id for fix in fixes if fix.note_id is not None] if actor.role in READERS else []
+    found = await desk.store.personal(ids) if ids else {}
+    for id in found:
+        desk.audit.note(actor, "read", f"personal:{id}")
+    words = {id: msgspec.json.decode(kept.document, type=NoteDocument).text for id, kept in found.items()}
+    return [_fix(fix) | ({"text": words[fix.note_id]} if fix.note_id in words else {}) for fix in fixes]
+
+
 def _fix(fix: LocationFix) -> Row:
     point = None
     if fix.lat is not None and fix.lon is not None:
@@ -180,7 +193,23 @@ def _fix(fix: LocationFix) -> Row:
         "accuracy_m": fix.accuracy_m,
         "at": fix.at,
         "confirmed": fix.confirmed,
-    }
+    } | _shape(fix)
+
+
+def _shape(fix: LocationFix) -> Row:
+    """What a cell covers, and other places that words may mean, where there is such."""
+    shape: Row = {}
+    if fix.sector is not None:
+        shape |= to_builtins(fix.sector)
+    if fix.area:
+        shape["area"] = {"type": "Polygon", "coordinates": [[to_lonlat(corner) for corner in fix.area]]}
+    if fix.spots:
+        shape["candidates"] = [
+            {"point": {"type": "Point", "coordinates": to_lonlat((spot.lat, spot.lon))}, "accuracy_m": spot.accuracy_m,
+             "score": spot.score}
+            for spot in fix.spots
+        ]  # fmt: skip
+    return shape
 
 
 async def _caller(desk: Desk, actor: Actor, call: Call) -> Row | None:

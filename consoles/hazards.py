@@ -20,7 +20,7 @@ from consoles.desk import Act, Asked, Desk, asked_body
 from consoles.hazard_rows import hazard_row, of_incident
 from consoles.reading import Code, Cursor, Limit
 from dispatch.actors import Actor, require
-from dispatch.calling.evidence import Coordinates, Evidence, Moment, Point, fault_of_point
+from dispatch.calling.evidence import Coordinates, Evidence, Moment, Point, fault_of
 from dispatch.core import commands as c
 from dispatch.core.events import Event
 from dispatch.core.hazard_events import HazardRecorded
@@ -136,7 +136,7 @@ class Hazards:
         if said.point is None:
             return None
         piece = Evidence(source=Source.OPERATOR, point=said.point)
-        fault = fault_of_point(piece, "/point")
+        fault = fault_of(piece)
         if fault is not None:
             raise Problem("outside_country", fault.detail, [fault])
         now = self._desk.clock.now()

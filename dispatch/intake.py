@@ -20,7 +20,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from dispatch.actors import Actor, Role, require
 from dispatch.calling.calls import CallReceipt, NewCall, check, confirmed_by_device, spooled_receipt
 from dispatch.calling.contacts import RAW_MAX_BYTES, Contacts
-from dispatch.calling.evidence import Evidence, fault_of_point
+from dispatch.calling.evidence import Evidence, fault_of
 from dispatch.calling.reception import Contact, Reception
 from dispatch.core.terms import Call, CallId, RegionId
 from dispatch.engine import REUSED, Reply
@@ -92,7 +92,9 @@ class Intake:
                 action="call.locate", summary="New evidence of where a call is", request=Evidence,
                 responses={200: CallReceipt}, creates=True, body_max=RAW_MAX_BYTES,
                 errors=("outside_country", "unknown_call", "call_moving", "illegal_status"),
-                description="Only a person may send the source `operator`: it confirms the place.",
+                description="Only a person may send the source `operator`: it confirms the place. Words are kept with "
+                "the evidence, as personal data; without a point they are looked up, and several places of that name "
+                "all count. `accuracy_m` of the answer is the radius of the circle that holds nine cases of ten.",
             ),
         )  # fmt: skip
 
@@ -146,14 +148,14 @@ class Intake:
             fault = confirmed_by_device(piece, actor, "/source")
             if fault is not None:
                 raise Unreadable("invalid_body", fault.detail, raw, [fault])
-            fault = fault_of_point(piece, "/point")
+            fault = fault_of(piece)
             if fault is not None:
                 raise Unreadable("outside_country", fault.detail, raw, [fault])
         except Unreadable as cause:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
         fix = reception.locator.fixes([piece], reception.clock.now())[0]
         key = key_of(request, actor, raw)
-        return replied(await reception.locate(region, call, fix, actor.actor_id, key))
+        return replied(await reception.locate(region, call, fix, actor.actor_id, key, words=piece.text))
 
     async def run(self) -> None:
         """Commit what waited for the database as soon as it is back, until cancelled."""

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing import roads
+from routing.cch import UNREACHABLE
 from routing.network import Network
 from routing.roads import Roads
 
@@ -77,7 +78,12 @@ def load(directory: Path, profile: str | None = None, for_units: bool = False) -
         names = (directory / STREETS).read_text("utf-8").splitlines()
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as fault:
         raise ValueError(f"cannot read the map {directory}: {fault}; import it anew") from None
-    found = found._replace(ms=ms, snaps=snaps, version=f"{found.version}-{chosen}")
+    closed = ms >= UNREACHABLE
+    # A street that this profile drives one way only has no other way: what is closed for good is no twin of anything.
+    alone = (found.twin >= 0) & (closed | closed[found.twin])
+    found = found._replace(
+        ms=ms, snaps=snaps & ~closed, twin=np.where(alone, -1, found.twin), version=f"{found.version}-{chosen}"
+    )
     roads.check(found)
     return Map(found, names, said, chosen)
 

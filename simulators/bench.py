@@ -21,6 +21,7 @@ BENCHES = {
     "failover": ("simulators.bench_failover", "processes killed and frozen under load: takeover, and nothing lost"),
     "recovery": ("simulators.bench_recovery", "a region with a long history, led again after a kill -9"),
     "month": ("simulators.bench_month", "days of service in minutes: what grows, and what does not"),
+    "locate": ("simulators.bench_locate", "where calls are: whether the circle holds them, and what a look-up costs"),
     "travel": ("simulators.bench_travel", "the road engine: building, customising, many-to-one"),
     "search": ("simulators.bench_search", "places by name: how many are found at once, and how quickly"),
 }

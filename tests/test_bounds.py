@@ -23,7 +23,8 @@ OF_ONE = {
     *("NAME_MAX", "MOST_UNITS", "MOST_HAZARDS", "RADIUS_MAX", "PACKET_LIMIT"),
     *("MOST_CHARS", "MOST_WORDS", "MOST_SEEN", "MOST_BETWEEN", "MOST_ALIKE", "MOST_BEGUN", "MOST_HITS"),
     *("MOST_CONTEXTS", "MOST_CUT_WORDS", "MOST_SPOKEN_WORDS", "MOST_HOUSED"),
-    *("MEMBER_MAX_BYTES", "VIA_WAYS_MAX", "CORNERS_MAX", "PLACES_MAX"),
+    *("CORNERS_MAX", "CANDIDATES_MAX", "MOST_OF_ONE", "MOST_PARTS", "MOST_MIDDLES"),
+    *("MEMBER_MAX_BYTES", "VIA_WAYS_MAX", "PLACES_MAX"),
 }
 """Limits of one input, one answer, one turn or one estimate: nothing grows against them."""
 FEW_ARGUMENTS = {"consoles/catalogue.py": "_read"}

@@ -84,8 +84,31 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """A frozen value with named fields; defaults stay out of the journal. None can hold itself, hence `gc=False`."""
 
 
+class Spot(Value, frozen=True, kw_only=True):
+    """One of the places that words may mean; `score` is the search's, 0 to 100."""
+
+    lat: float
+    lon: float
+    accuracy_m: float
+    score: float = 100.0
+
+
+class Sector(Value, frozen=True, kw_only=True):
+    """What an antenna covers, about its mast: degrees clockwise from north, metres."""
+
+    azimuth_deg: float = 0.0
+    width_deg: float = 360.0
+    range_m: float = 3_000.0
+    min_range_m: float = 0.0
+
+
 class LocationFix(Value, frozen=True, kw_only=True):
-    """One piece of location evidence as it came in; `at` is the time of the fix."""
+    """One piece of location evidence as it came in; `at` is the time of the fix, `accuracy_m` as its source states it.
+
+    Words that may mean several places have them as `spots`. A cell's point is its mast where it has a `sector`; it
+    may have an `area`, a ring of (lat, lon), instead. Words that came after the call are the personal document
+    `note_id`, under `commitment`.
+    """
 
     source: Source
     at: datetime
@@ -93,14 +116,21 @@ class LocationFix(Value, frozen=True, kw_only=True):
     lon: float | None = None
     accuracy_m: float | None = None
     confirmed: bool = False
+    spots: tuple[Spot, ...] = ()
+    sector: Sector | None = None
+    area: tuple[tuple[float, float], ...] = ()
+    note_id: str | None = None
+    commitment: str | None = None
 
 
 class Location(Value, frozen=True, kw_only=True):
     """The best estimate of where help is needed, fused from all evidence.
 
-    `regions` names the region of the point first, then any other that the uncertainty reaches.
-    `place` is a label for people, per language tag, made from our own gazetteer. `outside`: the point lies in
-    no region, and the nearest one was taken.
+    `accuracy_m` is the radius of the circle about it that holds nine cases of ten.
+    `regions` names the region of the point first, then any other that the circle reaches.
+    `place` is a label for people, per language tag, made from our own gazetteer, `district` the name of the
+    district where the map knows it. `contradiction` says per language tag what cannot both be right (in journals
+    of before as one sentence). `outside`: the point lies in no region, and the nearest one was taken.
     """
 
     lat: float
@@ -111,9 +141,10 @@ class Location(Value, frozen=True, kw_only=True):
     regions: tuple[RegionId, ...] = ()
     confirmed: bool = False
     urban: bool = False
-    contradiction: str | None = None
+    contradiction: dict[str, str] | str | None = None
     outside: bool = False
     place: dict[str, str] = {}
+    district: dict[str, str] = {}
 
 
 class Call(Value, frozen=True, kw_only=True):

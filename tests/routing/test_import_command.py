@@ -143,6 +143,23 @@ def tile_of(lat: float, lon: float, zoom: int) -> tuple[int, int]:
     return int((lon + 180) / 360 * 2**zoom), int((1 - north / math.pi) / 2 * 2**zoom)
 
 
+def test_a_street_that_is_one_way_for_a_profile_has_no_other_way(tmp_path: Path) -> None:
+    sheet = town()
+    sheet.node(70, 0.0, 2.5)
+    sheet.way(71, [2, 70], name="Tor koʻcha", oneway="yes")
+    sheet.way(72, [70, 3], name="Uzun koʻcha")
+    assert main(["import-map", str(sheet.write(tmp_path / "t.osm.pbf")), "--map", str(tmp_path / "map")]) == 0
+    alone = {}
+    for profile in ("car", "moh-sirens"):
+        found = mapfolder.load(tmp_path / "map", profile).roads
+        closed = found.ms >= UNREACHABLE
+        assert (found.twin[closed] == -1).all() and found.snaps is not None and not found.snaps[closed].any()
+        alone[profile] = int((found.twin[~closed] == -1).sum())
+        place = Travel(found).snap(*sheet.between(2, 70))
+        assert place.distance_m < 0.01 and not closed[place.edge]
+    assert alone["car"] == alone["moh-sirens"] + 1
+
+
 def test_a_second_import_takes_the_place_of_the_first(folder: Path, tmp_path: Path) -> None:
     other = town()
     other.node(70, 4, 4)

@@ -292,6 +292,7 @@ export interface Note {
 }
 /** The row with everything behind it; `calls` is a count on the board and a list here. */
 export interface IncidentDetail extends Omit<IncidentRow, 'calls' | 'hazards'> {
+  location?: { contradiction?: Names } | null;
   calls: CallRow[];
   hazards: Hazard[];
   assignments: Assignment[];
