@@ -1,10 +1,12 @@
 """How long the door waits for a client that takes or sends nothing, and how it says good-bye."""
 
 import asyncio
+import contextlib
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 from dispatch.web import bodies, websocket
 from dispatch.web.websocket import frame
@@ -23,6 +25,45 @@ async def test_a_console_that_takes_nothing_for_long_is_cut(world: World, monkey
             lazy.send(frame(b"x" * 65_000))
             await asyncio.sleep(0)
         await until(lambda: not lazy.open)
+
+
+async def test_tiny_frames_without_end_are_read_slowly_and_cost_nobody_else(world: World) -> None:
+    with handshake(world) as raw:
+        await until(lambda: bool(world.sockets))
+        raw.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                raw.send(Frame(Opcode.PING, b"").serialize(mask=True) * 1000)
+        flooding = world.sockets[0]
+        await until(lambda: "rest" in flooding._timers)
+        async with connect(f"ws://{world.url}/ws/echo") as console:
+            await console.send("still here")
+            assert await console.recv() == "still here"
+        assert flooding._frames < 2 * websocket.FRAMES_PER_S, "it waits long before its flood is through"
+        assert flooding.open
+
+
+async def test_a_crowd_of_messages_is_only_slowed(world: World) -> None:
+    many = [str(number) for number in range(websocket.FRAMES_PER_S + 50)]
+    async with connect(f"ws://{world.url}/ws/echo") as console:
+        for message in many:
+            await console.send(message)
+        assert [await console.recv() for _ in many] == many
+
+
+async def test_whoever_talks_on_after_our_good_bye_is_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "CLOSE_TIMEOUT_S", 0.3)
+    with handshake(world) as raw:
+        await until(lambda: bool(world.sockets))
+        deaf = world.sockets[0]
+        deaf.close(websocket.SESSION_OVER, "log in again")
+
+        def gone() -> bool:
+            with contextlib.suppress(OSError):
+                raw.send(Frame(Opcode.TEXT, b"and").serialize(mask=True))
+            return deaf._transport is None
+
+        await until(gone)
 
 
 async def test_a_body_that_does_not_arrive_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
