@@ -50,6 +50,9 @@ PATH = "/ws/v1/unit"
 BEAT_S = 1.0
 SAYINGS_PER_S = 20
 """A page that says more is read more slowly: crews press a few buttons an hour."""
+PAGES_MAX = 8
+"""Pages of one unit: a crew has a phone or two, and a few lines that are dead and do not know it yet. A device in
+strange hands must not take the seats of the consoles."""
 SETTLED = frozenset({404, 409, 422})
 """Answers that will be the same next time: the rules are against it, so the page need not repeat it."""
 
@@ -107,7 +110,7 @@ class FieldPages:
         if not socket.accept():
             return
         page = Page(socket, actor, unit_id)
-        self._pages.setdefault(unit_id, {})[page] = None
+        self._enter(page)
         self.sittings.enter(socket, actor)
         try:
             socket.on_drained = lambda: self._drained(page)
@@ -151,13 +154,22 @@ class FieldPages:
         require(actor, "unit.field", region)
         return actor, actor.unit_id
 
+    def _enter(self, page: Page) -> None:
+        """The newest page is the one that somebody looks at: the oldest has to go."""
+        of_unit = self._pages.setdefault(page.unit_id, {})
+        if len(of_unit) >= PAGES_MAX:
+            oldest = next(iter(of_unit))
+            del of_unit[oldest]
+            oldest.socket.abort()
+        of_unit[page] = None
+
     def _leave(self, page: Page) -> None:
         page.socket.on_drained = None
         self.sittings.leave(page.socket, page.actor)
-        of_unit = self._pages[page.unit_id]
-        del of_unit[page]
+        of_unit = self._pages.get(page.unit_id, {})
+        of_unit.pop(page, None)
         if not of_unit:
-            del self._pages[page.unit_id]
+            self._pages.pop(page.unit_id, None)
 
     # What a page is shown
 

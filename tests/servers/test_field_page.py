@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from consoles import front as front_of_all
 from consoles.access import COOKIE
-from consoles.field_page import PATH, FieldPages
+from consoles.field_page import PAGES_MAX, PATH, FieldPages
 from consoles.front import Front, opened
 from consoles.onward import Onward
 from dispatch.core import snapshot
@@ -304,6 +304,21 @@ async def test_while_the_store_is_away_a_status_has_no_receipt(
 
 
 # Who may come
+
+
+async def test_one_unit_takes_few_seats_and_its_newest_page_has_one(world: FieldPageWorld) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        crews = [await stack.enter_async_context(world.page()) for _ in range(PAGES_MAX + 2)]
+        for cut in crews[:2]:
+            with pytest.raises(ConnectionClosed):
+                await cut.next("never")
+        await world.send(await world.incident())
+        for crew in crews[2:]:
+            assert (await crew.next("order"))["order"]["kind"] == "dispatch"
+        assert len(world.pages._pages[UnitId("TK-A1")]) == PAGES_MAX
+    async with asyncio.timeout(PATIENCE_S):
+        while world.pages._pages or world.pages.sittings.sockets:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(("token", "status"), [("dispatcher", 403), ("device", 403), ("nobody", 401), (None, 401)])
