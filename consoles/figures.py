@@ -19,6 +19,7 @@ from consoles.desk import Desk
 from consoles.reading import Code
 from dispatch.calling.evidence import Moment
 from dispatch.core.terms import Call, Channel, Disposition, Incident, RegionId
+from dispatch.formats.values import plausible
 from dispatch.store import cursor_after
 from dispatch.web.application import ACTOR, answer
 from dispatch.web.bodies import query
@@ -103,8 +104,7 @@ class Figures:
     async def show(self, request: web.Request) -> web.Response:
         """GET /kpi."""
         asked = query(request, FiguresQuery)
-        until = asked.until or self._desk.clock.now()
-        since = asked.since or until - USUAL_SPAN
+        since, until = self._span_of(asked)
         if not timedelta(0) < until - since <= SPAN_MAX:
             detail = f"`from` lies before `to`, at most {SPAN_MAX.days} days."
             raise Problem("invalid_query", detail, [Fault("from", detail)])
@@ -113,6 +113,14 @@ class Figures:
         incidents = await self._span("incidents", regions, (since, until), Incident)
         shown = {"regions": regions, "from": since, "to": until, "cut": calls.cut or incidents.cut}
         return answer(shown | figures(calls.found, incidents.found, asked.rule))
+
+    def _span_of(self, asked: FiguresQuery) -> tuple[datetime, datetime]:
+        for name, said in (("from", asked.since), ("to", asked.until)):
+            if said is not None and plausible(said) is None:
+                detail = f"`{name}` is out of range."
+                raise Problem("invalid_query", detail, [Fault(name, detail)])
+        until = asked.until or self._desk.clock.now()
+        return asked.since or until - USUAL_SPAN, until
 
     async def _span(
         self, table: str, regions: Sequence[RegionId], span: tuple[datetime, datetime], kind: type[T]

@@ -26,6 +26,7 @@ from dispatch.core.events import Event
 from dispatch.core.hazard_events import HazardRecorded
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Hazard, HazardId, HazardKind, IncidentId, Location, RegionId, Source
+from dispatch.formats.values import plausible
 from dispatch.web.application import ACTOR, answer
 from dispatch.web.bodies import query
 from dispatch.web.problems import Fault, Problem
@@ -110,9 +111,7 @@ class Hazards:
         """POST /hazards."""
         actor, desk = request[ACTOR], self._desk
         raw, said = await asked_body(request, NewHazard)
-        if said.until is not None and said.until <= desk.clock.now():
-            fault = Fault("/until", f"{said.until.isoformat()} is over already.")
-            raise Problem("invalid_body", fault.detail, [fault])
+        until = self._until(said)
         location = self._place(said)
         region = self._region(actor, said, location)
         kept = desk.sealed_note(said.text, actor, region) if said.text else None
@@ -121,7 +120,7 @@ class Hazards:
             kind=said.kind,
             radius_m=said.radius_m,
             location=location,
-            until=said.until,
+            until=until,
             incident_id=IncidentId(said.incident_id) if said.incident_id else None,
             note_id=kept.id if kept else None,
             commitment=commitment(kept.salt, kept.document) if kept else None,
@@ -129,6 +128,16 @@ class Hazards:
         personal = (kept,) if kept else ()
         key = key_of(request, actor, raw)
         return replied(await desk.engine.submit(region, command, answer=_recorded, key=key, personal=personal))
+
+    def _until(self, said: NewHazard) -> datetime | None:
+        if said.until is None:
+            return None
+        until = plausible(said.until)
+        if until is None or until <= self._desk.clock.now():
+            why = "is over already" if until is not None else "is out of range: leave it out"
+            fault = Fault("/until", f"{said.until.isoformat()} {why}.")
+            raise Problem("invalid_body", fault.detail, [fault])
+        return until
 
     def _place(self, said: NewHazard) -> Location | None:
         if said.point is None and said.incident_id is None:

@@ -6,7 +6,7 @@ and tests. A store knows regions, sequence numbers, rows and bytes; what they me
 
 import base64
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
@@ -315,6 +315,7 @@ def cursor_place(cursor: str) -> tuple[str, datetime | None]:
         key, at = msgspec.json.decode(text, type=tuple[str, datetime | None])
         if "\0" in key or (at is not None and at.tzinfo is None):
             raise ValueError("no list of ours has such a place")
-    except ValueError as fault:  # binascii's, msgspec's and Unicode's faults are all ValueErrors
+        at = at.astimezone(UTC) if at is not None else None
+    except (ValueError, OverflowError) as fault:  # binascii's, msgspec's and Unicode's faults are all ValueErrors
         raise BadCursor("the cursor is not one that a list gave") from fault
     return key, at

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from dispatch.core.terms import Location, LocationFix, Sector, Source
+from dispatch.formats.values import plausible
 from dispatch.web.problems import Fault
 from routing.geometry import from_lonlat, in_country, to_lonlat
 from routing.sectors import USUAL_REACH_M, Area
@@ -30,7 +31,8 @@ USUAL_WIDTH_DEG = 120.0
 CORNERS_MAX = 100
 """As many has an area at most."""
 FUTURE_MAX = timedelta(minutes=5)
-"""A fix further ahead than this was made by a wrong clock: it counts as made now."""
+"""A fix further ahead than this, or from before there were such phones, was made by a wrong clock: it counts as made
+now."""
 
 Coordinates = Annotated[list[float], Meta(min_length=2, max_length=3, description="[longitude, latitude]")]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a zone")]
@@ -155,7 +157,8 @@ def _positions(piece: Evidence) -> Iterator[tuple[str, list[float]]]:
 def fix_of(piece: Evidence, now: datetime) -> LocationFix:
     """The piece as the core keeps it: without words, which are personal. A confirmed one is a person's."""
     lonlat, ring = piece.lonlat(), piece.ring()
-    at = piece.at if piece.at is not None and piece.at <= now + FUTURE_MAX else now
+    at = plausible(piece.at) if piece.at is not None else None
+    at = at if at is not None and at <= now + FUTURE_MAX else now
     if lonlat is None and not ring:
         return LocationFix(source=piece.source, at=at)
     point = from_lonlat(lonlat) if lonlat is not None else Area.of_ring(ring).middle

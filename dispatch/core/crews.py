@@ -86,7 +86,7 @@ def _report_obstacle(state: RegionState, unit: Unit, command: c.ReportStatus, no
     """Why a status that is news cannot be."""
     if command.assignment_id is None and unit.incident_id is not None:
         began = _assignment(state.incidents[unit.incident_id], unit).assigned_at
-        if now - timedelta(seconds=command.age_s) < began - timedelta(seconds=DEVICE_CLOCK_S):
+        if command.age_s > (now - began).total_seconds() + DEVICE_CLOCK_S:
             late = f"{unit.call_sign} said that it was {command.status} before its present assignment"
             return refuse("assignment_over", late)
     if command.assignment_id is not None and command.assignment_id != unit.assignment_id:

@@ -203,9 +203,12 @@ def from_iso(text: str) -> tuple[datetime | None, bool]:
 
 
 def plausible(at: datetime) -> datetime | None:
-    """The time itself, or `None` when no living clock could have said it."""
+    """The time itself in UTC, or `None` when no living clock could have said it.
+
+    In a zone of its own the first and the last day of the calendar cannot be brought to UTC at all.
+    """
     assert at.tzinfo is not None, "times are aware"
-    return at if _EARLIEST <= at < _LATEST else None
+    return at.astimezone(UTC) if _EARLIEST <= at < _LATEST else None
 
 
 def first_of_each(pairs: Iterable[tuple[str, str]], warnings: list[str]) -> dict[str, str]:

@@ -175,6 +175,8 @@ def test_what_a_crew_said_before_its_assignment_does_not_end_it() -> None:
     scene.wait(30)
     old = scene.said("A1", UnitStatus.AVAILABLE, age_s=30 + DEVICE_CLOCK_S + 1)
     assert scene.refusal(old) == "assignment_over"
+    before_the_calendar = scene.said("A1", UnitStatus.AVAILABLE, age_s=1e12)
+    assert scene.refusal(before_the_calendar) == "assignment_over"
     assert scene.unit_now("A1").status is UnitStatus.ACKNOWLEDGED
 
 

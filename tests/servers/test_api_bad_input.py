@@ -3,6 +3,7 @@ harms nothing that comes after it."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -167,6 +168,8 @@ async def test_nobody_gets_in_without_a_token_that_is_known(world: ApiWorld, tok
     assert (await world.store.contacts(None, None, 10))[0] == []
 
 
+EDGE = base64.urlsafe_b64encode(b'["c-1", "0001-01-01T00:00:00+23:59"]').decode().rstrip("=")
+"""A cursor whose time cannot be brought to UTC."""
 PATHS: list[tuple[str, str, Any, set[int]]] = [
     ("POST", "calls/c-nothing/claim", None, {404}),
     ("POST", "calls/c-nothing/location", {"source": "app", "point": CHORSU}, {404}),
@@ -195,6 +198,7 @@ PATHS: list[tuple[str, str, Any, set[int]]] = [
     ("GET", "calls?cursor=!!!", None, {422}),
     ("GET", "calls?cursor=e30", None, {422}),
     ("GET", "incidents?cursor=WyJhIiwgMV0", None, {422}),
+    ("GET", f"calls?cursor={EDGE}", None, {422}),
     ("GET", "units?body=army", None, {422}),
     ("GET", "queue", None, {422}),
     ("GET", "queue?region=UZ-TK&cursor=AAAA", None, {422}),
@@ -208,6 +212,8 @@ PATHS: list[tuple[str, str, Any, set[int]]] = [
     ("GET", "kpi?from=yesterday", None, {422}),
     ("GET", "kpi?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", None, {422}),
     ("GET", "kpi?from=0001-01-01T00:00:00Z&to=9999-12-31T23:59:59Z", None, {422}),
+    ("GET", "kpi?to=0001-01-01T00:00:00Z", None, {422}),
+    ("GET", "kpi?to=9999-12-31T23:59:59-23:59", None, {422}),
     ("GET", "kpi?rule=mine", None, {422}),
     ("GET", "contacts?region=nowhere", None, {422}),
     ("POST", "contacts/u-none/close", None, {404}),

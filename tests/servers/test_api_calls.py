@@ -187,6 +187,17 @@ async def test_a_call_outlives_the_engine(world: ApiWorld) -> None:
     assert (got.status, got.json["status"]) == (200, "queued")
 
 
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1970-01-01T00:00:00Z"])
+async def test_a_time_that_no_clock_says_counts_as_now_and_outlives_the_engine(world: ApiWorld, at: str) -> None:
+    call = await world.new_call(location=[app(CHORSU)[0] | {"at": at}], at=at)
+    await world.post(f"calls/{call['call_id']}/location", app(CHORSU)[0] | {"at": at})
+    await world.stop()
+    await world.start()
+    got = await world.get(f"calls/{call['call_id']}", token="taker")
+    now = world.clock.now().isoformat().replace("+00:00", "Z")
+    assert [piece["at"] for piece in got.json["evidence"]] == [now, now]
+
+
 async def test_better_evidence_moves_the_call(world: ApiWorld) -> None:
     call = await world.new_call(location=[{"source": "cell", "point": CHORSU, "accuracy_m": 3000}])
     better = {"source": "app", "point": [69.2401, 41.3301], "accuracy_m": 15}

@@ -135,6 +135,8 @@ async def test_the_list_pages_and_names_regions(world: ApiWorld) -> None:
         ({"kind": "gas", "point": BESIDE, "radius_m": 50_000}, 422, "invalid_body"),
         ({"kind": "gas", "point": BESIDE, "until": "2020-01-01T00:00:00Z"}, 422, "invalid_body"),
         ({"kind": "gas", "point": BESIDE, "until": "2030-01-01T00:00:00"}, 422, "invalid_body"),
+        ({"kind": "gas", "point": BESIDE, "until": "9999-12-31T23:59:59Z"}, 422, "invalid_body"),
+        ({"kind": "gas", "point": BESIDE, "until": "9999-12-31T23:59:59-23:59"}, 422, "invalid_body"),
         ({"kind": "gas", "point": BESIDE[::-1]}, 422, "outside_country"),
         ({"kind": "gas", "point": BESIDE, "smell": True}, 422, "invalid_body"),
         ({"kind": "gas", "point": BESIDE, "region": "UZ-XX"}, 404, "unknown_region"),
