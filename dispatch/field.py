@@ -35,6 +35,7 @@ from dispatch.formats.mqtt import (
     status_id_in,
 )
 from dispatch.formats.values import FormatError
+from dispatch.units.complaints import Complaints
 from dispatch.units.fixes import Fixes
 from dispatch.units.held import Held
 from dispatch.units.lanes import Lanes
@@ -152,6 +153,7 @@ class Field:
     ) -> None:
         self._engine = engine
         self.counts = FieldCounts()
+        self._complaints = Complaints(log, "mqtt_report")
         self._states = states
         self.fixes = Fixes(positions, on_link=self._offer, is_lost=self._is_lost)
         name = f"dispatch112-{plan.name}"
@@ -242,7 +244,7 @@ class Field:
     def _misunderstood(self, unit_id: UnitId, kind: str, payload: bytes, fault: FormatError) -> None:
         """A status that names itself is told so, or its unit would repeat it for ever."""
         self.counts.malformed += 1
-        log.info("malformed %s at %s", kind, fault.where, extra={"unit": unit_id, "action": "mqtt_report"})
+        self._complaints.say(unit_id, f"malformed {kind} at {fault.where}")
         status_id = status_id_in(payload) if kind == "status" else None
         if status_id is not None:
             self._offer(unit_id, Unreadable(status_id=status_id))

@@ -20,6 +20,7 @@ from dispatch.formats.mqtt import LinkReport, decode_position, parse_topic
 from dispatch.formats.trackers import PRESSED, Ignored, LastWill
 from dispatch.formats.trackers import Position as Heard
 from dispatch.formats.values import FormatError
+from dispatch.units.complaints import Complaints
 from dispatch.writing.positions import Position, Positions
 
 LOST_AFTER_S = 30.0
@@ -79,6 +80,7 @@ class Fixes:
         self._leaving: dict[UnitId, asyncio.TimerHandle] = {}
         self._gone: set[UnitId] = set()
         self._births: dict[UnitId, datetime] = {}
+        self._complaints = Complaints(log, "mqtt_position")
         self.counts = FixCounts()
 
     def take(self, topic: str, payload: bytes) -> None:
@@ -92,7 +94,7 @@ class Fixes:
             heard = _plain(payload) or decode_position(payload, unit_id)
         except FormatError as fault:
             self.counts.malformed += 1
-            log.info("malformed at %s", fault.where, extra={"unit": unit_id, "action": "mqtt_position"})
+            self._complaints.say(unit_id, f"malformed at {fault.where}")
             return
         match heard:
             case _Plain() | Heard():

@@ -94,6 +94,20 @@ async def test_malformed_messages_are_counted_and_the_next_is_understood(
     assert (await crews.status(unit, "out_of_service")).refused is None
 
 
+async def test_a_stuck_device_fills_no_log(
+    world: FieldWorld, unit: UnitId, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatch.units.complaints.SAID_EVERY_S", 3600.0)
+    with caplog.at_level("INFO"):
+        for _ in range(50):
+            await world.say(f"112/units/{unit}/position", b"x")
+            await world.say(f"112/units/{unit}/status", b"x")
+        field = world.field
+        await until(lambda: (field.counts.malformed, field.fixes.counts.malformed) == (50, 50))
+    said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("malformed")]
+    assert len(said) == 2, said
+
+
 async def test_an_unreadable_status_that_names_itself_is_not_repeated_for_ever(world: FieldWorld, unit: UnitId) -> None:
     receipts = await world.ear("112/units/+/receipts")
     await world.say(f"112/units/{unit}/status", {"status_id": "s9", "status": "dancing", "at": AT})
