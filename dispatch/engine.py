@@ -40,7 +40,7 @@ from dispatch.writing.led import Led
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.recollection import Recollection
-from dispatch.writing.records import Answer, DecisionInputs, Personal, Recorded
+from dispatch.writing.records import REPEATED, Answer, DecisionInputs, Personal, Recorded
 from dispatch.writing.replica import Replicas
 from dispatch.writing.stages import Stages
 
@@ -341,6 +341,8 @@ class Engine(Directory):
     def _failed(self, region: RegionId, why: str) -> None:
         log.error("region stopped: %s", why, extra={"region": region, "action": "stop_region"})
         self.drop(region)
+        if why == REPEATED:
+            self._recollection.mistrust(region)
         for listener in self.on_down:
             listener(region, why)
 

@@ -22,11 +22,13 @@ Pair = tuple[str, str]
 KEPT = 10_000
 """Answers in memory, some 5 MB: what was answered in the last minutes of the country's worst hour."""
 
-
 PAGE_OF_KEYS = 20_000
 """Keys learnt at a time, 320 KB."""
 LEARN_AGAIN_S = 1.0
 """Until then every key is asked for, which is only slower."""
+ASKED_FOR_S = 60.0
+"""So long every key of a region is asked for after one was found answered elsewhere: that threw its state away, and
+whoever repeats keys across a border must not do that again and again."""
 
 
 class _Turn:
@@ -51,6 +53,7 @@ class Recollection:
         self._known = KnownKeys()
         self._unlearnt: dict[str, int] = {}  # region -> which time of being led it is
         self._adopted = 0
+        self._asked_until_s: dict[str, float] = {}
         self._woken = asyncio.Event()
 
     def adopt(self, region: str) -> None:
@@ -63,6 +66,10 @@ class Recollection:
         """We lead it no more: others answer keys there."""
         self._unlearnt.pop(region, None)
         self._known.certain.discard(region)
+
+    def mistrust(self, region: str) -> None:
+        """A key that seemed new in the region had been answered in another."""
+        self._asked_until_s[region] = asyncio.get_running_loop().time() + ASKED_FOR_S
 
     async def run(self) -> None:
         """Learn the keys of the regions that we come to lead, until cancelled."""
@@ -107,9 +114,12 @@ class Recollection:
             self._kept.popitem(last=False)
 
     async def _first(self, pair: Pair, region: str | None) -> Answer | None:
-        if region is not None and self._known.surely_new(region, *pair):
-            return None
-        return await self._recall(pair)
+        if region is None or not self._known.surely_new(region, *pair):
+            return await self._recall(pair)
+        asked_until_s = self._asked_until_s.get(region)
+        if asked_until_s is not None and asyncio.get_running_loop().time() < asked_until_s:
+            return await self._recall(pair)
+        return None
 
     async def _learn(self, regions: frozenset[str]) -> None:
         after: Pair | None = None

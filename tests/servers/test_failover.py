@@ -147,6 +147,25 @@ async def test_one_key_at_two_processes_leads_to_one_call(store: Store) -> None:
         await b.end()
 
 
+async def test_keys_repeated_across_a_border_stop_a_region_once(store: Store) -> None:
+    a, b = Core(store, "a", (TK,)), Core(store, "b", (TO,))
+    try:
+        await a.start()
+        await b.start()
+        await until(lambda: TO in b.engine._recollection._known.certain, 10)
+        stopped: list[str] = []
+        b.engine.on_down.append(lambda _, why: stopped.append(why))
+        for number in range(4):
+            first = await a.call(number, f"k{number}", TK)
+            await until(lambda: TO in b.engine.led and TO in b.engine._recollection._known.certain, 10)
+            again = await b.call(10 + number, f"k{number}", TO)
+            assert (again.replayed, again.body) == (True, first.body)
+        assert stopped == ["repeated"]
+    finally:
+        await a.end()
+        await b.end()
+
+
 async def test_a_process_that_goes_hands_its_regions_over_while_it_still_answers() -> None:
     store = MemoryStore()
     async with cores(store, "a", "b") as (a, b):
