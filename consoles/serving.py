@@ -25,7 +25,6 @@ from consoles.starting import Programs, Say, Steps, migrated, ready_roads
 from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
-from dispatch.calling.locating import Locator
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import FILE, Peer, enrol, read_peers
 from dispatch.clock import Clock, ScaledClock, SystemClock
@@ -41,7 +40,7 @@ from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
 from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
-from dispatch.searching import gazetteer
+from dispatch.searching import locator
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
 from dispatch.store import Ages
@@ -56,7 +55,7 @@ from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.stages import StageMeasures
 from dispatch.writing.upkeep import beside, last_work
-from routing.regions import Regions, region_facts
+from routing.regions import region_facts
 from routing.roads import Roads
 from routing.travel import Travel
 
@@ -336,7 +335,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
     parts = Parts(
         engine=running.engine,
         store=running.store,
-        locator=Locator(Regions(), gazetteer(running.settings)),
+        locator=locator(running.settings),
         clock=running.clock,
         metrics=running.metrics,
         audit=audit,
