@@ -2,7 +2,7 @@
 
 A position on an edge leaves by its head, and on a two-way street also by its tail; both ends lie on one path
 to the root of the elimination tree, so one label from the lower end holds both starts. A unit's forward label
-is kept until it moves; a target's backward label is made for each question.
+is kept until it moves or the weights change; a target's backward label is made for each question.
 """
 
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.cch import UNREACHABLE, Hierarchy, Metric, climb
-from routing.compiled import compiled
+from routing.compiled import compiled, released
 from routing.snapping import Grid, nearest
 
 Ints = NDArray[np.int32]
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 FREE_ACCESS_M: Final = 100.0
 ACCESS_MS_PER_M: Final = 250.0  # 4 m/s, 14 km/h
 
-EMPTY, MOVED, READY = 0, 1, 2
+EMPTY, MOVED, PLACED, READY = range(4)
 
 
 class Network(NamedTuple):
@@ -37,8 +37,10 @@ class Network(NamedTuple):
 
 
 class Units(NamedTuple):
-    """Units by slot, columns of equal length. `enter` is the preorder number of the label's lowest node;
-    `label` (slots, deepest + 1) holds the times from the unit to the ancestors of that node, root first."""
+    """Units by slot, columns of equal length. `state` says how much of the rest is true: of a MOVED one the position
+    alone, of a PLACED one also where that is on the roads, of a READY one everything. `enter` is the preorder
+    number of the label's lowest node; `label` (slots, deepest + 1) holds the times from the unit to the ancestors
+    of that node, root first."""
 
     lat: Floats
     lon: Floats
@@ -96,16 +98,33 @@ def start_label(net: Network, edge: int, offset: float, leaving: bool, label: In
 
 
 @compiled
-def refresh(net: Network, units: Units, slots: Ints) -> None:
-    """Place and label those of the slots whose unit has moved."""
+def place(net: Network, units: Units, slots: Ints) -> None:
+    """Find on the roads those of the slots whose unit has moved."""
     for slot in slots:
         if slot >= 0 and units.state[slot] == MOVED:
             edge, offset, distance_m = nearest(net.cells, units.lat[slot], units.lon[slot])
-            low = start_label(net, edge, offset, True, units.label[slot])
             units.edge[slot], units.offset[slot] = edge, offset
             units.access_ms[slot] = access_ms(distance_m)
+            units.state[slot] = PLACED
+
+
+@compiled
+def refresh(net: Network, units: Units, slots: Ints) -> None:
+    """Place and label those of the slots that have no label."""
+    place(net, units, slots)
+    for slot in slots:
+        if slot >= 0 and units.state[slot] == PLACED:
+            low = start_label(net, units.edge[slot], units.offset[slot], True, units.label[slot])
             units.enter[slot] = net.shape.enter[low]
             units.state[slot] = READY
+
+
+@released
+def label_all(net: Network, state: NDArray[np.uint8], edge: Ints, offset: Floats, label: Ints) -> None:
+    """Fill the labels of all READY slots from where they are."""
+    for slot in range(len(state)):
+        if state[slot] == READY:
+            start_label(net, edge[slot], offset[slot], True, label[slot])
 
 
 @compiled

@@ -22,16 +22,17 @@ Floats = NDArray[np.float64]
 
 
 class Grid(NamedTuple):
-    """Edges by cell. `first` (rows * columns + 1) indexes `edges`; `ends` (m, 4) holds each arc's lat, lon of
-    its tail and of its head."""
+    """Straight pieces of edges by cell. `first` (rows * columns + 1) indexes `pieces`; of each piece `ends` (k, 4)
+    holds lat, lon of its beginning and end, and `edge` (k) which edge it is part of."""
 
     south: float
     west: float
     rows: int
     columns: int
     first: Ints
-    edges: Ints
+    pieces: Ints
     ends: Floats
+    edge: Ints
 
 
 def grid(roads: Roads) -> Grid:
@@ -52,7 +53,8 @@ def grid(roads: Roads) -> Grid:
     cell = (bottom[edge] + within // width[edge]) * columns + left[edge] + within % width[edge]
     by_cell = np.argsort(cell, kind="stable")
     first = np.searchsorted(cell[by_cell], np.arange(rows * columns + 1)).astype(np.int32)
-    return Grid(south, west, rows, columns, first, chosen[edge[by_cell]].astype(np.int32), ends)
+    arcs = np.arange(len(ends), dtype=np.int32)
+    return Grid(south, west, rows, columns, first, chosen[edge[by_cell]].astype(np.int32), ends, arcs)
 
 
 @compiled
@@ -85,11 +87,11 @@ def nearest(cells: Grid, lat: float, lon: float) -> tuple[int, float, float]:
                 if 0 <= c < cells.columns:
                     cell = r * cells.columns + c
                     for i in range(cells.first[cell], cells.first[cell + 1]):
-                        offset, square = offset_and_square(cells.ends, cells.edges[i], lat, lon)
+                        offset, square = offset_and_square(cells.ends, cells.pieces[i], lat, lon)
                         if square < best_square:
-                            best, best_offset, best_square = cells.edges[i], offset, square
+                            best, best_offset, best_square = cells.pieces[i], offset, square
     if best < 0:
-        for edge in cells.edges:
+        for edge in cells.pieces:
             offset, square = offset_and_square(cells.ends, edge, lat, lon)
             if square < best_square:
                 best, best_offset, best_square = edge, offset, square

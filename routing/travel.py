@@ -3,7 +3,11 @@
 Each unit's forward label is kept and renewed only when it has moved and somebody asks for it, so a question
 costs one backward label and a scan of the common prefixes: well under a millisecond for 3,000 units. Times
 are those of a plain car; the caller multiplies by a factor for lights and sirens, for which `urban` is told.
-Not thread-safe.
+
+Weights may change at any time (weights). From that moment answers obey the new ones: a search for the nearest units
+gives them (nearest) until the hierarchy and the labels are made anew in a second buffer (renewal), which the next
+question takes. Every answer says which of the two gave it, and below which time it is exact. All questions come
+from one thread.
 """
 
 import math
@@ -15,16 +19,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from routing import cch, labels
+from routing import cch, labels, nearest
 from routing.cch import UNREACHABLE
+from routing.drawn import arcs_along
 from routing.geometry import METRES_PER_DEGREE, Point, along
-from routing.labels import EMPTY, MOVED, READY, Network, Target, Units
+from routing.labels import EMPTY, MOVED, PLACED, Network, Target, Units
+from routing.nearest import Spot
+from routing.renewal import Renewal, Wish, swapped
 from routing.roads import Roads
-from routing.snapping import grid
+from routing.snapping import Grid, grid
 
 FIRST_SLOTS: Final = 256
 MOST_UNITS: Final = 100_000
 STILL_M: Final = 10.0  # within the error of a good receiver, and less than a second of driving
+
+SEARCH_MOST_NODES: Final = 20_000
+"""Crossings that one search settles, some 5 ms of work: a large part of a city."""
+
+LABELS: Final = "labels"
+SEARCH: Final = "search"
 
 Ints = NDArray[np.int32]
 Driven = tuple[int, float, float]  # an arc and the offsets between which it is driven, the first the lower
@@ -47,7 +60,11 @@ class Snap(msgspec.Struct, frozen=True):
 class TravelTimes(msgspec.Struct, frozen=True):
     """Times from units to one place, in the order of the keys. `ms` int32, UNREACHABLE where no road leads or
     the key is unknown; `edges` int32 (-1 unknown) and `offsets` float64 say from where. What a decision
-    records."""
+    records.
+
+    `engine` is LABELS or SEARCH. Times below `exact_below_ms` are exact on the weights of that version. At or above
+    it, which only a search that stopped leaves, they are the former weights' times, and no less than it.
+    """
 
     ms: Ints
     edges: Ints
@@ -55,6 +72,8 @@ class TravelTimes(msgspec.Struct, frozen=True):
     target: Snap
     map_version: str
     weights_version: int
+    engine: str = LABELS
+    exact_below_ms: int = UNREACHABLE
 
 
 class Path(msgspec.Struct, frozen=True):
@@ -74,9 +93,58 @@ class Travel:
         self.roads = roads
         self.map_version, self.weights_version = roads.version, 1
         self._net = Network(shape, metric, grid(roads), roads.tail, roads.head, roads.ms, roads.twin)
+        self._fresh: Network | None = None  # the network with weights for which the metric is still being made
+        self._renewal = Renewal()
+        self._into = nearest.arrivals(len(roads.lat), roads.tail, roads.head)
+        self._ground = nearest.ground(len(roads.lat))
         self._units = _no_units(FIRST_SLOTS, int(shape.depth.max()) + 1)
         self._slots: dict[str, int] = {}
         self._free = list(range(FIRST_SLOTS - 1, -1, -1))
+
+    @property
+    def ms(self) -> Ints:
+        """The weights in force: milliseconds of each arc, UNREACHABLE where it is closed. Not to be written to."""
+        return (self._fresh or self._net).ms
+
+    @property
+    def cells(self) -> Grid:
+        """Where the streets are: for finding what a drawing means."""
+        return self._net.cells
+
+    def reweigh(self, ms: Ints) -> int:
+        """Put other weights in force, from this moment on; their version. `ms` (arcs) is ours from now on."""
+        assert len(ms) == len(self.roads.tail)
+        cch.check_ms(ms)
+        self.weights_version += 1
+        self._fresh = self._net._replace(ms=ms)
+        units = self._units
+        self._renewal.ask(
+            Wish(
+                net=self._fresh,
+                version=self.weights_version,
+                state=units.state.copy(),
+                edge=units.edge.copy(),
+                offset=units.offset.copy(),
+                width=units.label.shape[1],
+            )
+        )
+        return self.weights_version
+
+    def catch_up(self) -> None:
+        """Wait until the hierarchy has the weights in force: for a start, for a planner, for tests."""
+        self._renewal.wait()
+        self._take_renewed()
+        assert self._fresh is None, "the weights were not prepared"
+
+    def _take_renewed(self) -> None:
+        """Swap the buffers when the other one is ready."""
+        if self._fresh is None:
+            return
+        made = self._renewal.taken(self.weights_version)
+        if made is not None:
+            self._renewal.give_back(self._net.metric)
+            self._net, self._fresh = made.net, None
+            self._units = swapped(self._units, made)
 
     def move(self, key: str, lat: float, lon: float) -> None:
         """Note where a unit is; where that is on the roads is found out when somebody asks.
@@ -86,7 +154,7 @@ class Travel:
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._new_slot()
-        elif self._units.state[slot] == READY and self._is_still(slot, lat, lon):
+        elif self._units.state[slot] >= PLACED and self._is_still(slot, lat, lon):
             return
         self._units.lat[slot], self._units.lon[slot] = lat, lon
         self._units.state[slot] = MOVED
@@ -103,20 +171,72 @@ class Travel:
             self._units.state[slot] = EMPTY
             self._free.append(slot)
 
-    def times(self, keys: Sequence[str], lat: float, lon: float) -> TravelTimes:
-        """The times from each unit of `keys` to a position."""
-        slots = np.fromiter(map(self._slots.get, keys, repeat(-1)), np.int32, len(keys))
-        labels.refresh(self._net, self._units, slots)
-        target = labels.aim(self._net, lat, lon, False)
+    def times(self, keys: Sequence[str], lat: float, lon: float, most: int | None = None) -> TravelTimes:
+        """The times from each unit of `keys` to a position.
+
+        While the hierarchy lacks the weights in force, the `most` nearest are found by a search (without it as many as
+        it meets among SEARCH_MOST_NODES crossings), and the others' times are estimates.
+        """
+        self._take_renewed()
+        slots, target = self._slots_of(keys), labels.aim(self._net, lat, lon, False)
+        if self._fresh is None:
+            return self._answer(slots, target, self._labelled(slots, target))
+        ms, horizon_ms = self._searched(slots, target, (len(keys) if most is None else most, SEARCH_MOST_NODES))
+        return self._answer(slots, target, ms, horizon_ms)
+
+    def nearest(self, keys: Sequence[str], lat: float, lon: float, most: int) -> TravelTimes:
+        """The `most` nearest units of `keys`, by a search that covers whatever ground it needs: the hierarchy's
+        oracle. The others' times are UNREACHABLE."""
+        self._take_renewed()
+        slots, target = self._slots_of(keys), labels.aim(self._net, lat, lon, False)
+        return self._answer(slots, target, *self._search(slots, target, (most, len(self.roads.lat) + 1)))
+
+    def _slots_of(self, keys: Sequence[str]) -> Ints:
+        return np.fromiter(map(self._slots.get, keys, repeat(-1)), np.int32, len(keys))
+
+    def _answer(self, slots: Ints, target: Target, ms: Ints, horizon_ms: int | None = None) -> TravelTimes:
+        """What is answered; with a horizon, by a search."""
         known = slots >= 0
         return TravelTimes(
-            ms=labels.many_to_one(self._net, self._units, slots, target),
+            ms=ms,
             edges=np.where(known, self._units.edge[slots], -1).astype(np.int32),
             offsets=np.where(known, self._units.offset[slots], 0.0),
             target=self._snap(target),
             map_version=self.map_version,
             weights_version=self.weights_version,
+            engine=LABELS if horizon_ms is None else SEARCH,
+            exact_below_ms=UNREACHABLE if horizon_ms is None else horizon_ms,
         )
+
+    def _labelled(self, slots: Ints, target: Target) -> Ints:
+        labels.refresh(self._net, self._units, slots)
+        return labels.many_to_one(self._net, self._units, slots, target)
+
+    def _searched(self, slots: Ints, target: Target, most: tuple[int, int]) -> tuple[Ints, int]:
+        """The nearest by the weights in force; for those beyond the horizon what was so before, but not nearer."""
+        ms, horizon_ms = self._search(slots, target, most)
+        beyond = (ms == UNREACHABLE) & (slots >= 0)
+        if horizon_ms < UNREACHABLE and beyond.any():
+            ms[beyond] = np.maximum(self._labelled(slots[beyond], target), horizon_ms)
+        return ms, horizon_ms
+
+    def _search(self, slots: Ints, target: Target, most: tuple[int, int]) -> tuple[Ints, int]:
+        """Milliseconds to the target, and the horizon, both with the way off the road to it."""
+        net, units = self._fresh or self._net, self._units
+        labels.place(net, units, slots)
+        known = slots >= 0
+        edges = np.where(known, units.edge[slots], -1).astype(np.int32)
+        most = (min(most[0], int(np.count_nonzero(known))), most[1])
+        ms, horizon_ms = nearest.nearest_units(
+            net,
+            self._into,
+            self._ground,
+            (edges, units.offset[slots], units.access_ms[slots]),
+            Spot(target.edge, target.offset),
+            most,
+        )
+        ms = np.minimum(ms + (ms < UNREACHABLE) * target.access_ms, UNREACHABLE).astype(np.int32)
+        return ms, min(UNREACHABLE, horizon_ms + target.access_ms)
 
     def snap(self, lat: float, lon: float) -> Snap:
         """The nearest place on a road."""
@@ -125,6 +245,7 @@ class Travel:
     def path(self, start: tuple[float, float], end: tuple[float, float]) -> Path | None:
         """The quickest way between two positions, or None where no road leads. It begins and ends on the
         road, except that a position far off the road is itself its first or last point."""
+        self._take_renewed()
         source, target = labels.aim(self._net, *start, True), labels.aim(self._net, *end, False)
         arcs = self._arcs(source, target)
         if arcs is None:
@@ -145,6 +266,8 @@ class Travel:
 
     def _arcs(self, source: Target, target: Target) -> list[Driven] | None:
         """The way as the arcs driven, or None where no road leads."""
+        if self._fresh is not None:
+            return self._arcs_searched(self._fresh, source, target)
         net = self._net
         direct = labels.same_edge_ms(net, source.edge, source.offset, target.offset)
         depth = labels.meeting_depth(source, target)
@@ -162,10 +285,26 @@ class Travel:
             self._part(target, back[-1], False),
         ]
 
+    def _arcs_searched(self, net: Network, source: Target, target: Target) -> list[Driven] | None:
+        """The same on weights for which there is no hierarchy yet."""
+        ends = Spot(source.edge, source.offset), Spot(target.edge, target.offset)
+        around, leave, between = nearest.way_to(net, self._into, self._ground, *ends)
+        direct = labels.same_edge_ms(net, source.edge, source.offset, target.offset)
+        if source.edge == target.edge and direct <= around and direct < UNREACHABLE:
+            return [_oriented(net, source.edge, source.offset, target.offset)]
+        if leave < 0:
+            return None
+        arrive = net.head[between[-1]] if between else leave
+        return [
+            self._part(source, int(net.shape.rank[leave]), True),
+            *((int(arc), 0.0, 1.0) for arc in between),
+            self._part(target, int(net.shape.rank[arrive]), False),
+        ]
+
     def _part(self, place: Target, rank: int, leaving: bool) -> Driven:
         """The part of its edge that is driven between a place and the crossing of that rank. Where both ends of the
         street are that crossing, the quicker way round."""
-        net, twin = self._net, int(self._net.twin[place.edge])
+        net, twin = self._fresh or self._net, int(self._net.twin[place.edge])
         head, tail = (net.shape.rank[nodes[place.edge]] == rank for nodes in (net.head, net.tail))
         ahead = (int(place.edge), place.offset, 1.0) if leaving else (int(place.edge), 0.0, place.offset)
         behind = (twin, 1.0 - place.offset, 1.0) if leaving else (twin, 0.0, 1.0 - place.offset)
@@ -175,10 +314,10 @@ class Travel:
 
     def _legs(self, source: Target, target: Target, arcs: list[Driven]) -> list[tuple[Point, float, int]]:
         """For each arc driven: where it leaves us, its metres and its milliseconds."""
-        roads = self.roads
+        roads, in_force = self.roads, self.ms
         parts = [(arc, end, abs(end - start)) for arc, start, end in arcs]
         return [
-            (self._at(arc, end), float(roads.metres[arc]) * part, labels.part_ms(roads.ms[arc], part))
+            (self._at(arc, end), float(roads.metres[arc]) * part, labels.part_ms(in_force[arc], part))
             for arc, end, part in parts
         ]
 
@@ -222,6 +361,13 @@ def warm() -> None:
     travel.times(["unit"], 41.039, 41.039)
     travel.path((41.001, 41.001), (41.039, 41.039))
     travel.path((41.001, 41.001), (41.002, 41.002))
+    arcs_along(travel.roads, travel.cells, [Point(41.001, 41.001), Point(41.02, 41.02)], 30.0)
+    travel.reweigh(ms.copy())
+    travel.catch_up()
+    travel.nearest(["unit"], 41.039, 41.039, 1)
+    travel._arcs_searched(
+        travel._net, labels.aim(travel._net, 41.001, 41.001, True), labels.aim(travel._net, 41.039, 41.039, False)
+    )
 
 
 def _no_units(size: int, width: int) -> Units:

@@ -1,6 +1,7 @@
 """An independent answer to compare with: small networks, and Dijkstra's algorithm with a heap and nothing else."""
 
 import heapq
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,7 +13,7 @@ Arc = tuple[int, int, int]
 Answer = dict[int, int]
 
 
-def small_roads(places: list[tuple[float, float]], arcs: list[Arc], order: list[int] | None = None) -> Roads:
+def small_roads(places: Sequence[tuple[float, float]], arcs: list[Arc], order: list[int] | None = None) -> Roads:
     """A network of a few nodes (lat, lon) and arcs (tail, head, ms), in the given order of importance."""
     tail, head, ms = (np.array(column, dtype=np.int32) for column in zip(*arcs, strict=True))
     metres = [distance_m(places[a], places[b]) for a, b, _ in arcs]
