@@ -33,8 +33,8 @@ FIRST_SLOTS: Final = 256
 MOST_UNITS: Final = 100_000
 STILL_M: Final = 10.0  # within the error of a good receiver, and less than a second of driving
 
-SEARCH_MOST_NODES: Final = 20_000
-"""Crossings that one search settles, some 5 ms of work: a large part of a city."""
+SEARCH_MOST_NODES: Final = 8_000
+"""Crossings that one search settles, 3 to 6 ms of work: a third of the capital, or the whole of another town."""
 
 LABELS: Final = "labels"
 SEARCH: Final = "search"
