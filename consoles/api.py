@@ -10,6 +10,7 @@ import msgspec
 
 from consoles import aiding, calling, crews
 from consoles.advice import Advice
+from consoles.closing import Closing, Streets
 from consoles.desk import Desk
 from consoles.figures import Figures
 from consoles.following import Following
@@ -45,6 +46,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     authenticate: Authenticate
     ids: IdSource
     trust: Trust = Trust()
+    streets: Streets | None = None
+    """The road network, for what is drawn on it; without one a drawing is kept as it is."""
     spool: Spool | None = None
     """Where calls wait while the database is away; without one they are refused then."""
 
@@ -89,6 +92,7 @@ def interface(parts: Parts) -> Interface:
         Operations(desk, advice).routes(),
         aiding.routes(desk),
         crews.routes(desk),
+        Closing(desk, parts.streets).routes(),
         Oversight(desk).routes(),
         Looking(desk).routes(),
         Figures(desk).routes(),

@@ -17,7 +17,8 @@ from consoles.access import Access
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
 from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER
-from consoles.serving import Options, Say, Steps, clock_from, regions_of
+from consoles.serving import Options, clock_from, regions_of
+from consoles.steps import Say, Steps
 from dispatch.calling.locating import Locator
 from dispatch.cells.neighbours import Neighbours
 from dispatch.clock import Clock

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from consoles.front import Front, cancelled, opened
 from consoles.paper_kit import PaperKit, Source
 from consoles.peers import Peers
 from consoles.signed import Signer
+from consoles.steps import Say, Steps
 from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
@@ -52,6 +52,7 @@ from dispatch.web.routes import Route
 from dispatch.writing.heap import settle
 from dispatch.writing.holder import holder_of
 from dispatch.writing.leading import Leader
+from dispatch.writing.live_roads import LiveRoads
 from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.stages import StageMeasures
@@ -61,7 +62,6 @@ from routing.regions import Regions, region_facts
 from routing.roads import Roads
 from routing.travel import Travel
 
-Say = Callable[[str], None]
 Credentials = dict[str, dict[str, Any]]
 
 
@@ -101,6 +101,7 @@ class Running(msgspec.Struct, kw_only=True):
     metrics: Metrics
     neighbours: Neighbours
     roads: Roads | None
+    live_roads: LiveRoads | None
     credentials: Credentials = {}
     port: int = 0
 
@@ -148,19 +149,6 @@ def unit_passwords(credentials: Credentials) -> dict[str, str]:
     return {str(kept["unit_id"]): str(kept["password"]) for kept in units}
 
 
-class Steps:
-    """Says each step with its seconds."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-        self._since = perf_counter()
-
-    def done(self, name: str) -> None:
-        now = perf_counter()
-        self._say(f"{name:<14}{now - self._since:6.1f} s")
-        self._since = now
-
-
 def clock_from(speed: float, latest: datetime | None) -> Clock:
     """Service time never runs backward over a restart, also when it was multiplied before."""
     wall = SystemClock()
@@ -193,6 +181,9 @@ def _assembled(
     leader.orders_flow = field.carries_orders
     fanout = RedisFanout(services.redis_url, store) if services.redis_url else LocalFanout(store)
     peers = Peers(engine, leader, store, fanout if services.redis_url else None)
+    live_roads = LiveRoads(travel, engine.replicas.states, clock) if travel is not None else None
+    if live_roads is not None:
+        peers.told(live_roads.heard)
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))
     metrics = Metrics()
     metrics.registry.register(StageMeasures(engine.stages))
@@ -219,6 +210,7 @@ def _assembled(
         metrics=metrics,
         neighbours=neighbours,
         roads=roads,
+        live_roads=live_roads,
     )
 
 
@@ -269,9 +261,13 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         parts["positions"] = partial(
             carry_positions, running.positions, running.fanout, running.leader.regions, running.engine.leads
         )
+    if running.live_roads is not None:
+        parts["roads"] = running.live_roads.run
     loops = beside(parts, running.metrics)
     try:
         await running.peers.started(running.leader.regions)
+        if running.live_roads is not None:
+            running.live_roads.look()
         yield
     finally:
         await cancelled(*loops)
@@ -354,6 +350,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         authenticate=access.actor_of,
         ids=IdSource(running.clock),
         trust=trusted(running.settings.data_dir),
+        streets=running.live_roads,
         spool=running.spool,
     )
     return interface(parts)

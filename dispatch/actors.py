@@ -74,6 +74,8 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "unit.read": _DESKS | {Role.BODY, Role.UNIT},
     "unit.report": _SENDERS | {Role.BODY, Role.UNIT},
     "unit.shift": _SENDERS | {Role.BODY, Role.UNIT},
+    "closure.read": _DESKS | {Role.BODY, Role.UNIT},
+    "closure.work": _SENDERS,
     "region.read": _ALL,
     "region.policy": _SENDERS,
     "region.phase": _CHIEFS,

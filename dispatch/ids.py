@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from random import Random, SystemRandom
 
 from dispatch.clock import Clock
-from dispatch.core.terms import CallId
+from dispatch.core.terms import CallId, ClosureId
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: no I, L, O or U, so an id can be read out over the radio."""
@@ -33,6 +33,9 @@ class IdSource:
 
     def note_id(self) -> str:
         return self.made("n")
+
+    def closure_id(self) -> ClosureId:
+        return ClosureId(self.made("r"))
 
     def contact_id(self) -> str:
         return self.made("u")

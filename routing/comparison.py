@@ -33,6 +33,7 @@ class Oracle:
     """Shortest times on a network with some weights, by an algorithm that knows nothing of hierarchies."""
 
     def __init__(self, roads: Roads, ms: Ints) -> None:
+        """`ms` are the weights in force; to and from places on closed streets those of the map count."""
         self._roads, self._ms = roads, ms
         self._to_node = self._plain() if find_spec("scipy") is None else self._scipy()
 
@@ -92,14 +93,25 @@ class Oracle:
         roads, back = self._roads, int(self._roads.twin[place.edge])
         tail, head = int(roads.tail[place.edge]), int(roads.head[place.edge])
         ahead, behind = (place.offset, 1.0 - place.offset) if arriving else (1.0 - place.offset, place.offset)
-        found = [(tail if arriving else head, int(labels.part_ms(self._ms[place.edge], ahead)))]
-        if back >= 0:
-            found.append((head if arriving else tail, int(labels.part_ms(self._ms[back], behind))))
+        found = [(tail if arriving else head, self._end_ms(place.edge, ahead))]
+        found.append((head if arriving else tail, self._end_ms(back, behind)))
         return [(node, ms) for node, ms in found if ms < UNREACHABLE]
 
-    def _along_ms(self, edge: int, start: float, end: float) -> float:
+    def _end_ms(self, arc: int, part: float) -> int:
+        if arc < 0 or (self._ms[arc] == UNREACHABLE and part > 0.5 and self._roads.twin[arc] >= 0):
+            return UNREACHABLE
+        return self._part_ms(arc, part)
+
+    def _part_ms(self, arc: int, part: float) -> int:
+        ms = int(self._ms[arc] if self._ms[arc] < UNREACHABLE else self._roads.ms[arc])
+        return round(ms * part) if ms < UNREACHABLE else UNREACHABLE
+
+    def _along_ms(self, edge: int, start: float, end: float) -> int:
         arc = edge if start <= end else int(self._roads.twin[edge])
-        return float(labels.part_ms(self._ms[arc], abs(end - start))) if arc >= 0 else UNREACHABLE
+        apart = (start - 0.5) * (end - 0.5) < 0
+        if arc < 0 or (self._ms[arc] == UNREACHABLE and self._roads.twin[arc] >= 0 and apart):
+            return UNREACHABLE
+        return self._part_ms(arc, abs(end - start))
 
 
 @compiled

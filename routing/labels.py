@@ -25,7 +25,8 @@ EMPTY, MOVED, PLACED, READY = range(4)
 
 
 class Network(NamedTuple):
-    """All that the inner loops need of the roads."""
+    """All that the inner loops need of the roads. `ms` are the weights in force; `ends` what a part of an arc takes
+    that is closed to whoever would drive through."""
 
     shape: Hierarchy
     metric: Metric
@@ -33,6 +34,7 @@ class Network(NamedTuple):
     tail: Ints
     head: Ints
     ms: Ints
+    ends: Ints
     twin: Ints
 
 
@@ -80,6 +82,26 @@ def part_ms(ms: int, part: float) -> int:
 
 
 @compiled
+def driven_ms(net: Network, arc: int) -> int:
+    """The time of a whole arc, closed or not, for whoever drives a part of it."""
+    return int(net.ms[arc] if net.ms[arc] < UNREACHABLE else net.ends[arc])
+
+
+@compiled
+def end_ms(net: Network, arc: int, part: float) -> int:
+    """The time over the part of an arc that lies between a place on it and the end by which it is left or reached.
+
+    Who stands on a closed street, or is asked for there, is not cut off: it is driven over the nearer end, and a
+    one-way street over the only one. Nobody drives through.
+    """
+    if arc < 0:
+        return UNREACHABLE
+    if net.ms[arc] == UNREACHABLE and part > 0.5 and net.twin[arc] >= 0:
+        return UNREACHABLE
+    return part_ms(driven_ms(net, arc), part)
+
+
+@compiled
 def start_label(net: Network, edge: int, offset: float, leaving: bool, label: Ints) -> int:
     """Fill `label` for a place on an edge, leaving it or (leaving = False) arriving there; its lowest
     node."""
@@ -89,10 +111,8 @@ def start_label(net: Network, edge: int, offset: float, leaving: bool, label: In
     label[: shape.depth[low] + 1] = UNREACHABLE
     ahead, behind = (1.0 - offset, offset) if leaving else (offset, 1.0 - offset)
     near, far = (head, tail) if leaving else (tail, head)
-    label[shape.depth[near]] = part_ms(net.ms[edge], ahead)
-    if back >= 0:
-        way = part_ms(net.ms[back], behind)
-        label[shape.depth[far]] = min(way, label[shape.depth[far]])
+    label[shape.depth[near]] = end_ms(net, edge, ahead)
+    label[shape.depth[far]] = min(end_ms(net, back, behind), label[shape.depth[far]])
     climb(shape, net.metric.up if leaving else net.metric.down, low, label)
     return int(low)
 
@@ -159,11 +179,12 @@ def common_prefix(target: Target, enter: int) -> int:
 
 @compiled
 def same_edge_ms(net: Network, edge: int, start: float, end: float) -> int:
-    """The time along one edge from offset to offset, the right way only; UNREACHABLE against a one-way."""
-    if start <= end:
-        return part_ms(net.ms[edge], end - start)
-    back = net.twin[edge]
-    return part_ms(net.ms[back], start - end) if back >= 0 else UNREACHABLE
+    """The time along one edge from offset to offset, the right way only; UNREACHABLE against a one-way. Along a closed
+    street only between places in the same half."""
+    arc = edge if start <= end else net.twin[edge]
+    if arc < 0 or (net.ms[arc] == UNREACHABLE and net.twin[arc] >= 0 and (start - 0.5) * (end - 0.5) < 0.0):
+        return UNREACHABLE
+    return part_ms(driven_ms(net, arc), abs(end - start))
 
 
 @compiled

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from routing.cch import UNREACHABLE
 from routing.compiled import compiled
-from routing.labels import Network, part_ms, same_edge_ms
+from routing.labels import Network, end_ms, same_edge_ms
 
 FIRST_HEAP: Final = 4_096
 NODE_BITS: Final = 32  # an entry of the heap is ms and node in one number
@@ -122,8 +122,7 @@ def way_to(net: Network, into: Arrivals, area: Ground, start: Spot, target: Spot
     heap, size = begin(net, area, target)
     back = net.twin[start.edge]
     head, tail = net.head[start.edge], net.tail[start.edge]
-    over_head = part_ms(net.ms[start.edge], 1.0 - start.offset)
-    over_tail = part_ms(net.ms[back], start.offset) if back >= 0 else UNREACHABLE
+    over_head, over_tail = end_ms(net, start.edge, 1.0 - start.offset), end_ms(net, back, start.offset)
     best, leave = UNREACHABLE, -1
     while size > 0:
         ms, node, size = pop(heap, size)
@@ -165,8 +164,7 @@ def begin(net: Network, area: Ground, target: Spot) -> tuple[Longs, int]:
     """The heap of a search: the ends of the target's edge, from which it is reached."""
     heap, size = np.empty(FIRST_HEAP, np.int64), 0
     back = net.twin[target.edge]
-    ahead = part_ms(net.ms[target.edge], target.offset)
-    behind = part_ms(net.ms[back], 1.0 - target.offset) if back >= 0 else UNREACHABLE
+    ahead, behind = end_ms(net, target.edge, target.offset), end_ms(net, back, 1.0 - target.offset)
     for node, ms in ((net.tail[target.edge], ahead), (net.head[target.edge], behind)):
         if ms < area.node[node, MS]:
             touch(area, node)
@@ -180,8 +178,7 @@ def hang(net: Network, area: Ground, unit: tuple[int, int, float, int], followin
     """Hang a unit (number, edge, offset, access_ms) on the nodes by which it leaves its edge."""
     i, edge, offset, access = unit
     back = net.twin[edge]
-    over_head = part_ms(net.ms[edge], 1.0 - offset)
-    over_tail = part_ms(net.ms[back], offset) if back >= 0 else UNREACHABLE
+    over_head, over_tail = end_ms(net, edge, 1.0 - offset), end_ms(net, back, offset)
     for side, node, ms in ((0, net.head[edge], over_head), (1, net.tail[edge], over_tail)):
         if ms < UNREACHABLE:
             touch(area, node)

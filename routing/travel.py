@@ -92,7 +92,7 @@ class Travel:
         metric = cch.customise(shape, roads.tail, roads.head, roads.ms)
         self.roads = roads
         self.map_version, self.weights_version = roads.version, 1
-        self._net = Network(shape, metric, grid(roads), roads.tail, roads.head, roads.ms, roads.twin)
+        self._net = Network(shape, metric, grid(roads), roads.tail, roads.head, roads.ms, roads.ms, roads.twin)
         self._fresh: Network | None = None  # the network with weights for which the metric is still being made
         self._renewal = Renewal()
         self._into = nearest.arrivals(len(roads.lat), roads.tail, roads.head)
@@ -111,12 +111,17 @@ class Travel:
         """Where the streets are: for finding what a drawing means."""
         return self._net.cells
 
-    def reweigh(self, ms: Ints) -> int:
-        """Put other weights in force, from this moment on; their version. `ms` (arcs) is ours from now on."""
-        assert len(ms) == len(self.roads.tail)
+    def reweigh(self, ms: Ints, ends: Ints | None = None) -> int:
+        """Put other weights in force, from this moment on; their version. Both arrays are ours from now on.
+
+        `ms` (arcs) is UNREACHABLE where nobody drives through; `ends` (arcs) what it takes there all the same to come
+        to a place on such a street, or away from it, by its nearer end: as on the map where it is not given.
+        """
+        ends = self.roads.ms if ends is None else ends
+        assert len(ms) == len(ends) == len(self.roads.tail)
         cch.check_ms(ms)
         self.weights_version += 1
-        self._fresh = self._net._replace(ms=ms)
+        self._fresh = self._net._replace(ms=ms, ends=ends)
         units = self._units
         self._renewal.ask(
             Wish(
@@ -310,14 +315,14 @@ class Travel:
         behind = (twin, 1.0 - place.offset, 1.0) if leaving else (twin, 0.0, 1.0 - place.offset)
         ways = [ahead] if (head if leaving else tail) else []
         ways += [behind] if twin >= 0 and (tail if leaving else head) else []
-        return min(ways, key=lambda way: labels.part_ms(net.ms[way[0]], way[2] - way[1]))
+        return min(ways, key=lambda way: labels.end_ms(net, way[0], way[2] - way[1]))
 
     def _legs(self, source: Target, target: Target, arcs: list[Driven]) -> list[tuple[Point, float, int]]:
         """For each arc driven: where it leaves us, its metres and its milliseconds."""
-        roads, in_force = self.roads, self.ms
+        roads, net = self.roads, self._fresh or self._net
         parts = [(arc, end, abs(end - start)) for arc, start, end in arcs]
         return [
-            (self._at(arc, end), float(roads.metres[arc]) * part, labels.part_ms(in_force[arc], part))
+            (self._at(arc, end), float(roads.metres[arc]) * part, labels.part_ms(_driven_ms(net, arc), part))
             for arc, end, part in parts
         ]
 
@@ -375,6 +380,11 @@ def _no_units(size: int, width: int) -> Units:
         np.zeros(size), np.zeros(size), np.zeros(size, np.uint8), np.full(size, -1, np.int32), np.zeros(size),
         np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros((size, width), np.int32),
     )  # fmt: skip
+
+
+def _driven_ms(net: Network, arc: int) -> int:
+    """The time of a whole arc that is driven, or of a closed one of which only a part is."""
+    return int(net.ms[arc] if net.ms[arc] < UNREACHABLE else net.ends[arc])
 
 
 def _oriented(net: Network, edge: int, start: float, end: float) -> Driven:

@@ -2,14 +2,15 @@
 
 A *restriction* is put on arcs: closed, or slower by a factor that is never below 1, so that no restriction ever makes a
 way shorter. It has a beginning and perhaps an end. A *profile* multiplies whole classes of roads by the hour. The time
-of an arc is plain × profile × the largest factor in force, rounded; a slowed arc never becomes a closed one.
+of an arc is plain × profile × the largest factor in force, rounded; a slowed arc never becomes a closed one. What is
+closed is not driven through; who is on it, or is called to it, comes and goes by the nearer end.
 
 Which arcs a drawing means is found in `streets_along`. Not here: who may close a road and how that is kept.
 """
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -88,28 +89,32 @@ def profiled(roads: Roads, profile: Profile, now: datetime) -> Ints:
     return np.where(roads.ms < UNREACHABLE, np.maximum(slowed, np.minimum(roads.ms, 1)), UNREACHABLE).astype(np.int32)
 
 
-def restricted(hour_ms: Ints, restrictions: Iterable[Restriction], now: datetime) -> Ints:
-    """The ms of each arc with those restrictions that are in force laid over the hour's: a new array.
+class Weights(NamedTuple):
+    """The ms of each arc: `ms` to drive through, UNREACHABLE where that is closed; `ends` for whoever only goes to a
+    place on it, as if nothing were closed."""
+
+    ms: Ints
+    ends: Ints
+
+
+def restricted(hour_ms: Ints, restrictions: Iterable[Restriction], now: datetime) -> Weights:
+    """The weights with those restrictions that are in force laid over the hour's, in arrays of their own.
 
     Of several on one arc the slowest counts. Only arcs that are restricted are looked at: a closure is in force
-    within a copy's time.
+    within the time of two copies.
     """
-    ms = hour_ms.copy()
-    for each in restrictions:
-        if each.in_force(now):
-            ms[each.arcs] = np.maximum(ms[each.arcs], _slowed(hour_ms[each.arcs], each.factor))
-    return ms
+    ends = hour_ms.copy()
+    counted = [each for each in restrictions if each.in_force(now)]
+    for each in counted:
+        if each.factor is not None:
+            ends[each.arcs] = np.maximum(ends[each.arcs], _slowed(hour_ms[each.arcs], each.factor))
+    ms = ends.copy()
+    for each in counted:
+        if each.factor is None:
+            ms[each.arcs] = UNREACHABLE
+    return Weights(ms, ends)
 
 
-def _slowed(ms: Ints, factor: float | None) -> Ints:
-    if factor is None:
-        return np.full(len(ms), UNREACHABLE, np.int32)
+def _slowed(ms: Ints, factor: float) -> Ints:
     slow = np.minimum(np.rint(ms.astype(np.float64) * factor), UNREACHABLE - 1).astype(np.int32)
     return np.maximum(slow, ms)  # what is closed on the map stays closed
-
-
-def next_change(restrictions: Iterable[Restriction], now: datetime) -> datetime:
-    """When the weights are to be looked at again: the next beginning or end, at the latest the next full hour."""
-    hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    moments = [moment for each in restrictions for moment in (each.since, each.until) if moment is not None]
-    return min([hour, *(moment for moment in moments if moment > now)])

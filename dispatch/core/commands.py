@@ -17,6 +17,8 @@ from dispatch.core.terms import (
     CallId,
     CallStatus,
     Channel,
+    Closure,
+    ClosureId,
     Disposition,
     IncidentId,
     Location,
@@ -335,6 +337,14 @@ class SendOrder(Command, frozen=True, kw_only=True, tag="send_order"):
     """The order's time has come: send it (again), or give it up and free the unit for the next one."""
 
     order_id: OrderId
+
+
+class CloseRoad(Command, frozen=True, kw_only=True, tag="close_road"):
+    closure: Closure
+
+
+class ReopenRoad(Command, frozen=True, kw_only=True, tag="reopen_road"):
+    closure_id: ClosureId
 
 
 class SetPolicy(Command, frozen=True, kw_only=True, tag="set_policy"):

@@ -21,6 +21,8 @@ from dispatch.core.terms import (
     Call,
     CallId,
     CallStatus,
+    Closure,
+    ClosureId,
     Disposition,
     Incident,
     IncidentId,
@@ -301,6 +303,16 @@ class UnitLinked(Event, frozen=True, kw_only=True, tag="unit_linked"):
     linked: bool
 
 
+class RoadClosed(Event, frozen=True, kw_only=True, tag="road_closed"):
+    """A road is closed or slow. Closures whose time had passed are forgotten with it."""
+
+    closure: Closure
+
+
+class RoadReopened(Event, frozen=True, kw_only=True, tag="road_reopened"):
+    closure_id: ClosureId
+
+
 class PolicyChanged(Event, frozen=True, kw_only=True, tag="policy_changed"):
     policy: Policy
 
@@ -348,6 +360,8 @@ AnyEvent = (
     | UnitMoved
     | UnitShifted
     | UnitLinked
+    | RoadClosed
+    | RoadReopened
     | PolicyChanged
     | PhaseChanged
     | AidEvent

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from dispatch.core.closures import CLOSURES_MAX
 from dispatch.core.lifecycle import IN_HAND, WAITING_CALL, WORKING
 from dispatch.core.needs import is_live, lent, live, settled, unmet
 from dispatch.core.queue import call_key, incident_key
@@ -163,6 +164,12 @@ def _closed_is_over(state: RegionState) -> Iterator[str]:
         yield "the shelves have grown beyond their bound"
 
 
+def _closures_are_bounded(state: RegionState) -> Iterator[str]:
+    """A region keeps no more closures than it may have, each under its own name."""
+    if len(state.closures) > CLOSURES_MAX or any(name != kept.closure_id for name, kept in state.closures.items()):
+        yield f"{len(state.closures)} closures are kept, or under other names"
+
+
 def _numbers_run_on(state: RegionState) -> Iterator[str]:
     """No incident has a number that is still to be given."""
     for incident in (*state.incidents.values(), *state.closed_incidents.values()):
@@ -214,7 +221,13 @@ OF_INCIDENTS: tuple[RuleOf[Incident], ...] = (
 )
 OF_UNITS: tuple[RuleOf[Unit], ...] = (_work_has_an_assignment, _free_are_free)
 OF_ORDERS: tuple[RuleOf[Order], ...] = (_orders_belong,)
-OF_ALL: tuple[Rule, ...] = (_one_assignment_a_unit, _closed_is_over, _numbers_run_on, _indexes_follow)
+OF_ALL: tuple[Rule, ...] = (
+    _one_assignment_a_unit,
+    _closed_is_over,
+    _closures_are_bounded,
+    _numbers_run_on,
+    _indexes_follow,
+)
 
 
 def broken(state: RegionState) -> list[str]:

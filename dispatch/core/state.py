@@ -28,6 +28,8 @@ from dispatch.core.terms import (
     Call,
     CallId,
     CallStatus,
+    Closure,
+    ClosureId,
     Incident,
     IncidentId,
     IncidentStatus,
@@ -98,6 +100,7 @@ class RegionState:
         self.asks: dict[str, Ask] = {}
         self.loans: dict[str, Loan] = {}
         self.past_loans: dict[str, AidReport] = {}
+        self.closures: dict[ClosureId, Closure] = {}
         self.closed_calls: dict[CallId, Call] = {}
         self.closed_incidents: dict[IncidentId, Incident] = {}
         self._index()

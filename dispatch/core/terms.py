@@ -28,6 +28,9 @@ from dispatch.core.words import (
     Channel as Channel,
 )
 from dispatch.core.words import (
+    Direction as Direction,
+)
+from dispatch.core.words import (
     Disposition as Disposition,
 )
 from dispatch.core.words import (
@@ -65,6 +68,7 @@ RegionId = NewType("RegionId", str)
 """ISO 3166-2, such as `UZ-TK`."""
 CallId = NewType("CallId", str)
 IncidentId = NewType("IncidentId", str)
+ClosureId = NewType("ClosureId", str)
 """The region's letters and a running number that can be said over the radio, such as `TK-4471`."""
 AssignmentId = NewType("AssignmentId", str)
 OrderId = NewType("OrderId", str)
@@ -277,6 +281,29 @@ class Offer(Value, frozen=True, kw_only=True):
     to: RegionId
     sent: bool = False
     recalled: bool = False
+
+
+class Closure(Value, frozen=True, kw_only=True):
+    """A road that is closed, or slower by `factor`, from `since` on and before `until`, or until it is opened again.
+
+    It is kept as it was drawn, for maps change: `line` holds (lat, lon) pairs along the road; a single one means
+    all roads within `radius_m` of it. Which streets that are, routing knows.
+    """
+
+    closure_id: ClosureId
+    line: tuple[tuple[float, float], ...]
+    radius_m: float
+    direction: Direction = Direction.BOTH
+    factor: float | None = None
+    reason: str
+    since: datetime
+    until: datetime | None = None
+    by: ActorId
+    at: datetime
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its time has passed."""
+        return self.until is not None and self.until <= now
 
 
 class Policy(Value, frozen=True, kw_only=True):

@@ -35,6 +35,9 @@ REFUSALS: Mapping[str, str] = {
     "aid_own_region": "a region asks another one for aid, not itself",
     "aid_limit": "as much aid as can be is asked for or given already",
     "unknown_aid": "the incident has asked for no such aid",
+    "unknown_closure": "there is no such closure in this region, or its time has passed",
+    "closure_over": "the closure would end before it counts",
+    "closure_limit": "the region has as many closures as can be kept",
     "leg_exists": "the incident already waits for such a unit",
 }
 """Every refusal of the core, with its general sentence; the answer itself says what stood in the way."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from dispatch.core.events import Event
 from dispatch.core.evolve import evolve
 from dispatch.core.state import RegionState, Touched
-from dispatch.core.terms import CallId, IncidentId, RegionId, UnitId
+from dispatch.core.terms import CallId, ClosureId, IncidentId, RegionId, UnitId
 from dispatch.writing.records import Recorded
 
 
@@ -59,6 +59,10 @@ class Replicas:
     def region_of_incident(self, incident_id: IncidentId) -> RegionId | None:
         """Where an open or lately closed incident is."""
         return next((r for r, s in self.states.items() if s.incident(incident_id) is not None), None)
+
+    def region_of_closure(self, closure_id: ClosureId) -> RegionId | None:
+        """Where a closure is kept."""
+        return next((r for r, s in self.states.items() if closure_id in s.closures), None)
 
     def region_of_unit(self, unit_id: UnitId) -> RegionId | None:
         """The home region of a unit."""

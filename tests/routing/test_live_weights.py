@@ -13,7 +13,6 @@ from routing.weights import (
     Profile,
     Restriction,
     flat,
-    next_change,
     profile_from,
     profiled,
     restricted,
@@ -51,10 +50,10 @@ def test_after_a_change_both_engines_give_the_times_of_dijkstra(
 ) -> None:
     travel, keys = placed(roads, units)
     before = travel.times(keys, *target)
-    ms = restricted(roads.ms, data.draw(restrictions(roads)), NOW)
-    assert travel.reweigh(ms) == travel.weights_version == before.weights_version + 1
+    ms, ends = restricted(roads.ms, data.draw(restrictions(roads)), NOW)
+    assert travel.reweigh(ms, ends) == travel.weights_version == before.weights_version + 1
     changed = roads._replace(ms=ms)
-    expected = [expected_ms(changed, travel.snap(*at), before.target) for at in units]
+    expected = [expected_ms(changed, travel.snap(*at), before.target, ends) for at in units]
     searched = travel.nearest(keys, *target, most=len(units))
     assert searched.ms.tolist() == expected
     at_once = travel.times(keys, *target)
@@ -71,10 +70,10 @@ def test_the_way_obeys_new_weights_before_and_after_the_hierarchy_has_them(
     data: st.DataObject, roads: Roads, start: Place, end: Place
 ) -> None:
     travel = Travel(roads)
-    ms = restricted(roads.ms, data.draw(restrictions(roads)), NOW)
+    ms, ends = restricted(roads.ms, data.draw(restrictions(roads)), NOW)
     changed = roads._replace(ms=ms)
-    expected = expected_ms(changed, travel.snap(*start), travel.snap(*end))
-    travel.reweigh(ms)
+    expected = expected_ms(changed, travel.snap(*start), travel.snap(*end), ends)
+    travel.reweigh(ms, ends)
     for _ in range(2):
         path = travel.path(start, end)
         assert (path is None) == (expected == UNREACHABLE)
@@ -104,7 +103,7 @@ def test_on_the_demo_roads_the_search_and_the_labels_agree_before_and_after_clos
     before = [travel.times(keys, *at).ms for at in places[50:]]
     for at, was in zip(places[50:], before, strict=True):
         assert travel.nearest(keys, *at, most=50).ms.tolist() == was.tolist()
-    travel.reweigh(restricted(demo_roads.ms, closures, NOW))
+    travel.reweigh(*restricted(demo_roads.ms, closures, NOW))
     searched = [travel.nearest(keys, *at, most=50).ms for at in places[50:]]
     travel.catch_up()
     for at, found, was in zip(places[50:], searched, before, strict=True):
@@ -119,7 +118,8 @@ def test_what_a_search_that_stopped_has_not_met_is_no_nearer_than_it_says(demo_r
     nodes = rng.integers(0, len(demo_roads.lat), 400)
     places = list(zip(demo_roads.lat[nodes].tolist(), demo_roads.lon[nodes].tolist(), strict=True))
     travel, keys = placed(demo_roads, places)
-    ms = restricted(demo_roads.ms, [closing(*rng.integers(0, len(demo_roads.tail), 30_000).tolist(), factor=2.0)], NOW)
+    slow = rng.integers(0, len(demo_roads.tail), 30_000).tolist()
+    ms, _ = restricted(demo_roads.ms, [closing(*slow, factor=2.0)], NOW)
     travel._fresh = travel._net._replace(ms=ms)  # as it is while the hierarchy is being made, for as long as we look
     at = (41.3111, 69.2797)
     given_at_once = travel.times(keys, *at)
@@ -149,7 +149,7 @@ def test_units_that_move_come_and_go_while_weights_are_prepared_keep_their_own_t
     roads = small_roads(SQUARE, RING)
     travel, keys = placed(roads, [SQUARE[0], SQUARE[1], SQUARE[2]])
     travel.times(keys, *SQUARE[3])
-    travel.reweigh(restricted(roads.ms, [closing(1, factor=2.0)], NOW))
+    travel.reweigh(*restricted(roads.ms, [closing(1, factor=2.0)], NOW))
     travel.move("0", *SQUARE[2])
     travel.forget("1")
     for i in range(300):  # more slots than there were when the wish was made
@@ -168,30 +168,40 @@ def test_of_several_changes_in_a_row_the_last_holds() -> None:
     roads = small_roads(SQUARE, RING)
     travel, _ = placed(roads, [SQUARE[0]])
     for factor in (2.0, 3.0, 4.0, 5.0):
-        travel.reweigh(restricted(roads.ms, [closing(0, factor=factor)], NOW))
+        travel.reweigh(*restricted(roads.ms, [closing(0, factor=factor)], NOW))
         assert travel.times(["0"], *SQUARE[1]).ms.tolist() == [60_000 * factor]
     travel.catch_up()
     answer = travel.times(["0"], *SQUARE[1])
     assert (answer.ms.tolist(), answer.weights_version, answer.engine) == ([300_000], 5, LABELS)
 
 
+def test_who_is_on_a_closed_street_comes_and_goes_by_the_nearer_end_and_nobody_drives_through() -> None:
+    both_ways = [*RING, *((b, a, ms) for a, b, ms in RING)]
+    roads = small_roads(SQUARE, both_ways)
+    travel, keys = placed(roads, [(41.0, 69.001), (41.0, 69.009), SQUARE[0], SQUARE[3]])
+    travel.reweigh(*restricted(roads.ms, [closing(0, 4)], NOW))  # the street between the first two corners
+    for _ in range(2):
+        to_the_second = travel.times(keys, *SQUARE[1]).ms.tolist()
+        assert to_the_second == [246_000, 6_000, 240_000, 150_000]
+        assert travel.times(keys, 41.0, 69.002).ms.tolist() == [6_000, 258_000, 12_000, 102_000]
+        path = travel.path((41.0, 69.001), SQUARE[1])
+        assert path is not None and path.seconds_at[-1] == pytest.approx(246, abs=0.01)
+        travel.catch_up()
+
+
 def test_of_several_restrictions_on_a_street_the_slowest_counts_and_a_slow_street_stays_open() -> None:
     roads = small_roads(SQUARE, [(0, 1, 60_000), (1, 2, UNREACHABLE - 5), (2, 3, UNREACHABLE)])
     both = [closing(0, factor=2.0), closing(0, 1, 2, factor=3.0), closing(0, factor=1.5)]
-    assert restricted(roads.ms, both, NOW).tolist() == [180_000, UNREACHABLE - 1, UNREACHABLE]
-    assert restricted(roads.ms, [*both, closing(0)], NOW).tolist()[0] == UNREACHABLE
+    assert restricted(roads.ms, both, NOW).ms.tolist() == [180_000, UNREACHABLE - 1, UNREACHABLE]
+    ms, ends = restricted(roads.ms, [*both, closing(0)], NOW)
+    assert (ms[0], ends[0]) == (UNREACHABLE, 180_000)
 
 
 def test_a_restriction_counts_from_its_beginning_until_its_end() -> None:
     roads, hour = small_roads(SQUARE, RING), timedelta(hours=1)
     closed = Restriction(arcs=np.array([0], np.int32), since=NOW, until=NOW + hour)
-    states = [restricted(roads.ms, [closed], at)[0] == UNREACHABLE for at in (NOW - hour, NOW, NOW + hour)]
+    states = [restricted(roads.ms, [closed], at).ms[0] == UNREACHABLE for at in (NOW - hour, NOW, NOW + hour)]
     assert states == [False, True, False]
-    assert next_change([closed], NOW - timedelta(minutes=2)) == NOW
-    assert next_change([closed], NOW) == NOW.replace(hour=9, minute=0)
-    assert next_change([], NOW + hour) == NOW.replace(hour=10, minute=0)
-    soon = Restriction(arcs=closed.arcs, since=NOW, until=NOW + timedelta(minutes=5))
-    assert next_change([closed, soon], NOW) == NOW + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.0, -1.0, 101.0, float("nan")])
