@@ -44,6 +44,7 @@ from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
+from dispatch.speeds import profile_of
 from dispatch.store import Ages
 from dispatch.units.measures import FieldMeasures
 from dispatch.web.audit import Audit
@@ -181,7 +182,7 @@ def _assembled(
     leader.orders_flow = field.carries_orders
     fanout = RedisFanout(services.redis_url, store) if services.redis_url else LocalFanout(store)
     peers = Peers(engine, leader, store, fanout if services.redis_url else None)
-    live_roads = LiveRoads(travel, engine.replicas.states, clock) if travel is not None else None
+    live_roads = LiveRoads(travel, engine.replicas.states, clock, profile_of(settings)) if travel is not None else None
     if live_roads is not None:
         peers.told(live_roads.heard)
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))

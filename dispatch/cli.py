@@ -62,6 +62,11 @@ COMMANDS: dict[str, Command] = {
         run="run_search",
         arguments="add_search_arguments",
     ),
+    "learn-speeds": Command(
+        "dispatch.speeds",
+        "speeds by the hour, from where units have been",
+        "learn-speeds tracks.csv --out speeds.json",
+    ),
     "decode": Command(
         "dispatch.formats.command",
         "what a location message says: aml, owntracks, osmand, pidf-lo",

@@ -269,6 +269,11 @@ class Travel:
             seconds.append(seconds[-1] + target.access_ms / 1000)
         return Path(points, seconds, metres)
 
+    def driven(self, start: tuple[float, float], end: tuple[float, float]) -> list[Driven] | None:
+        """The arcs of the quickest way between two positions, and which part of each; None where no road leads."""
+        self._take_renewed()
+        return self._arcs(labels.aim(self._net, *start, True), labels.aim(self._net, *end, False))
+
     def _arcs(self, source: Target, target: Target) -> list[Driven] | None:
         """The way as the arcs driven, or None where no road leads."""
         if self._fresh is not None:
