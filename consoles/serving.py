@@ -26,6 +26,7 @@ from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
 from dispatch.calling.locating import Locator
+from dispatch.calling.transit import Transit
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import FILE, Peer, enrol, read_peers
 from dispatch.clock import Clock, ScaledClock, SystemClock
@@ -102,6 +103,7 @@ class Running(msgspec.Struct, kw_only=True):
     metrics: Metrics
     neighbours: Neighbours
     roads: Roads | None
+    transit: Transit | None
     live_roads: LiveRoads | None
     credentials: Credentials = {}
     port: int = 0
@@ -211,6 +213,7 @@ def _assembled(
         metrics=metrics,
         neighbours=neighbours,
         roads=roads,
+        transit=Transit(settings.gtfs_rt_url, clock) if settings.gtfs_rt_url else None,
         live_roads=live_roads,
     )
 
@@ -264,6 +267,8 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         )
     if running.live_roads is not None:
         parts["roads"] = running.live_roads.run
+    if running.transit is not None:
+        parts["transit"] = running.transit.run
     loops = beside(parts, running.metrics)
     try:
         await running.peers.started(running.leader.regions)
@@ -352,6 +357,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         ids=IdSource(running.clock),
         trust=trusted(running.settings.data_dir),
         streets=running.live_roads,
+        vehicles=running.transit.vehicles if running.transit is not None else None,
         spool=running.spool,
     )
     return interface(parts)

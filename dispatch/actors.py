@@ -85,6 +85,7 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "contact.read": _CHIEFS,
     "personal.export": _CHIEFS,
     "place.search": _ALL - {Role.DEVICE},
+    "vehicle.find": _DESKS,
     "board.watch": _DESKS | {Role.BODY},
     "cell.exchange": frozenset({Role.CELL}),
     "cell.read": _DESKS,

@@ -30,6 +30,7 @@ VARIABLES = {
     "disk_critical_mib": "DISPATCH112_DISK_CRITICAL_MIB",
     "personal_kept_days": "DISPATCH112_PERSONAL_KEPT_DAYS",
     "cells": "DISPATCH112_CELLS",
+    "gtfs_rt_url": "DISPATCH112_GTFS_RT_URL",
 }
 NUMBERS = ("disk_early_mib", "disk_low_mib", "disk_critical_mib", "personal_kept_days")
 NUMBER_MAX = 1_000_000_000
@@ -37,6 +38,7 @@ SCHEMES = {
     "database_url": ("postgresql", "postgres"),
     "redis_url": ("redis", "rediss", "unix"),
     "mqtt_url": ("mqtt", "mqtts"),
+    "gtfs_rt_url": ("http", "https"),
 }
 
 HOSTED = ("mqtt", "mqtts", "http", "https", "redis", "rediss")
@@ -76,6 +78,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     cells: Path | None = None
     """A file that names the neighbouring cells and holds their keys; None: `cells.json` in `data_dir`, if any."""
+
+    gtfs_rt_url: str | None = None
+    """`https://…`: GTFS-Realtime vehicle positions, so that a caller on a bus is found by its number; None: no feed."""
 
     @property
     def cache_dir(self) -> Path:
@@ -132,6 +137,8 @@ def masked(name: str, value: object) -> str:
     """The value as it may be printed: a URL without its password."""
     if value is None and name == "cells":
         return "as the data directory says"
+    if value is None and name == "gtfs_rt_url":
+        return "none"
     if value is None:
         return "embedded" if name != "redis_url" else "in process"
     if name not in SCHEMES:

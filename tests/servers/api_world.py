@@ -43,6 +43,7 @@ from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 from routing.roads import Roads
 from routing.travel import Travel
+from routing.vehicles import Vehicles
 
 TK, TO, SA = RegionId("UZ-TK"), RegionId("UZ-TO"), RegionId("UZ-SA")
 AML_KEY = b"a key that the operators share"
@@ -91,6 +92,7 @@ class ApiWorld:
     def __init__(self, store: Store, home: Path | None, trust: Trust, roads: Roads | None = None) -> None:
         self.store = store
         self._roads = roads
+        self.vehicles: Vehicles | None = None
         self.clock = ManualClock()
         self.home = home
         self._trust = trust
@@ -147,6 +149,7 @@ class ApiWorld:
                 trust=self._trust,
                 spool=self.spool,
                 streets=self.live_roads,
+                vehicles=self.vehicles,
             )
         )
 
