@@ -1,7 +1,7 @@
 """Roads that dispatchers close, slow down and open again, and the list of them.
 
 A closure is drawn: a line along the road, or one position with a radius. Between two positions it may also be said by
-its ends; the road between them, as it is driven now, becomes the line. It is kept as drawn, in the journal of the
+its ends; the road between them becomes the line. It is kept as drawn, in the journal of the
 region where it begins, and counts for every unit that would drive there.
 """
 
@@ -29,12 +29,13 @@ from dispatch.web.problems import Fault, Problem
 from dispatch.web.replies import Answering, answering, encode, key_of, replied
 from dispatch.web.routes import Route
 from routing.drawn import WIDEST_M
-from routing.geometry import Point, from_lonlat, in_country, to_lonlat
+from routing.geometry import Point, distance_m, from_lonlat, in_country, to_lonlat
 from routing.weights import SLOWEST
 
 LINE_MAX = 500
 """Points of one drawing; of a road found between two ends it keeps as many as its bends need."""
 
+BETWEEN_MAX_M = 100_000.0
 REASON_MAX = 200
 LINE_RADIUS_M = 20.0
 POINT_RADIUS_M = 30.0
@@ -185,6 +186,9 @@ class Closing:
         return tuple((round(float(at.lat), 6), round(float(at.lon), 6)) for at in points), width_m
 
     def _between(self, start: Point, end: Point) -> list[Point]:
+        if distance_m(start, end) > BETWEEN_MAX_M:
+            detail = f"They are more than {BETWEEN_MAX_M / 1000:g} km apart: close the road in parts."
+            raise Problem("invalid_body", detail, [Fault("/between", detail)])
         way = self._streets.way(start, end) if self._streets is not None else [start, end]
         if way is None or len(way) < 2:
             detail = "No road leads from the one to the other."

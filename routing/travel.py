@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from routing import cch, labels, nearest
+from routing.answers import LABELS, SEARCH, Path, Snap, TravelTimes
 from routing.cch import UNREACHABLE
 from routing.drawn import arcs_along
 from routing.geometry import METRES_PER_DEGREE, Point, along
@@ -36,52 +36,10 @@ STILL_M: Final = 10.0  # within the error of a good receiver, and less than a se
 SEARCH_MOST_NODES: Final = 8_000
 """Crossings that one search settles, 3 to 6 ms of work: a third of the capital, or the whole of another town."""
 
-LABELS: Final = "labels"
-SEARCH: Final = "search"
-
 Ints = NDArray[np.int32]
 Driven = tuple[int, float, float]  # an arc and the offsets between which it is driven, the first the lower
 
-__all__ = ["UNREACHABLE", "Path", "Snap", "Travel", "TravelTimes", "warm"]
-
-
-class Snap(msgspec.Struct, frozen=True):
-    """A place on the roads: an arc, the offset (0 at its tail, 1 at its head), and how far the position
-    was."""
-
-    edge: int
-    offset: float
-    distance_m: float
-    lat: float
-    lon: float
-    urban: bool
-
-
-class TravelTimes(msgspec.Struct, frozen=True):
-    """Times from units to one place, in the order of the keys. `ms` int32, UNREACHABLE where no road leads or
-    the key is unknown; `edges` int32 (-1 unknown) and `offsets` float64 say from where. What a decision
-    records.
-
-    `engine` is LABELS or SEARCH. Times below `exact_below_ms` are exact on the weights of that version. At or above
-    it, which only a search that stopped leaves, they are the former weights' times, and no less than it.
-    """
-
-    ms: Ints
-    edges: Ints
-    offsets: NDArray[np.float64]
-    target: Snap
-    map_version: str
-    weights_version: int
-    engine: str = LABELS
-    exact_below_ms: int = UNREACHABLE
-
-
-class Path(msgspec.Struct, frozen=True):
-    """A way to drive: positions, the seconds from the start at each, and the metres of it all."""
-
-    points: list[Point]
-    seconds_at: list[float]
-    metres: float
+__all__ = ["LABELS", "SEARCH", "UNREACHABLE", "Path", "Snap", "Travel", "TravelTimes", "warm"]
 
 
 class Travel:
@@ -251,6 +209,18 @@ class Travel:
         """The quickest way between two positions, or None where no road leads. It begins and ends on the
         road, except that a position far off the road is itself its first or last point."""
         self._take_renewed()
+        return self._path(start, end)
+
+    def path_on_map(self, start: tuple[float, float], end: tuple[float, float]) -> Path | None:
+        """The same on the map's own weights, whatever is closed or slow now. By a search: not for long ways."""
+        self._take_renewed()
+        in_force, self._fresh = self._fresh, self._net._replace(ms=self.roads.ms, ends=self.roads.ms)
+        try:
+            return self._path(start, end)
+        finally:
+            self._fresh = in_force
+
+    def _path(self, start: tuple[float, float], end: tuple[float, float]) -> Path | None:
         source, target = labels.aim(self._net, *start, True), labels.aim(self._net, *end, False)
         arcs = self._arcs(source, target)
         if arcs is None:

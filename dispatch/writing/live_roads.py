@@ -77,8 +77,9 @@ class LiveRoads:
         return len(self._arcs(line, radius_m, "both"))
 
     def way(self, start: tuple[float, float], end: tuple[float, float]) -> list[Point] | None:
-        """The road between two positions, as it is driven now; None where none leads."""
-        path = self._travel.path(start, end)
+        """The road between two positions as the map has it, whatever is closed on it already; None where none
+        leads."""
+        path = self._travel.path_on_map(start, end)
         return None if path is None else path.points
 
     async def _turn_the_hour(self) -> None:

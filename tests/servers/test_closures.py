@@ -129,6 +129,16 @@ async def test_a_closure_between_two_positions_lies_on_the_road_between_them(wor
     assert line[-1] == pytest.approx([LON - 0.001, LAT], abs=1e-4)
 
 
+async def test_a_road_that_is_closed_already_is_found_again_between_the_same_positions(world: ApiWorld) -> None:
+    ends = [[LON - 0.011, LAT], [LON - 0.001, LAT]]
+    first = await close(world, key="c-1", between=ends)
+    again = await close(world, key="c-1", between=ends)
+    other = await close(world, between=ends, factor=2)
+    assert again.raw == first.raw and other.json["closure"]["line"] == first.json["closure"]["line"]
+    far = await close(world, between=[CHORSU, REGISTAN])
+    assert (far.status, far.code) == (422, "invalid_body")
+
+
 async def test_a_point_closes_what_comes_near_it(world: ApiWorld) -> None:
     got = await close(world, point=[LON - 0.006, LAT + 0.0001], radius_m=50)
     assert (got.status, got.json["streets"], got.json["closure"]["radius_m"]) == (201, 2, 50)
