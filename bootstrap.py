@@ -5,6 +5,7 @@ Nothing is written outside this directory. `make` calls it; by hand: `python3 bo
 """
 
 import argparse
+import base64
 import contextlib
 import fcntl
 import hashlib
@@ -13,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import venv
@@ -21,7 +23,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-KEPT_CHECKER = VENV / "share" / "dispatch112" / "axe.min.js"
+KEPT = VENV / "share" / "dispatch112"
+"""Checkers that are one file each: of accessible pages, and in a developer's set-up of AsyncAPI documents."""
+PARSER = "@asyncapi/parser@3.6.6"
+PARSER_SHA512 = "DppE3OStajt6gHc+RsVf9VxRwW9WACagHnFvkOML5rZGwS9hXxtFYTxnsH3mHPRgHom0rClMs6DpbjNY65Y54A=="
+PARSER_IN_ARCHIVE = "package/browser/index.js"
 PYTHON = VENV / "bin" / "python"
 COMMAND = VENV / "bin" / "dispatch112"
 STAMPS = VENV / "stamps"
@@ -82,6 +88,7 @@ def _set_up(arguments: argparse.Namespace) -> bool:
         _step(f"packages {extras}".strip(), recipe, lambda: _install(extras)),
         _step("broker", recipe, _provide_broker),
         _step("console", _digest(_sources(WEB)), lambda: _build_console(arguments.web)),
+        bool(extras) and _step("checkers", f"{PARSER} {PARSER_SHA512}", _keep_parser),
         _step("caches", _digest([path for root in CACHED for path in _sources(root)]), _prepare),
     ]
     return any(done)
@@ -175,16 +182,41 @@ def _build_console(keep_modules: bool) -> None:
     if not (WEB / "package.json").exists():
         return
     keep = keep_modules or (WEB / "node_modules").exists()
-    with _node() as (node, npm), tempfile.TemporaryDirectory(prefix="dispatch112-npm-") as cache:
-        path = os.pathsep.join((str(node.parent), os.environ.get("PATH", os.defpath)))
-        environment = {**os.environ, "PATH": path, "npm_config_cache": cache}
-        _run([*npm, "ci", "--no-audit", "--no-fund"], cwd=WEB, environment=environment)
-        _run([*npm, "run", "build"], cwd=WEB, environment=environment)
+    with _npm() as npm:
+        npm("ci", "--no-audit", "--no-fund", cwd=WEB)
+        npm("run", "build", cwd=WEB)
     # The checker of accessible pages stays for the journeys; it is one file.
-    KEPT_CHECKER.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(WEB / "node_modules" / "axe-core" / "axe.min.js", KEPT_CHECKER)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(WEB / "node_modules" / "axe-core" / "axe.min.js", KEPT / "axe.min.js")
     if not keep:
         shutil.rmtree(WEB / "node_modules")
+
+
+def _keep_parser() -> None:
+    """The parser of AsyncAPI documents as its makers bundle it for browsers: one file, without its 150 packages."""
+    with _npm() as npm, tempfile.TemporaryDirectory(prefix="dispatch112-parser-") as place:
+        npm("pack", PARSER, "--ignore-scripts", cwd=Path(place))
+        archive = next(Path(place).glob("*.tgz"))
+        if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != PARSER_SHA512:
+            raise Obstacle(f"{PARSER} is not the file that is known here; is the registry to be trusted?")
+        with tarfile.open(archive) as packed:
+            source = packed.extractfile(PARSER_IN_ARCHIVE)
+            assert source is not None, "its digest is known, and so is what is in it"
+            KEPT.mkdir(parents=True, exist_ok=True)
+            (KEPT / "asyncapi-parser.js").write_bytes(source.read())
+
+
+@contextlib.contextmanager
+def _npm() -> Iterator[Callable[..., None]]:
+    """`npm(*words, cwd=…)`, with a cache that is there only for as long."""
+
+    def npm(*words: str, cwd: Path) -> None:
+        _run([*program, *words], cwd=cwd, environment=environment)
+
+    with _node() as (node, program), tempfile.TemporaryDirectory(prefix="dispatch112-npm-") as cache:
+        path = os.pathsep.join((str(node.parent), os.environ.get("PATH", os.defpath)))
+        environment = {**os.environ, "PATH": path, "npm_config_cache": cache}
+        yield npm
 
 
 @contextlib.contextmanager

@@ -20,13 +20,16 @@ from consoles.desk import Desk
 from dispatch.core.assigning import basis, question
 from dispatch.core.commands import Basis
 from dispatch.core.recommend import Choice, Recommendation, recommend
-from dispatch.core.terms import IncidentId, Reach, RegionId, UnitId
+from dispatch.core.terms import IncidentId, Location, Reach, RegionId, UnitId
 from dispatch.web.application import ACTOR, answer
 from dispatch.web.problems import Problem
 from dispatch.web.routes import Route
 
 KEPT = timedelta(seconds=120)
 """Longer than any is fresh, so that a stale one is called stale and not unknown."""
+
+CROSSING_M_S = {True: 8.0, False: 14.0}
+"""How fast a crew gets on across a circle, in a straight line: in a town, and outside."""
 
 KEPT_MAX = 5_000
 PASSED_OVER_MAX = 200
@@ -50,6 +53,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     reach: Reach
     basis: Basis
     said: Recommendation
+    place: Location | None = None
 
 
 class Advice:
@@ -71,7 +75,8 @@ class Advice:
                 responses={200: dict[str, Any]},
                 errors=("unknown_incident",),
                 description="Made when it is asked for, on the committed state; confirm it by its id within "
-                "15 seconds. It is stale as soon as the incident's need, priority or place is another one.",
+                "15 seconds. It is stale as soon as the incident's need, priority or place is another one. `eta_s` "
+                "leads to the incident's point, `eta_range_s` [least, most] to anywhere in the circle about it.",
             )
         ]
 
@@ -94,6 +99,7 @@ class Advice:
             reach=reach,
             basis=basis(incident),
             said=recommend(question(incident), state.units, reach),
+            place=incident.location,
         )
         self._keep(made)
         return made
@@ -134,9 +140,9 @@ class Advice:
             "incident_id": made.incident_id,
             "at": made.at,
             "age_s": round(self.age_s(made), 3),
-            "chosen": [_choice(choice) for choice in said.chosen],
+            "chosen": [_choice(choice, made.place) for choice in said.chosen],
             "alternatives": [
-                _choice(choice) | {"alternative_to": first.get((choice.body, choice.capability))}
+                _choice(choice, made.place) | {"alternative_to": first.get((choice.body, choice.capability))}
                 for choice in said.alternatives
             ],
             "passed_over": said.passed_over[:PASSED_OVER_MAX],
@@ -149,12 +155,19 @@ def advised(made: Made) -> tuple[UnitId, ...]:
     return tuple(choice.unit_id for choice in made.said.chosen)
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
+def eta_range_s(eta_s: float, place: Location) -> list[float]:
+    """The least and the most that a drive takes to somebody who is anywhere in the circle, in nine cases of ten."""
+    more_s = place.accuracy_m / CROSSING_M_S[place.urban]
+    return [round(max(0.0, eta_s - more_s), 1), round(eta_s + more_s, 1)]
+
+
+def _choice(choice: Choice, place: Location | None) -> dict[str, Any]:
     return {
         "unit_id": choice.unit_id,
         "call_sign": choice.call_sign,
         "body": choice.body,
         "capability": choice.capability,
         "eta_s": choice.eta_s,
+        "eta_range_s": None if place is None else eta_range_s(choice.eta_s, place),
         "reasons": choice.reasons,
     }

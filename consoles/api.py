@@ -14,6 +14,7 @@ from consoles.closing import Closing, Streets
 from consoles.desk import Desk
 from consoles.figures import Figures
 from consoles.following import Following
+from consoles.hazards import Hazards
 from consoles.looking import Looking
 from consoles.operations import Operations
 from consoles.oversight import Oversight
@@ -94,6 +95,7 @@ def interface(parts: Parts) -> Interface:
         advice.routes(),
         Operations(desk, advice).routes(),
         aiding.routes(desk),
+        Hazards(desk).routes(),
         crews.routes(desk),
         Closing(desk, parts.streets).routes(),
         transit.routes(desk, parts.vehicles),

@@ -1,4 +1,4 @@
-"""The served AsyncAPI 3.0 document: what goes over the board's WebSocket and over MQTT.
+"""The served AsyncAPI 3.0 document: what goes over the WebSockets of boards and field pages, and over MQTT.
 
 The MQTT messages are described by the types that decode and encode them; the board's messages are declared
 here as types, and `tests/consoles/test_documents.py` reads real frames with them.
@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from consoles.field_frames import SAID, SENT
+from consoles.field_page import PATH as FIELD_PATH
 from consoles.gateway import PATH
 from dispatch import __version__
 from dispatch.core.terms import RegionId
@@ -164,21 +166,25 @@ CHANNELS = (
         LinkReport,
         True,
     ),
-    Channel("orders", "112/units/{unit_id}/orders", "What a unit is to do; QoS 1, expires", Order, False),
+    Channel("orders", "112/units/{unit_id}/orders", "What a unit is to do, and what threatens there", Order, False),
     Channel("receipts", "112/units/{unit_id}/receipts", "A status is committed, or refused", Receipt, False),
 )
 
 
 def asyncapi_document() -> Json:
     """The document."""
-    kinds = list(dict.fromkeys([*FRAMES, *(channel.message for channel in CHANNELS)]))
+    kinds = list(dict.fromkeys([*FRAMES, *SENT, *SAID, *(channel.message for channel in CHANNELS)]))
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     messages = {
         kind.__name__: {"name": kind.__name__, "contentType": "application/json", "payload": schema}
         for kind, schema in zip(kinds, schemas, strict=True)
     }
-    channels: Json = {"board": _board_channel()}
-    operations: Json = {"send_board": _operation("board", "send", [kind.__name__ for kind in FRAMES])}
+    channels: Json = {"board": _board_channel(), "unit": _unit_channel()}
+    operations: Json = {
+        "send_board": _operation("board", "send", [kind.__name__ for kind in FRAMES]),
+        "send_unit": _operation("unit", "send", [kind.__name__ for kind in SENT]),
+        "receive_unit": _operation("unit", "receive", [kind.__name__ for kind in SAID]),
+    }
     for channel in CHANNELS:
         channels[channel.name] = _mqtt_channel(channel)
         action = "receive" if channel.received else "send"
@@ -188,8 +194,8 @@ def asyncapi_document() -> Json:
         "info": {
             "title": "dispatch112",
             "version": __version__,
-            "description": "Boards over WebSocket, units over MQTT 5. The broker acknowledges before we have "
-            "committed: only a receipt means kept.",
+            "description": "Boards and field pages over WebSocket, units over MQTT 5. The broker acknowledges before "
+            "we have committed: only a receipt means kept.",
         },
         "servers": {
             "service": {
@@ -227,6 +233,17 @@ def _board_channel() -> Json:
         "servers": [{"$ref": "#/servers/service"}],
         "messages": {kind.__name__: {"$ref": _ref("messages", kind.__name__)} for kind in FRAMES},
         "bindings": {"ws": {"method": "GET", "query": query}},
+    }
+
+
+def _unit_channel() -> Json:
+    return {
+        "address": FIELD_PATH,
+        "description": "A crew's field page, with its unit's token: the same orders, statuses and receipts as by MQTT. "
+        "Close code 4401: log in again. What cannot be understood is answered by an error and ends nothing.",
+        "servers": [{"$ref": "#/servers/service"}],
+        "messages": {kind.__name__: {"$ref": _ref("messages", kind.__name__)} for kind in (*SENT, *SAID)},
+        "bindings": {"ws": {"method": "GET"}},
     }
 
 

@@ -15,6 +15,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from consoles.aid_rows import aid_part, lent_to
+from consoles.hazard_rows import on_board
+from dispatch.calling.wishes import unknown_words
 from dispatch.core.needs import live, unmet
 from dispatch.core.state import RegionState, Touched, can_be_sent
 from dispatch.core.terms import (
@@ -158,6 +160,8 @@ def incident_row(state: RegionState, incident: Incident, view: str = FULL) -> Ro
     lacking: Counter[Body] = Counter()
     for need in unmet(incident):
         lacking[need.body] += need.count
+    hazards = on_board(state, incident)
+    flags = _incident_flags(state, incident, unread=not all(hazard["acknowledged"] for hazard in hazards))
     return {
         "incident_id": incident.incident_id,
         "number": incident.number,
@@ -170,7 +174,8 @@ def incident_row(state: RegionState, incident: Incident, view: str = FULL) -> Ro
         "calls": incident.call_count,
         "legs": [_leg_row(incident, leg, lacking) for leg in incident.legs],
         "units": [_assignment_row(state, a) for a in live(incident)],
-        "flags": _incident_flags(state, incident),
+        "flags": flags,
+        "hazards": hazards,
         **aid_part(state, incident),
     } | _place(incident.location)
 
@@ -209,10 +214,12 @@ def stage_of(assignment: Assignment, order: Order | None) -> Stage:
     return Stage.DELIVERED if assignment.delivered_at is not None else Stage.SENT
 
 
-def _incident_flags(state: RegionState, incident: Incident) -> list[str]:
+def _incident_flags(state: RegionState, incident: Incident, *, unread: bool) -> list[str]:
+    """What must be seen at once; `unread`: a hazard concerns it that nobody has acknowledged."""
     where = incident.location
     flags = {
         "unlocated": where is None,
+        "hazard": unread,
         "no_units": incident.short,
         "outside_region": where is not None and (where.outside or state.region not in where.regions),
         "referred": incident.referred_to is not None,
@@ -227,6 +234,7 @@ def call_row(call: Call) -> Row:
     flags = {
         "unlocated": call.location is None,
         "no_number": not call.has_number,
+        "contradiction": call.location is not None and bool(call.location.contradiction),
         "handing_over": call.moving_to is not None and call.closed_at is None,
         "taking_back": call.taking_back,
     }
@@ -246,7 +254,7 @@ def call_row(call: Call) -> Row:
         "incident_id": call.incident_id,
         "moving_to": call.moving_to,
         "moving_since": _when(call.moving_since),
-        "flags": [name for name, is_so in flags.items() if is_so],
+        "flags": [*(name for name, is_so in flags.items() if is_so), *unknown_words(call.misunderstood)],
     } | _place(call.location)
 
 

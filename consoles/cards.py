@@ -6,17 +6,20 @@ Each look at personal data is noted in the audit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import to_builtins
 
 from consoles.aid_rows import advice
 from consoles.board import call_row, incident_row, stage_of
 from consoles.desk import Desk, NoteDocument
+from consoles.hazard_rows import of_incident
 from dispatch.actors import Actor, Role
 from dispatch.calling.evidence import whereabouts
+from dispatch.core.hazards import hazards_of
 from dispatch.core.terms import Assignment, Body, Call, CallId, Incident, LocationFix, UnitId
 from dispatch.ids import made_at
 from routing.geometry import to_lonlat
@@ -53,7 +56,7 @@ async def call_card(desk: Desk, actor: Actor, call: Call, shared_number: bool) -
         row["flags"] = [*row["flags"], "shared_number"]
     return row | {
         "location": whereabouts(call.location),
-        "evidence": [_fix(fix) for fix in call.evidence],
+        "evidence": await _evidence(desk, actor, call.evidence),
         "answered_at": call.answered_at,
         "closed_at": call.closed_at,
         "disposition": call.disposition,
@@ -68,8 +71,10 @@ async def incident_card(desk: Desk, actor: Actor, incident: Incident) -> Row:
     state = desk.replicas.states[incident.region]
     calls = await _calls(desk, incident)
     notes = await _notes(desk, actor, incident)
+    hazards = await _hazards(desk, actor, incident)
     shown = [] if actor.role is Role.BODY else [call_row(call) for call in calls]
-    evidence = [] if actor.role is Role.BODY else [_fix(fix) for call in calls for fix in call.evidence]
+    fixes = [] if actor.role is Role.BODY else [fix for call in calls for fix in call.evidence]
+    evidence = await _evidence(desk, actor, fixes)
     return (
         {"region": incident.region}
         | incident_row(state, incident, actor.view)
@@ -81,7 +86,7 @@ async def incident_card(desk: Desk, actor: Actor, incident: Incident) -> Row:
             "aid_advice": advice(state, incident),
             "assignments": [_assignment(desk, incident, a) for a in incident.assignments],
             "notes": notes,
-            "hazards": [],
+            "hazards": hazards,
             "evidence": evidence,
             "timeline": timeline(incident, [] if actor.role is Role.BODY else calls, notes),
             "merged_into": incident.merged_into,
@@ -114,6 +119,10 @@ def timeline(incident: Incident, calls: Iterable[Call], notes: Iterable[Row]) ->
     rows += [{"at": c.at, "kind": "call", "actor": c.device, "call_id": c.call_id} for c in calls]
     for assignment in incident.assignments:
         rows += _steps(assignment)
+    rows += [
+        {"at": one.at, "kind": "hazard_acknowledged", "actor": one.actor, "hazard_id": one.hazard_id}
+        for one in incident.acknowledged
+    ]
     rows += [{"at": n["at"], "kind": "note", "actor": n["actor"], "note_id": n["note_id"]} for n in notes]
     if incident.closed_at is not None:
         rows.append({"at": incident.closed_at, "kind": "closed", "actor": None})
@@ -159,7 +168,19 @@ def _assignment(desk: Desk, incident: Incident, found: Assignment) -> Row:
         "stage": stage_of(found, order),
         "eta_s": found.eta_s,
         "cleared_reason": found.cleared_reason,
+        "unacknowledged_hazards": found.unacknowledged,
     } | times
+
+
+async def _evidence(desk: Desk, actor: Actor, fixes: Iterable[LocationFix]) -> list[Row]:
+    """Pieces of evidence, with their words for those who may read what callers say."""
+    fixes = list(fixes)
+    ids = [fix.note_id for fix in fixes if fix.note_id is not None] if actor.role in READERS else []
+    found = await desk.store.personal(ids) if ids else {}
+    for id in found:
+        desk.audit.note(actor, "read", f"personal:{id}")
+    words = {id: msgspec.json.decode(kept.document, type=NoteDocument).text for id, kept in found.items()}
+    return [_fix(fix) | ({"text": words[fix.note_id]} if fix.note_id in words else {}) for fix in fixes]
 
 
 def _fix(fix: LocationFix) -> Row:
@@ -172,7 +193,23 @@ def _fix(fix: LocationFix) -> Row:
         "accuracy_m": fix.accuracy_m,
         "at": fix.at,
         "confirmed": fix.confirmed,
-    }
+    } | _shape(fix)
+
+
+def _shape(fix: LocationFix) -> Row:
+    """What a cell covers, and other places that words may mean, where there is such."""
+    shape: Row = {}
+    if fix.sector is not None:
+        shape |= to_builtins(fix.sector)
+    if fix.area:
+        shape["area"] = {"type": "Polygon", "coordinates": [[to_lonlat(corner) for corner in fix.area]]}
+    if fix.spots:
+        shape["candidates"] = [
+            {"point": {"type": "Point", "coordinates": to_lonlat((spot.lat, spot.lon))}, "accuracy_m": spot.accuracy_m,
+             "score": spot.score}
+            for spot in fix.spots
+        ]  # fmt: skip
+    return shape
 
 
 async def _caller(desk: Desk, actor: Actor, call: Call) -> Row | None:
@@ -200,16 +237,32 @@ async def _calls(desk: Desk, incident: Incident) -> list[Call]:
 
 async def _notes(desk: Desk, actor: Actor, incident: Incident) -> list[Row]:
     """The notes that this actor may read, oldest first."""
-    if not incident.notes or not (actor.role in READERS or actor.role is Role.BODY):
-        return []
-    found = await desk.store.personal(incident.notes)
-    documents = {id: msgspec.json.decode(kept.document, type=NoteDocument) for id, kept in found.items()}
-    shown = [id for id in incident.notes if id in documents and _may_read(actor, documents[id].body)]
+    said = await _documents(desk, actor, incident.notes)
+    return [{"note_id": id, "at": _note_at(id), "actor": one.actor, "text": one.text} for id, one in said.items()]
+
+
+async def _hazards(desk: Desk, actor: Actor, incident: Incident) -> list[Row]:
+    """The hazards that concern it, each with its words for those who may read them."""
+    found = hazards_of(desk.replicas.states[incident.region], incident)
+    words = await words_of(desk, actor, [hazard.note_id for hazard in found if hazard.note_id])
+    return [of_incident(hazard, incident) | {"text": words.get(hazard.note_id or "")} for hazard in found]
+
+
+async def words_of(desk: Desk, actor: Actor, note_ids: Sequence[str]) -> dict[str, str]:
+    """What was written under these ids, as far as this actor may read it."""
+    return {id: said.text for id, said in (await _documents(desk, actor, note_ids)).items()}
+
+
+async def _documents(desk: Desk, actor: Actor, note_ids: Sequence[str]) -> dict[str, NoteDocument]:
+    """The documents of these notes that this actor may read, in their order; each look is audited."""
+    if not note_ids or not (actor.role in READERS or actor.role is Role.BODY):
+        return {}
+    found = await desk.store.personal(note_ids)
+    documents = {id: msgspec.json.decode(found[id].document, type=NoteDocument) for id in note_ids if id in found}
+    shown = {id: said for id, said in documents.items() if _may_read(actor, said.body)}
     for id in shown:
         desk.audit.note(actor, "read", f"personal:{id}")
-    return [
-        {"note_id": id, "at": _note_at(id), "actor": documents[id].actor, "text": documents[id].text} for id in shown
-    ]
+    return shown
 
 
 def _may_read(actor: Actor, body: Body | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiohttp
 import msgspec
@@ -36,6 +36,9 @@ CARRY_LIMIT_S = 5.0
 CARRIED_BYTES_MAX = 8 * 1024 * 1024
 """As many calls as are drained at once, each as large as a call may be."""
 
+Post = Callable[[Process, str, bytes], Awaitable[tuple[int, bytes]]]
+"""Brings (path, body) to a process, shows it its secret and returns (status, body); raises ServiceAway."""
+
 
 class Carried(msgspec.Struct, frozen=True):
     """Calls of one region, in the order in which they came."""
@@ -46,11 +49,11 @@ class Carried(msgspec.Struct, frozen=True):
 class Carrier:
     """Both ends: `carry` and `say` give something to another process, `routes` takes it there."""
 
-    def __init__(self, intake: Intake, inbox: Inbox, leases: Leases, leaders: Leaders) -> None:
+    def __init__(self, intake: Intake, inbox: Inbox, leases: Leases, post: Post) -> None:
         self._intake = intake
         self._inbox = inbox
         self._leases = leases
-        self._leaders = leaders
+        self._post = post
 
     def routes(self) -> list[Route]:
         return [
@@ -72,23 +75,33 @@ class Carrier:
     async def receive(self, request: web.Request) -> web.Response:
         """POST /spooled."""
         self._admit(request)
-        carried = await body(request, Carried, CARRIED_BYTES_MAX)
-        for unkept in (await self._intake.drained(carried.calls, onward=False)).values():
-            raise unkept
+        await self.keep(await body(request, Carried, CARRIED_BYTES_MAX))
         return nothing()
 
     async def hear(self, request: web.Request) -> web.Response:
         """POST /said."""
         self._admit(request)
-        message: Message = decode(await read(request, CARRIED_BYTES_MAX), Message)  # type: ignore[arg-type]
+        return answer(await self.answered(await read(request, CARRIED_BYTES_MAX)))
+
+    async def keep(self, carried: Carried) -> None:
+        """Commit what another process spooled. Raises ServiceAway when not all of it is; all may be sent again."""
+        for unkept in (await self._intake.drained(carried.calls, onward=False)).values():
+            raise unkept
+
+    async def answered(self, raw: bytes) -> Answer:
+        """What our region answers to the words of another's. Raises Unreadable, Problem, ServiceAway."""
+        message: Message = decode(raw, Message)  # type: ignore[arg-type]
         fault = fault_in(message)
         if fault is not None:
             raise Problem("invalid_body", fault)
-        return answer(await self._inbox.receive(message))
+        return await self._inbox.receive(message)
+
+    def admits(self, shown: str) -> bool:
+        """Whether somebody who shows this as its authorization is a process of this service."""
+        return hmac.compare_digest(shown.encode(), f"{SCHEME}{self._leases.secret}".encode())
 
     def _admit(self, request: web.Request) -> None:
-        shown = request.headers.get("Authorization", "").encode()
-        if not hmac.compare_digest(shown, f"{SCHEME}{self._leases.secret}".encode()):
+        if not self.admits(request.headers.get("Authorization", "")):
             raise Problem("unauthenticated")
 
     def leads(self, region: RegionId) -> bool:
@@ -116,18 +129,27 @@ class Carrier:
         leader = self._leader_of(region)
         if leader is None:
             raise ServiceAway(f"nobody leads {region} now")
-        try:
-            async with self._leaders.session().post(
-                leader.address + path,
-                data=raw,
-                headers={"Authorization": SCHEME + leader.secret, "Content-Type": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=CARRY_LIMIT_S),
-            ) as got:
-                return got.status, await got.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as fault:
-            raise ServiceAway(f"{leader.address} does not answer: {fault!r}") from None
+        return await self._post(leader, path, raw)
 
     def _leader_of(self, region: RegionId) -> Process | None:
         seat = self._leases.elsewhere.get(region)
         known = {process.holder: process for process in self._leases.view.processes}
         return known.get(seat.holder) if seat is not None else None
+
+
+def by_http(leaders: Leaders) -> Post:
+    """A way to the other processes over the connections that requests are sent on by."""
+
+    async def post(process: Process, path: str, raw: bytes) -> tuple[int, bytes]:
+        try:
+            async with leaders.session().post(
+                process.address + path,
+                data=raw,
+                headers={"Authorization": SCHEME + process.secret, "Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=CARRY_LIMIT_S),
+            ) as got:
+                return got.status, await got.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as fault:
+            raise ServiceAway(f"{process.address} does not answer: {fault!r}") from None
+
+    return post

@@ -19,10 +19,12 @@ from consoles.desk import Desk, asked_body
 from consoles.reading import Code
 from dispatch.actors import require
 from dispatch.calling.evidence import Coordinates, Moment
+from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.commands import CloseRoad, ReopenRoad
 from dispatch.core.events import Event, RoadClosed
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Closure, ClosureId, Direction, LocationFix, RegionId, Source
+from dispatch.core.terms import LocationFix, RegionId, Source
+from dispatch.core.words import Direction
 from dispatch.web.application import ACTOR, answer
 from dispatch.web.bodies import query
 from dispatch.web.problems import Fault, Problem

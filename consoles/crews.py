@@ -1,4 +1,5 @@
-"""What a crew, or a dispatcher for it, says of a unit by HTTP: its status, and whether it is on shift.
+"""What a crew, or a dispatcher for it, says of a unit by HTTP: its status, its orders, and whether it
+is on shift.
 
 Crews speak MQTT as a rule (dispatch/field.py); these addresses serve the field page, programs and
 dispatchers who take a report over the radio.
@@ -14,9 +15,10 @@ from consoles.board import unit_row
 from consoles.calling import Identifier
 from consoles.desk import Act, Asked, Desk
 from dispatch.calling.evidence import Moment
-from dispatch.core.commands import Command, ReportStatus, ShiftUnit
+from dispatch.core.commands import Command, ReportStatus, ShiftUnit, StageOrder
 from dispatch.core.state import RegionState
-from dispatch.core.terms import AssignmentId, UnitId, UnitStatus
+from dispatch.core.terms import AssignmentId, OrderId, Stage, UnitId, UnitStatus
+from dispatch.formats.mqtt import AckStage, Words
 from dispatch.web.replies import Answering, answering
 from dispatch.web.routes import Route
 
@@ -39,6 +41,14 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     on_shift: bool
 
 
+class Ack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far an order has come: on the device, seen, accepted or refused by the crew."""
+
+    order_id: Identifier
+    stage: AckStage
+    reason: Words | None = None
+
+
 class UnitReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The unit as it is after the report."""
 
@@ -59,6 +69,17 @@ def _report(asked: Asked) -> Command:
     )
 
 
+def _ack(asked: Asked) -> Command:
+    said: Ack = asked.body
+    return StageOrder(
+        actor=asked.actor.actor_id,
+        unit_id=UnitId(asked.id),
+        order_id=OrderId(said.order_id),
+        stage=Stage(said.stage),
+        reason=said.reason,
+    )
+
+
 def _shift(asked: Asked) -> Command:
     return ShiftUnit(actor=asked.actor.actor_id, unit_id=UnitId(asked.id), on_shift=asked.body.on_shift)
 
@@ -71,6 +92,14 @@ ACTS = (
         body=Report,
         make=_report,
         errors=("unknown_unit", "illegal_status", "assignment_over", "no_assignment", "unit_unavailable"),
+    ),
+    Act(
+        name="ack",
+        summary="What a crew says of an order; by MQTT as a rule",
+        action="unit.report",
+        body=Ack,
+        make=_ack,
+        errors=("unknown_unit", "unknown_order", "illegal_status"),
     ),
     Act(
         name="shift",

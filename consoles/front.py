@@ -16,7 +16,10 @@ import msgspec
 from consoles.about import AboutPage
 from consoles.access import Access
 from consoles.broadcast import Broadcast, Scene
+from consoles.field_page import PATH as FIELD_PATH
+from consoles.field_page import FieldPages
 from consoles.gateway import Gateway
+from consoles.onward import Onward, asking
 from consoles.openapi import documents
 from consoles.pages import Pages
 from consoles.sessions import Sessions
@@ -32,6 +35,7 @@ from dispatch.web.audit import Audit
 from dispatch.web.health import Health
 from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route, Routes
+from dispatch.web.websocket import Socket
 from dispatch.writing.positions import Positions
 from dispatch.writing.replica import Replicas
 from routing.basemap import Basemap, outlines_geojson
@@ -79,18 +83,40 @@ async def opened(front: Front) -> AsyncIterator[int]:
     pages = Pages(outlines_geojson, Basemap(front.roads) if front.roads is not None else None)
     app = application(_routes(front, health, pages, alarms), front.access.actor_of, front.metrics, pages.files())
     await health.ask()
-    try:
-        door = await open_door(app, gateway.handle, front.listen, front.metrics)
-    except OSError as fault:
-        raise UserMistake(f"cannot listen at {front.listen[0]}, port {front.listen[1]}: {fault.strerror}") from None
-    works = (health.run(), alarms.run(), broadcast.run(), gateway.run(), front.audit.run())
-    beside = [asyncio.create_task(work) for work in works]
-    try:
-        yield door.port
-    finally:
-        await door.close()
-        await cancelled(*beside)
-        await front.audit.flush()
+    async with asking() as session:
+        onward = Onward(session)
+        crews = _field_pages(front, onward)
+
+        async def handle(socket: Socket) -> None:
+            await (crews if socket.path == FIELD_PATH else gateway).handle(socket)
+
+        try:
+            door = await open_door(app, handle, front.listen, front.metrics)
+        except OSError as fault:
+            host, port = front.listen
+            raise UserMistake(f"cannot listen at {host}, port {port}: {fault.strerror}") from None
+        onward.at = _ourselves(front.listen[0], door.port)
+        sockets = (broadcast.run(), gateway.sittings.run(), crews.run(), crews.sittings.run())
+        beside = [asyncio.create_task(work) for work in (health.run(), alarms.run(), front.audit.run(), *sockets)]
+        try:
+            yield door.port
+        finally:
+            await door.close()
+            await cancelled(*beside)
+            await front.audit.flush()
+
+
+def _ourselves(host: str, port: int) -> str:
+    """Where a door that listens at this address answers ourselves."""
+    if host in ("", "0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _field_pages(front: Front, onward: Onward) -> FieldPages:
+    made = FieldPages(front.replicas, front.access, onward, clock=front.clock, metrics=front.metrics)
+    front.follow(made.committed)
+    return made
 
 
 async def cancelled(*tasks: asyncio.Task[Any]) -> None:

@@ -5,35 +5,30 @@ What everybody gets afterwards is broadcast.py. What a console says is ignored; 
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 
 from consoles.access import Access
 from consoles.broadcast import Broadcast, Console
 from consoles.feed import said
+from consoles.sittings import Sittings
 from dispatch.actors import Actor, require, visible
 from dispatch.core.terms import RegionId
 from dispatch.errors import ServiceAway
 from dispatch.web.problems import Problem
-from dispatch.web.websocket import SESSION_OVER, Closed, Socket
+from dispatch.web.websocket import Closed, Socket
 
 PATH = "/ws/v1/board"
-CHECK_S = 1.0
-CHECKED_MAX = 100
-"""Sessions looked at again each CHECK_S; with more than this it takes a few rounds to see them all."""
 SAYINGS_PER_S = 20
 POLICY_VIOLATION = 1008
 
 
 class Gateway:
-    """All boards of one process. `handle` is the door's handler of PATH; `run` goes beside the service."""
+    """All boards of one process. `handle` is the door's handler of PATH; `sittings` runs beside the service."""
 
     def __init__(self, broadcast: Broadcast, access: Access) -> None:
         self._broadcast = broadcast
         self._access = access
-        self._sessions: dict[str, dict[Console, None]] = {}
-        self._checked = 0
-        access.on_over.append(self._session_over)
+        self.sittings = Sittings(access)
 
     async def handle(self, socket: Socket) -> None:
         """Answer a handshake, and stay with the console until it leaves."""
@@ -48,7 +43,7 @@ class Gateway:
         if not socket.accept():
             return
         console = self._broadcast.join(socket, actor, regions)
-        self._sessions.setdefault(actor.session, {})[console] = None
+        self.sittings.enter(socket, actor)
         try:
             socket.on_drained = lambda: self._broadcast.drained(console)
             socket.send(self._hello(console))
@@ -58,18 +53,6 @@ class Gateway:
             pass
         finally:
             self._leave(console)
-
-    async def run(self) -> None:
-        """Look at the sessions again and again until cancelled; `Access` closes those that are over."""
-        while True:
-            await asyncio.sleep(CHECK_S)
-            names = list(self._sessions)
-            for place in range(min(CHECKED_MAX, len(names))):
-                name = names[(self._checked + place) % len(names)]
-                console = next(iter(self._sessions.get(name, ())), None)
-                if console is not None:
-                    await self._access.live(console.actor)
-            self._checked += CHECKED_MAX
 
     async def _admitted(self, socket: Socket) -> tuple[Actor, tuple[RegionId, ...]]:
         if socket.path != PATH:
@@ -108,14 +91,7 @@ class Gateway:
     def _leave(self, console: Console) -> None:
         console.socket.on_drained = None
         self._broadcast.leave(console)
-        of_session = self._sessions[console.actor.session]
-        del of_session[console]
-        if not of_session:
-            del self._sessions[console.actor.session]
-
-    def _session_over(self, session: str) -> None:
-        for console in list(self._sessions.get(session, ())):
-            console.socket.close(SESSION_OVER, "log in again")
+        self.sittings.leave(console.socket, console.actor)
 
 
 async def _listen(socket: Socket) -> None:

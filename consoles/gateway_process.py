@@ -18,7 +18,7 @@ from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
 from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER
 from consoles.serving import Options, clock_from, regions_of
-from consoles.steps import Say, Steps
+from consoles.starting import Say, Steps
 from dispatch.calling.locating import Locator
 from dispatch.cells.neighbours import Neighbours
 from dispatch.clock import Clock
@@ -32,6 +32,7 @@ from dispatch.following.polled import PolledFanout
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
 from dispatch.keeping.postgres import PostgresStore
+from dispatch.searching import gazetteer
 from dispatch.services import running_addresses
 from dispatch.settings import Settings
 from dispatch.web.audit import Audit
@@ -41,7 +42,6 @@ from dispatch.writing.heap import settle
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.upkeep import beside
-from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 from routing.roads import Roads
 
@@ -191,7 +191,7 @@ def _interface(process: GatewayProcess, access: Access, audit: Audit) -> Interfa
     parts = Parts(
         engine=process.engine,
         store=process.store,
-        locator=Locator(Regions(), Gazetteer()),
+        locator=Locator(Regions(), gazetteer(process.settings)),
         clock=process.clock,
         metrics=process.metrics,
         audit=audit,

@@ -22,7 +22,9 @@ from dispatch.web.bodies import query
 from dispatch.web.problems import Fault, Problem
 from dispatch.web.routes import Route
 from dispatch.writing.records import Recorded
+from routing.addresses import MOST_CHARS
 from routing.geometry import in_country, parse_point, to_lonlat
+from routing.names import LANGUAGES
 
 EVENTS_MAX = 500
 Row = dict[str, Any]
@@ -43,9 +45,10 @@ class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlacesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """`near` is `LAT,LON`, as people type it."""
+    """`q` is a name, an address, a kilometre of a road, a position, a plus code or a link of a map; `near` is
+    `LAT,LON`, as people type it."""
 
-    q: Annotated[str, Meta(min_length=1, max_length=120)]
+    q: Annotated[str, Meta(min_length=1, max_length=MOST_CHARS)]
     near: Annotated[str, Meta(max_length=64)] | None = None
     limit: Annotated[int, Meta(ge=1, le=50)] = 10
 
@@ -73,7 +76,9 @@ class Looking:
                 QueueQuery,
             ),
             _get("events", self.events, "The journal of a region, in order", "events.read", EventsQuery),
-            _get("places", self.places, "Places by name, in any script", "place.search", PlacesQuery),
+            _get(
+                "places", self.places, "Places by name in any script, addresses, positions", "place.search", PlacesQuery
+            ),
         ]
 
     async def queue(self, request: web.Request) -> web.Response:
@@ -131,6 +136,8 @@ class Looking:
                         "lat": place.lat,
                         "lon": place.lon,
                         "point": {"type": "Point", "coordinates": to_lonlat((place.lat, place.lon))},
+                        "accuracy_m": place.accuracy_m,
+                        "names": dict(zip(LANGUAGES, place.names.each(), strict=True)),
                         "score": place.score,
                     }
                     for place in found

@@ -232,11 +232,12 @@ def _act(name: str, summary: str, action: str, body: type, make: Any) -> Act:
         "assign": (
             "unit_taken",
             "unit_unavailable",
+            "hazard_unacknowledged",
             "recommendation_stale",
             "unknown_recommendation",
             "unknown_unit",
         ),
-        "divert": ("unknown_unit", "unit_unavailable"),
+        "divert": ("unknown_unit", "unit_unavailable", "hazard_unacknowledged"),
         "recall": ("unknown_unit",),
         "split": ("unknown_call",),
         "location": ("outside_country",),

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from consoles.api import Interface
-from consoles.carrying import Carrier
+from consoles.carrying import Carrier, by_http
 from consoles.front import cancelled
 from dispatch.cells.neighbours import Neighbours
 from dispatch.core.terms import RegionId
@@ -81,7 +81,7 @@ class Peers:
 
     def answered(self, api: Interface, neighbours: Neighbours, metrics: Metrics) -> list[Route]:
         """By whom each address is answered: here what we lead, by its leader what another leads."""
-        carrier = Carrier(api.intake, neighbours.inbox, self._leader.leases, self._leaders)
+        carrier = Carrier(api.intake, neighbours.inbox, self._leader.leases, by_http(self._leaders))
         api.intake.carry = carrier.carry
         neighbours.beside(carrier)
         forwarder = Forwarder(self._leaders, self._engine.replicas, metrics, self._follower.reached, VIA_CORE)

@@ -21,7 +21,7 @@ from consoles.front import Front, cancelled, opened
 from consoles.paper_kit import PaperKit, Source
 from consoles.peers import Peers
 from consoles.signed import Signer
-from consoles.steps import Say, Steps
+from consoles.starting import Programs, Say, Steps, migrated, ready_roads
 from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
@@ -38,11 +38,11 @@ from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
 from dispatch.keeping.disk import Disk, Level, Limits
 from dispatch.keeping.heads import Series
-from dispatch.keeping.migrate import migrate
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
 from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
+from dispatch.searching import gazetteer
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
 from dispatch.speeds import profile_of
@@ -59,7 +59,6 @@ from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.stages import StageMeasures
 from dispatch.writing.upkeep import beside, last_work
-from routing.gazetteer import Gazetteer
 from routing.regions import Regions, region_facts
 from routing.roads import Roads
 from routing.travel import Travel
@@ -124,12 +123,13 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
             # Ours alone also without servers in it: the spool and the holder's name lie there.
             stack.enter_context(sole_use(settings.data_dir))
         step.done("servers")
-        await migrate(services.database_url)
         store = PostgresStore(services.database_url)
-        await store.open()
         stack.push_async_callback(store.close)
+        waiting = await stack.enter_async_context(contextlib.AsyncExitStack())
+        await migrated(settings, store, services.database_url, say, waiting=waiting, regions=regions_of(settings))
+        await store.open()
         step.done("database")
-        roads = await asyncio.to_thread(options.roads) if options.roads else None
+        roads = await asyncio.to_thread(ready_roads, options.roads) if options.roads else None
         running = _assembled(settings, services, store, roads, clock_from(options.speed, await store.latest()))
         await enrol(store, [line.peer for line in running.neighbours.lines])
         step.done("roads")
@@ -140,6 +140,8 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
         step.done("regions")
         if options.before_open is not None:
             await options.before_open(running)
+        # What the first door took lies in the spool's files, which the next one reads.
+        await waiting.aclose()
         await stack.enter_async_context(_open(running, options))
         step.done("door")
         settle()
@@ -185,8 +187,6 @@ def _assembled(
     fanout = RedisFanout(services.redis_url, store) if services.redis_url else LocalFanout(store)
     peers = Peers(engine, leader, store, fanout if services.redis_url else None)
     live_roads = LiveRoads(travel, engine.replicas.states, clock, profile_of(settings)) if travel is not None else None
-    if live_roads is not None:
-        peers.told(live_roads.heard)
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))
     metrics = Metrics()
     metrics.registry.register(StageMeasures(engine.stages))
@@ -260,20 +260,20 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         "retention": running.retention.run,
         "disk": running.disk.run,
         "cells": running.neighbours.run,
+        "programs": Programs(running.settings.data_dir, running.store).run,
     }
     if running.services.redis_url:
         parts["positions"] = partial(
             carry_positions, running.positions, running.fanout, running.leader.regions, running.engine.leads
         )
-    if running.live_roads is not None:
-        parts["roads"] = running.live_roads.run
-    if running.transit is not None:
-        parts["transit"] = running.transit.run
+    optional = {"roads": running.live_roads, "transit": running.transit}
+    parts |= {name: part.run for name, part in optional.items() if part is not None}
     loops = beside(parts, running.metrics)
     try:
         await running.peers.started(running.leader.regions)
         if running.live_roads is not None:
             running.live_roads.look()
+            running.peers.told(running.live_roads.heard)
         yield
     finally:
         await cancelled(*loops)
@@ -349,7 +349,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
     parts = Parts(
         engine=running.engine,
         store=running.store,
-        locator=Locator(Regions(), Gazetteer()),
+        locator=Locator(Regions(), gazetteer(running.settings)),
         clock=running.clock,
         metrics=running.metrics,
         audit=audit,

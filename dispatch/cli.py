@@ -56,11 +56,9 @@ COMMANDS: dict[str, Command] = {
         arguments="add_travel_arguments",
     ),
     "search": Command(
-        "dispatch.maps",
-        "places by name, in any of the four scripts",
-        "search Chorsu --near 41.31,69.28 --limit 5",
-        run="run_search",
-        arguments="add_search_arguments",
+        "dispatch.searching",
+        "places by name in any script, addresses, kilometres of roads, coordinates, plus codes",
+        "search 'Гиждуван' --near 39.77,64.43 --limit 3",
     ),
     "learn-speeds": Command(
         "dispatch.speeds",

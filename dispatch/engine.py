@@ -35,6 +35,7 @@ from dispatch.web.problems import refused
 from dispatch.writing.committer import Committer, Entry
 from dispatch.writing.directory import Directory
 from dispatch.writing.journal import chain
+from dispatch.writing.keys import Key
 from dispatch.writing.led import Led
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
@@ -54,29 +55,8 @@ REUSED = "idempotency_reuse"
 MOST_PENDING = 20_000
 """How many commands may wait for a commit before new ones wait outside."""
 
-BODY_PART, ADDRESS_PART = 16, 8
-"""Bytes of a key's digest that stand for the body, and after them for method and path."""
-
 Answering = Callable[[RegionState, tuple[Event, ...]], tuple[int, bytes]]
 Listener = Callable[[RegionId, Sequence[Recorded], Sequence[Event]], None]
-
-
-class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """An idempotency key with its actor, and a digest of what came with it: BODY_PART of the body, then the address."""
-
-    actor: ActorId
-    key: str
-    body_hash: bytes
-
-    def is_of(self, first: Answer) -> bool:
-        """Whether the first answer was given at the same address: else the key stands for something else."""
-        # A digest of another length is of a program that kept the body's alone.
-        comparable = len(first.body_hash) == len(self.body_hash)
-        return not comparable or first.body_hash[BODY_PART:] == self.body_hash[BODY_PART:]
-
-    def has_body_of(self, first: Answer) -> bool:
-        """Whether the first request had the same body."""
-        return first.body_hash[:BODY_PART] == self.body_hash[:BODY_PART]
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +91,7 @@ class Engine(Directory):
         self.keeps_inputs: Callable[[], bool] = lambda: True
         self.inputs_dropped = 0
         self._recollection = Recollection(store)
+        self.remember = self._recollection.keep
         self._committer = Committer(store, self._committed, self._failed, self.stages)
 
     def adopt(self, led: Led, replica: RegionState) -> None:
@@ -120,15 +101,19 @@ class Engine(Directory):
         self.led[region] = led
         self.states[region] = led.state
         self.replicas.adopt(replica)
+        self._recollection.adopt(region)
 
     def drop(self, region: RegionId) -> None:
         """Stop writing a region."""
         self.led.pop(region, None)
         self.states.pop(region, None)
+        self._recollection.drop(region)
 
     async def run(self) -> None:
         """Commit what waits, until cancelled."""
-        await self._committer.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._committer.run())
+            group.create_task(self._recollection.run())
 
     async def drained(self) -> None:
         """Return when everything decided so far is committed or has failed."""
@@ -170,7 +155,7 @@ class Engine(Directory):
         personal: tuple[Personal, ...],
     ) -> Reply:
         """The first answer to the key, made now if there is none."""
-        async with self._recollection.of(key.actor, key.key) as first:
+        async with self._recollection.of(key.actor, key.key, region) as first:
             if first is not None:
                 return _replayed(first, key)
             return await self._accept(region, command, answer, key, personal)

@@ -32,13 +32,15 @@ from dispatch.formats.mqtt import (
     decode_status,
     encode_receipt,
     parse_topic,
+    status_id_in,
 )
 from dispatch.formats.values import FormatError
 from dispatch.units.fixes import Fixes
 from dispatch.units.held import Held
 from dispatch.units.lanes import Lanes
-from dispatch.units.line import Line, LinePlan
+from dispatch.units.line import LinePlan
 from dispatch.units.orders import Outbox, ServiceClock
+from dispatch.units.reading import connected
 from dispatch.writing.positions import Positions
 
 RECEIPTS_KEPT = 16
@@ -146,7 +148,7 @@ class Field:
         *,
         states: Mapping[RegionId, RegionState],
         clock: ServiceClock,
-        connect: Connecting = Line,
+        connect: Connecting = connected,
     ) -> None:
         self._engine = engine
         self.counts = FieldCounts()
@@ -241,7 +243,7 @@ class Field:
         """A status that names itself is told so, or its unit would repeat it for ever."""
         self.counts.malformed += 1
         log.info("malformed %s at %s", kind, fault.where, extra={"unit": unit_id, "action": "mqtt_report"})
-        status_id = _status_id(payload) if kind == "status" else None
+        status_id = status_id_in(payload) if kind == "status" else None
         if status_id is not None:
             self._offer(unit_id, Unreadable(status_id=status_id))
 
@@ -367,12 +369,3 @@ def _staged(unit_id: UnitId, report: OrderAck) -> StageOrder:
         stage=Stage(report.stage),
         reason=report.reason,
     )
-
-
-def _status_id(payload: bytes) -> str | None:
-    """The number of a status report that is otherwise not one of ours."""
-    try:
-        status_id = msgspec.json.decode(payload)["status_id"]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, IndexError):
-        return None
-    return status_id if isinstance(status_id, str) and 1 <= len(status_id) <= 64 else None

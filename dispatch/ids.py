@@ -7,17 +7,40 @@ Running numbers of incidents, assignments and orders are the core's own and not 
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
-from random import Random, SystemRandom
+from random import Random
 
 from dispatch.clock import Clock
-from dispatch.core.terms import CallId, ClosureId
+from dispatch.core.closure_terms import ClosureId
+from dispatch.core.terms import CallId
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: no I, L, O or U, so an id can be read out over the radio."""
 LENGTH = 26
 CHANCE_BITS = 80
+DRAWN_BYTES = 4_096
 _PAIRS = tuple(high + low for high in ALPHABET for low in ALPHABET)
+
+
+class _Chance(Random):
+    """The operating system's random bytes, fetched many at a time: a fetch costs more than an id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._drawn = b""
+        self._used = 0
+
+    def randbytes(self, n: int) -> bytes:
+        if self._used + n > len(self._drawn):
+            self._drawn, self._used = os.urandom(max(DRAWN_BYTES, n)), 0
+        self._used += n
+        return self._drawn[self._used - n : self._used]
+
+    def getrandbits(self, k: int) -> int:
+        """`k` is a whole number of bytes here."""
+        assert k % 8 == 0
+        return int.from_bytes(self.randbytes(k // 8))
 
 
 class IdSource:
@@ -25,7 +48,7 @@ class IdSource:
 
     def __init__(self, clock: Clock, seed: int | None = None) -> None:
         self._clock = clock
-        self._random: Random = SystemRandom() if seed is None else Random(seed)
+        self._random: Random = _Chance() if seed is None else Random(seed)
         self._last = 0
 
     def call_id(self) -> CallId:

@@ -20,10 +20,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from dispatch.actors import Actor, Role, require
 from dispatch.calling.calls import CallReceipt, NewCall, check, confirmed_by_device, spooled_receipt
 from dispatch.calling.contacts import RAW_MAX_BYTES, Contacts
-from dispatch.calling.evidence import Evidence, fault_of_point
+from dispatch.calling.evidence import Evidence, fault_of
 from dispatch.calling.reception import Contact, Reception
 from dispatch.core.terms import Call, CallId, RegionId
-from dispatch.engine import REUSED, Key, Reply
+from dispatch.engine import REUSED, Reply
 from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.keeping.spool import Spool, Spooled
 from dispatch.web.application import ACTOR
@@ -32,6 +32,8 @@ from dispatch.web.metrics import LATENCY_BUCKETS_S, Metrics
 from dispatch.web.problems import Problem, Unreadable
 from dispatch.web.replies import encode, key_of, replied
 from dispatch.web.routes import Route
+from dispatch.writing.keys import Key
+from dispatch.writing.records import Answer
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +92,9 @@ class Intake:
                 action="call.locate", summary="New evidence of where a call is", request=Evidence,
                 responses={200: CallReceipt}, creates=True, body_max=RAW_MAX_BYTES,
                 errors=("outside_country", "unknown_call", "call_moving", "illegal_status"),
-                description="Only a person may send the source `operator`: it confirms the place.",
+                description="Only a person may send the source `operator`: it confirms the place. Words are kept with "
+                "the evidence, as personal data; without a point they are looked up, and several places of that name "
+                "all count. `accuracy_m` of the answer is the radius of the circle that holds nine cases of ten.",
             ),
         )  # fmt: skip
 
@@ -144,14 +148,14 @@ class Intake:
             fault = confirmed_by_device(piece, actor, "/source")
             if fault is not None:
                 raise Unreadable("invalid_body", fault.detail, raw, [fault])
-            fault = fault_of_point(piece, "/point")
+            fault = fault_of(piece)
             if fault is not None:
                 raise Unreadable("outside_country", fault.detail, raw, [fault])
         except Unreadable as cause:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
         fix = reception.locator.fixes([piece], reception.clock.now())[0]
         key = key_of(request, actor, raw)
-        return replied(await reception.locate(region, call, fix, actor.actor_id, key))
+        return replied(await reception.locate(region, call, fix, actor.actor_id, key, words=piece.text))
 
     async def run(self) -> None:
         """Commit what waited for the database as soon as it is back, until cancelled."""
@@ -191,7 +195,24 @@ class Intake:
         for region, some in moved.items():
             if self.carry is None or not await self.carry(some, region):
                 unkept |= {call.call_id: Elsewhere(region) for call in some}
+                continue
+            for call in some:
+                self._remember(call, region)
         return unkept
+
+    def _remember(self, call: Spooled, region: RegionId) -> None:
+        """Another process has committed the call: in the next outage its sender is to hear of no second one."""
+        if call.key is not None:
+            answer = Answer(
+                actor=call.actor.actor_id,
+                key=call.key,
+                region=region,
+                body_hash=call.body_hash,
+                status=201,
+                body=call.answer,
+                at=call.at,
+            )
+            self.reception.engine.remember(answer)
 
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
         """The call, if this actor may add to it. Raises Problem; for a device others' calls do not exist."""

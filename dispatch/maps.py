@@ -1,4 +1,4 @@
-"""The commands `travel` and `search`: routing's own, with our settings and our way of telling a user's mistake.
+"""The command `travel`: routing's own, with our settings and our way of telling a user's mistake.
 
 Routing knows nothing of dispatch, so it raises ValueError where we raise UserMistake.
 """
@@ -16,16 +16,8 @@ def add_travel_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(demo_dir=settings_from(argparse.Namespace()).cache_dir)
 
 
-def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    command.add_search_arguments(parser)
-
-
 def run_travel(args: argparse.Namespace) -> int:
     return _told(command.run_travel, args)
-
-
-def run_search(args: argparse.Namespace) -> int:
-    return _told(command.run_search, args)
 
 
 def _told(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:

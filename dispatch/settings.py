@@ -31,6 +31,7 @@ VARIABLES = {
     "personal_kept_days": "DISPATCH112_PERSONAL_KEPT_DAYS",
     "cells": "DISPATCH112_CELLS",
     "gtfs_rt_url": "DISPATCH112_GTFS_RT_URL",
+    "places": "DISPATCH112_PLACES",
 }
 NUMBERS = ("disk_early_mib", "disk_low_mib", "disk_critical_mib", "personal_kept_days")
 NUMBER_MAX = 1_000_000_000
@@ -81,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     gtfs_rt_url: str | None = None
     """`https://…`: GTFS-Realtime vehicle positions, so that a caller on a bus is found by its number; None: no feed."""
+
+    places: tuple[Path, ...] = ()
+    """Files of places beside our own, parted as in PATH: CSV, GeoJSON, directories of maps; docs/places.md."""
 
     @property
     def cache_dir(self) -> Path:
@@ -142,7 +146,7 @@ def masked(name: str, value: object) -> str:
     if value is None:
         return "embedded" if name != "redis_url" else "in process"
     if name not in SCHEMES:
-        return ",".join(value) if isinstance(value, tuple) else str(value)
+        return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
     quiet = re.sub(r"(//[^:@/]*:).*@", r"\1***@", str(value))  # Greedy: a password may hold any character.
     return re.sub(r"([?&]password=)[^&]*", r"\1***", quiet)  # libpq takes it in the query too.
 
@@ -160,6 +164,8 @@ def _understood(name: str, given: Any, source: str) -> Any:
         return _number(given, source)
     if name == "cells":
         return Path(_named(given, source)).expanduser()
+    if name == "places":
+        return tuple(Path(_named(each, source)).expanduser() for each in str(given).split(os.pathsep) if each)
     if name in ("port", "mqtt_port"):
         return _port(given, source)
     return _listed(name, given, source)

@@ -5,7 +5,7 @@ and tests. A store knows regions, sequence numbers, rows and bytes; what they me
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import msgspec
 from dispatch.errors import ServiceAway, UserMistake
 from dispatch.writing.records import (
     Answer,
+    AnsweredKeys,
     Appended,
     AssignmentRow,
     AuditEntry,
@@ -190,6 +191,9 @@ class Store(Protocol):
 
     async def recall(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Answer]:
         """The first answers to those (actor, key) that have one, in one round trip."""
+
+    async def answered(self, regions: Collection[str], after: tuple[str, str] | None, limit: int) -> AnsweredKeys:
+        """Which keys have an answer of these regions, as digests, a page at a time in the order of (actor, key)."""
 
     async def personal(self, ids: Sequence[str]) -> dict[str, Personal]:
         """Documents by id; one that was erased or never was is absent."""

@@ -1,6 +1,6 @@
-"""The commands `dispatch112 travel` and `dispatch112 search`, and the preparation of roads and compiled code.
+"""The command `dispatch112 travel`, and the preparation of roads and compiled code.
 
-Each prints plain JSON. A user's mistake is a ValueError with one sentence, for the command line to show.
+It prints plain JSON. A user's mistake is a ValueError with one sentence, for the command line to show.
 """
 
 import argparse
@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from routing import roads
-from routing.gazetteer import Gazetteer
 from routing.geometry import parse_point, to_lonlat
 from routing.travel import Travel, warm
 
 DEFAULT_MAP: Final = Path("data") / "map"
-MOST_RESULTS: Final = 100
 
 TRAVEL_EXAMPLE: Final = "example: dispatch112 travel --from 41.3111,69.2797 --to 39.6546,66.9645"
-SEARCH_EXAMPLE: Final = "example: dispatch112 search 'Гиждуван' --near 39.77,64.43 --limit 3"
 
 
 def prepare(cache_dir: Path, say: Callable[[str], None] = print) -> roads.Roads:
@@ -66,22 +63,3 @@ def _network(args: argparse.Namespace) -> roads.Roads:
     if args.map_dir is None:
         return roads.demo(args.demo_dir, say=lambda _: None)
     return roads.load(roads.demo_file(args.map_dir))
-
-
-def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `dispatch112 search`."""
-    parser.epilog = SEARCH_EXAMPLE
-    parser.add_argument("text", metavar="TEXT", help="a name in any script")
-    parser.add_argument("--near", metavar="LAT,LON", help="favour what is near")
-    parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many at most (10)")
-
-
-def run_search(args: argparse.Namespace) -> int:
-    """Print the places whose names come nearest to a text, best first."""
-    if not 1 <= args.limit <= MOST_RESULTS:
-        raise ValueError(f"--limit is from 1 to {MOST_RESULTS}, not {args.limit}")
-    near = parse_point(args.near) if args.near is not None else None
-    found = Gazetteer().search(args.text, near, args.limit)
-    keys = ("name", "kind", "region", "lat", "lon", "score")
-    print(json.dumps([{key: getattr(place, key) for key in keys} for place in found], ensure_ascii=False))
-    return 0

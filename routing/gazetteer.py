@@ -1,55 +1,51 @@
-"""Finding places by name in any script, and naming the place where a position lies.
+"""Finding places by what people type or say, and naming the place where a position lies.
 
-Searching compares fold keys, so that Latin, Cyrillic and Russian spellings and a slip of the finger all find
-the same place. Describing gives a row of the queue its words: "Urgut, 4 km north-east". Not here: streets and
-houses.
+A text may be a name in any script, an address with a house number, a kilometre of a road, a plus code, a position
+in any notation or a link of a web map. Put together here; the parts are in addresses (reading a text), matching
+(names), ranking (several names), houses, kilometres, notation, landmarks and describing.
 """
 
 import math
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
-from rapidfuzz import fuzz, process
+from numpy.typing import NDArray
 
-from routing.geometry import Point, bearing_deg, compass_point, distance_m, distances_m
-from routing.names import Names, fold, loosen
-from routing.places import Settlement, settlements
-from routing.regions import REGIONS
+from routing.addresses import MOST_CHARS, name_keys, readings
+from routing.describing import Describer
+from routing.geometry import distance_m, in_country
+from routing.houses import House, Houses, street_keys
+from routing.kilometres import Kilometres, asked_kilometre
+from routing.landmarks import Landmarks
+from routing.matching import Ints, Matcher
+from routing.names import Names, completed
+from routing.notation import Position, decode, find_code, read_position
+from routing.place_files import Found, landmarks_of, read_places
+from routing.places import Settlement, known_landmarks, settlements
+from routing.ranking import WITH_HOUSES, Near, Ranking
+from routing.regions import REGIONS, Regions
 
-MIN_SCORE: Final = 70.0  # below this, what is found has little in common with what was asked
-LOOSE_COST: Final = 6.0
-PREFIX_SCORE: Final = 84.0
-NEAR_COST_PER_KM: Final = 0.05
-NEAR_COST_MOST: Final = 12.0
-LABEL_CELL_DEG: Final = 0.0025  # about 250 m: the label of a cell is that of its centre
+FOUND_MIN: Final = 60.0  # a lower score is no answer
+MOST_SEEN: Final = 400  # places looked at for one answer, many of which may be the same
+MOST_HOUSED: Final = 24  # places whose houses decide between them
+HOUSES_BEYOND_M: Final = 2_000.0  # a map lists a long street once in so many metres
+SAME_PLACE_M: Final = 1_500.0  # two entries of one name and kind so near, or within their reach, are one place
+REACH_OF_DISC: Final = 1.3  # a region is no disc, and its capital not in its middle
+EXACT: Final = 100.0
 
-_KIND_ORDER: Final = ("city", "town", "region", "district", "city_district")
-_KIND_WORDS: Final = {
-    fold(word): kind
-    for kind, words in {
-        "district": "tumani tuman т. туман тумани район р-н rayon rayonı district t.",
-        "city": "shahri shahar шаҳри шаҳар город гор г. г sh. city qala qalası",
-        "region": "viloyati viloyat вилояти вилоят область обл. обл wálayatı region respublikasi республика",
-    }.items()
-    for word in words.split()
-}
-_DIRECTIONS: Final = {
-    "n": Names("shimolda", "шимолда", "к северу", "arqada", "N"),
-    "ne": Names("shimoli-sharqda", "шимоли-шарқда", "к северо-востоку", "arqa-shıǵısta", "NE"),
-    "e": Names("sharqda", "шарқда", "к востоку", "shıǵısta", "E"),
-    "se": Names("janubi-sharqda", "жануби-шарқда", "к юго-востоку", "qubla-shıǵısta", "SE"),
-    "s": Names("janubda", "жанубда", "к югу", "qublada", "S"),
-    "sw": Names("janubi-gʻarbda", "жануби-ғарбда", "к юго-западу", "qubla-batısta", "SW"),
-    "w": Names("gʻarbda", "ғарбда", "к западу", "batısta", "W"),
-    "nw": Names("shimoli-gʻarbda", "шимоли-ғарбда", "к северо-западу", "arqa-batısta", "NW"),
-}
-_KILOMETRE: Final = Names("km", "км", "км", "km", "km")
+_KIND_ORDER: Final = ("city", "town", "region", "district", "city_district", "village")
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A place that was found. `name` is in Uzbek Latin, `names` in all five; `score` is 0 to 100."""
+    """A place that was found. `name` is in Uzbek Latin, `names` in all five; `score` is 0 to 100.
+
+    `region` is empty outside every region. `accuracy_m` is how far from the position somebody may be who only said
+    this: the reach of a settlement, half of a street, a house's plot.
+    """
 
     name: str
     kind: str
@@ -58,120 +54,159 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     lon: float
     score: float
     names: Names
+    accuracy_m: float
 
 
 class Gazetteer:
-    """All named places in memory, with their keys."""
+    """All named places in memory, with their keys; our own table, and what files add to it."""
 
-    def __init__(self, places: tuple[Settlement, ...] | None = None) -> None:
-        self.places = (*_regions(), *settlements()) if places is None else places
-        keys = [(key, i) for i, place in enumerate(self.places) for key in sorted(_keys(place))]
-        self._keys = [key for key, _ in keys]
-        self._loose = [loosen(key) for key in self._keys]
-        self._owner = np.array([i for _, i in keys], dtype=np.int64)
-        towns = [place for place in self.places if place.kind in ("city", "town")]
-        self._towns, self._wards = towns, [p for p in self.places if p.kind == "city_district"]
-        self._town_lats = np.array([town.at.lat for town in towns])
-        self._town_lons = np.array([town.at.lon for town in towns])
-        self._town_radii_m = np.array([radius_m(town.population) for town in towns])
-        self._label_of_cell = lru_cache(maxsize=65_536)(self._describe_cell)
+    def __init__(self, places: Sequence[Settlement] | None = None, more: Found | None = None) -> None:
+        more = Found() if more is None else more
+        landmarks, outlines = landmarks_of(more)
+        own = (*_regions(), *settlements(), *known_landmarks()) if places is None else tuple(places)
+        self.places = (*own, *more.places, *(place for place, _ in more.outlines))
+        self.notes = tuple(more.notes)
+        self._matcher = Matcher(self.places)
+        self._houses = Houses(more.houses)
+        self._kilometres = Kilometres(more.posts, more.roads)
+        self._describer = Describer(self.places, Landmarks(landmarks, outlines))
+        self._region_numbers: dict[str, int] = {}
+        self._region_of = np.array([self._numbered(place.region) for place in self.places], dtype=np.int64)
 
-    def search(self, text: str, near: tuple[float, float] | None = None, limit: int = 10) -> list[Place]:
-        """The places whose names come nearest to the text, best first; `near` (lat, lon) favours what is
-        close."""
-        query, kind = _query(text)
-        if not query:
+    @property
+    def is_abroad(self) -> bool:
+        """Whether files brought places of another country."""
+        return any(not in_country(*place.at) for place in self.places)
+
+    def search(self, text: str, near: Near = None, limit: int = 10) -> list[Place]:
+        """What the text may mean, best first, each place once; `near` (lat, lon) favours what is close.
+
+        Empty where it means nothing that is known, also for a text of over 500 characters.
+        """
+        if limit <= 0 or len(text) > MOST_CHARS:
             return []
-        best = np.zeros(len(self.places))
-        np.maximum.at(best, self._owner, self._scores(query))
-        found = [self._found(int(i), best[i], kind, near) for i in np.flatnonzero(best >= MIN_SCORE)]
-        whole = fold(text)
-        found.sort(key=lambda scored: (-scored[0], _tie(scored[1], whole)))
-        return [_place(place, score) for score, place in found[: max(0, limit)]]
+        at = read_position(text)
+        if at is not None:
+            return [self._at(at, "position")]
+        if "://" in text:
+            return []  # a link that hides its position names nothing by its letters
+        if (code := find_code(text)) is not None:
+            return self._by_code(*code, near)
+        if (kilometre := asked_kilometre(text)) is not None:
+            on_road = self._kilometres.find(kilometre)
+            name = f"{kilometre.ref} {kilometre.km:g} km"
+            if on_road is not None:
+                return [self._at(Position(on_road.at, on_road.accuracy_m), "kilometre_post", name)]
+        found: list[Place] = []
+        for place in self._by_name(text, near):
+            if not any(_is_same(place, other) for other in found):
+                found.append(place)
+            if len(found) == limit:
+                break
+        return found
 
     def describe(self, lat: float, lon: float) -> Names:
         """Words for a position in all five languages: the settlement, its district in a large city, or the
-        distance and direction from the nearest settlement. Remembered by cells of 250 m."""
-        return self._label_of_cell(math.floor(lat / LABEL_CELL_DEG), math.floor(lon / LABEL_CELL_DEG))
+        distance and direction from the nearest settlement, and the landmark beside it."""
+        return self._describer.describe(lat, lon)
 
-    def _scores(self, query: str) -> np.ndarray:
-        """The score of each key, 0 to 100."""
-        exact = _ratios(query, self._keys)
-        loose = _ratios(loosen(query), self._loose) - LOOSE_COST
-        begins = np.array([len(query) / len(key) if key.startswith(query) else 0.0 for key in self._keys])
-        prefix = np.where(begins > 0, PREFIX_SCORE + (100 - PREFIX_SCORE) * begins, 0.0)
-        return np.asarray(np.maximum(np.maximum(exact, loose), prefix if len(query) > 1 else 0.0))
+    def _by_name(self, text: str, near: Near) -> Iterator[Place]:
+        ranked = Ranking(self._matcher, self._regions_at, near).best(readings(text))[:MOST_SEEN]
+        ranked = [found for found in ranked if found[0] >= FOUND_MIN]
+        ranked.sort(key=lambda found: (-round(found[0], 1), self._tie(found[1])))
+        keys: dict[Names, list[str]] = {}
+        housed = [(*found, self._house(*found[1:], keys)) for found in ranked[:MOST_HOUSED]]
+        housed.sort(key=lambda found: -round(found[0] - _lacks_house(found[2], found[3]), 1))
+        yield from (self._place(*found) for found in housed)
+        for found in ranked[MOST_HOUSED:]:
+            yield self._place(*found, self._house(*found[1:], keys))
 
-    def _found(
-        self, i: int, score: float, kind: str | None, near: tuple[float, float] | None
-    ) -> tuple[float, Settlement]:
-        place = self.places[i]
-        if kind is not None and kind not in place.kind.replace("town", "city").split("_"):
-            score -= 4.0
-        if near is not None:
-            score -= min(NEAR_COST_MOST, distance_m(near, place.at) / 1000 * NEAR_COST_PER_KM)
-        return float(score), place
+    def _house(self, number: int, house: str | None, keys: dict[Names, list[str]]) -> House | None:
+        """The house of a street, if a number was said; `keys` are those of streets looked at for this text."""
+        place = self.places[number]
+        if house is None or not len(self._houses) or place.kind not in WITH_HOUSES:
+            return None
+        if place.names not in keys:
+            names = [name for name in (*place.names.each(), *place.other) if name]
+            keys[place.names] = list(dict.fromkeys(key for each in name_keys(names) for key in street_keys(each)))
+        return self._houses.find(keys[place.names], house, place.at, 2 * place.accuracy_m + HOUSES_BEYOND_M)
 
-    def _describe_cell(self, row: int, column: int) -> Names:
-        at = Point((row + 0.5) * LABEL_CELL_DEG, (column + 0.5) * LABEL_CELL_DEG)
-        away_m = distances_m(self._town_lats, self._town_lons, at)
-        nearest = int(np.argmin(away_m - self._town_radii_m))
-        town = self._towns[nearest]
-        if away_m[nearest] <= self._town_radii_m[nearest]:
-            return self._inside(town, at)
-        direction = _DIRECTIONS[compass_point(bearing_deg(town.at, at))]
-        distance = str(max(1, round(float(away_m[nearest]) / 1000)))
-        said = zip(town.names.each(), _KILOMETRE.each(), direction.each(), strict=True)
-        return Names(*(f"{name}, {distance} {unit} {where}" for name, unit, where in said))
+    def _place(self, score: float, number: int, asked: str | None, house: House | None) -> Place:
+        place = self.places[number]
+        names, at, accuracy_m, kind = completed(place.names), place.at, place.accuracy_m, place.kind
+        if asked is not None and house is not None:
+            shown = house.number.upper()
+            names, kind = Names(*(f"{name}, {shown}" for name in names.each())), "house"
+            at, accuracy_m = house.at, house.accuracy_m
+        return Place(
+            name=names.uz_latn, kind=kind, region=self._region(number), lat=at.lat, lon=at.lon,
+            score=round(min(EXACT, max(0.0, score)), 1), names=names, accuracy_m=round(accuracy_m, 1),
+        )  # fmt: skip
 
-    def _inside(self, town: Settlement, at: Point) -> Names:
-        """The town itself, and in a city with districts the one whose middle is nearest."""
-        wards = [ward for ward in self._wards if distance_m(ward.at, town.at) < radius_m(town.population) * 1.5]
-        if not wards:
-            return town.names
-        ward = min(wards, key=lambda ward: distance_m(ward.at, at))
-        pairs = zip(town.names.each(), ward.names.each(), strict=True)
-        return Names(*(f"{name}, {district}" for name, district in pairs))
+    def _at(self, position: Position, kind: str, name: str = "") -> Place:
+        lat, lon = round(position.at.lat, 6), round(position.at.lon, 6)
+        name = name or f"{lat:.5f}, {lon:.5f}"
+        return Place(
+            name=name, kind=kind, region=self._regions.at(lat, lon).region or "", lat=lat, lon=lon, score=EXACT,
+            names=Names(*[name] * 5), accuracy_m=position.accuracy_m,
+        )  # fmt: skip
+
+    def _by_code(self, code: str, around: str, near: Near) -> list[Place]:
+        """A short code means the cell nearest to the place said with it, else to where the call is."""
+        said = self.search(around, near, 1) if around else []
+        reference = (said[0].lat, said[0].lon) if said else near
+        found = decode(code, reference)
+        return [] if found is None else [self._at(found, "plus_code", code)]
+
+    def _tie(self, number: int) -> tuple[int, int, int]:
+        """Between equal scores: cities before areas, then the larger."""
+        place = self.places[number]
+        order = _KIND_ORDER.index(place.kind) if place.kind in _KIND_ORDER else len(_KIND_ORDER)
+        return order, -place.population, number
+
+    @cached_property
+    def _regions(self) -> Regions:
+        return Regions()
+
+    def _region(self, number: int) -> str:
+        """A place's region, by its position where no file says it."""
+        place = self.places[number]
+        return place.region or self._regions.at(*place.at).region or ""
+
+    def _regions_at(self, places: Ints) -> NDArray[np.int64]:
+        for i in places[self._region_of[places] == self._numbered("")].tolist():
+            self._region_of[i] = self._numbered(self._region(i) or "abroad")
+        return np.asarray(self._region_of[places])
+
+    def _numbered(self, region: str) -> int:
+        return self._region_numbers.setdefault(region, len(self._region_numbers))
 
 
-def radius_m(population: int) -> float:
-    """How far a settlement reaches from its middle, taken as a disc of 9,000 people per km² (3,000 in a
-    village, where houses have gardens)."""
-    per_km2 = min(9_000.0, 2_600.0 + population / 120)
-    return 1000 * math.sqrt(max(population, 500) / per_km2 / math.pi)
+def load(paths: Sequence[Path]) -> Gazetteer:
+    """Our own places with those of files: CSV lists, GeoJSON landmarks, directories of maps.
 
-
-def _tie(place: Settlement, whole: str) -> tuple[bool, int, int]:
-    """Between equal scores: the name as it was written in full, then cities before areas, then the larger."""
-    return whole not in map(fold, place.names.each()), _KIND_ORDER.index(place.kind), -place.population
+    Raises ValueError with one sentence when a file cannot be read.
+    """
+    return Gazetteer(more=read_places(paths)) if paths else Gazetteer()
 
 
 def _regions() -> tuple[Settlement, ...]:
     return tuple(
-        Settlement(kind="region", region=r.id, names=r.names, at=r.capital_at, population=r.population) for r in REGIONS
-    )
-
-
-def _keys(place: Settlement) -> set[str]:
-    """Every key a place is found by, without the words that only say its kind."""
-    keys = {_query(name)[0] for name in (*place.names.each(), *place.other)}
-    return {key for key in keys if key}
-
-
-def _query(text: str) -> tuple[str, str | None]:
-    """The folded text without the words for district, city and region, and the kind those words asked for."""
-    words = fold(text).replace(",", " ").split()
-    kinds = [_KIND_WORDS[word] for word in words if word in _KIND_WORDS]
-    rest = [word for word in words if word not in _KIND_WORDS]
-    return (" ".join(rest), kinds[0]) if kinds and rest else (" ".join(rest or words), None)
-
-
-def _ratios(query: str, keys: list[str]) -> np.ndarray:
-    return np.asarray(process.cdist([query], keys, scorer=fuzz.ratio, dtype=np.float32)[0])
-
-
-def _place(place: Settlement, score: float) -> Place:
-    return Place(
-        name=place.names.uz_latn, kind=place.kind, region=place.region, lat=place.at.lat, lon=place.at.lon,
-        score=round(max(0.0, score), 1), names=place.names,
+        Settlement(
+            kind="region", region=r.id, names=r.names, at=r.capital_at, population=r.population,
+            reach_m=round(REACH_OF_DISC * 1000 * math.sqrt(r.area_km2 / math.pi), -3),
+        )
+        for r in REGIONS
     )  # fmt: skip
+
+
+def _lacks_house(asked: str | None, house: House | None) -> float:
+    """Of streets with one name the one that has the number is meant, else one that has a number near it."""
+    if asked is None or (house is not None and house.number == asked):
+        return 0.0
+    return 1.0 if house is None else 0.5
+
+
+def _is_same(a: Place, b: Place) -> bool:
+    near_m = max(SAME_PLACE_M, min(a.accuracy_m, b.accuracy_m)) if a.kind != "house" else a.accuracy_m
+    return a.name == b.name and a.kind == b.kind and distance_m((a.lat, a.lon), (b.lat, b.lon)) <= near_m

@@ -7,6 +7,7 @@ of them goes to the nearest, flagged. Not here: districts and settlements (gazet
 
 import csv
 import math
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -16,16 +17,19 @@ import numpy as np
 import shapely
 from shapely.geometry import shape
 
-from routing.geometry import EARTH_RADIUS_M, Point
-from routing.names import Names
+from routing.boundaries import read_boundaries
+from routing.districts import District, Districts
+from routing.geometry import EARTH_RADIUS_M, Floats, Point
+from routing.names import Names, fold
+from routing.region_grid import Grid
 
 BORDER_UNCERTAINTY_M: Final = 500.0  # Natural Earth against geoBoundaries: 95 % agree at 50 m, 99.5 % at 3 km
 SNAP_LIMIT_M: Final = 25_000.0  # a point this near outside the country is the nearest region's, and says so
-CELL_DEG: Final = 0.01  # about 1.1 km by 0.85 km
-CELL_LIMIT: Final = 400_000  # cells remembered at most; the whole country has 550,000, its settled part far fewer
-CELL_REACH_M: Final = 760.0  # from a cell's centre to its corners, rounded up
+PIECE_CORNERS: Final = 16  # borders are looked for in pieces of so many corners
 
 DATA = Path(__file__).parent / "data"
+
+Outlines = dict[str, shapely.Geometry]
 
 
 class RegionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +49,8 @@ class RegionMatch(msgspec.Struct, frozen=True):
     """The answer to "which region is this": `region` is None far outside the country.
 
     `also` names the other regions within the accuracy, nearest first; `distance_to_border_m` is a lower bound
-    (exact near a border); `snapped` says that the point lies outside every region and the nearest was taken.
+    (exact within the accuracy of a border); `snapped` says that the point lies outside every region and the nearest
+    was taken.
     """
 
     region: str | None
@@ -55,57 +60,132 @@ class RegionMatch(msgspec.Struct, frozen=True):
 
 
 class Regions:
-    """Region look-up by polygon, with the cells that lie wholly inside one region remembered."""
+    """Region look-up by polygon: a grid answers away from borders, the outlines themselves near them."""
 
-    def __init__(self, path: Path = DATA / "regions.geojson") -> None:
-        self.outlines = read_outlines(path)
+    def __init__(self, outlines: Outlines | None = None, districts: Districts | None = None) -> None:
+        self.outlines = read_outlines() if outlines is None else outlines
+        self.districts = districts
         self._ids = tuple(self.outlines)
-        self._areas = [shapely.transform(outline, mercator_m) for outline in self.outlines.values()]
-        shapely.prepare(self._areas)
-        self._tree = shapely.STRtree(self._areas)
-        self._borders = shapely.STRtree([part for area in self._areas for part in _lines(area)])
-        self._cells: dict[tuple[int, int], RegionMatch] = {}
+        areas = [shapely.transform(outline, mercator_m) for outline in self.outlines.values()]
+        shapely.prepare(areas)
+        self._tree = shapely.STRtree(areas)
+        pieces = [(piece, i) for i, area in enumerate(areas) for piece in border_pieces(area)]
+        self._pieces = np.array([piece for piece, _ in pieces])
+        self._owners = [i for _, i in pieces]
+        self._borders = shapely.STRtree(self._pieces)
+        self._grid = Grid(list(self.outlines.values()))
+        self._clear = [[RegionMatch(name, (), ring_m) for ring_m in self._grid.rings_m] for name in self._ids]
+
+    @staticmethod
+    def from_map(folder: Path) -> "Regions":
+        """The regions and districts that an imported map brings, the built-in ones where it brings none.
+
+        Raises ValueError, in one line, for a file that cannot be read or that names regions nobody knows.
+        """
+        return Regions(outlines_of_map(folder), Districts.from_map(folder))
 
     def at(self, lat: float, lon: float, accuracy_m: float = 0.0) -> RegionMatch:
-        """The region of a position known to `accuracy_m` metres; a few microseconds away from borders."""
+        """The region of a position known to `accuracy_m` metres; a microsecond away from borders."""
         assert math.isfinite(lat) and math.isfinite(lon), f"not a position: {lat}, {lon}"
-        cell = (math.floor(lat / CELL_DEG), math.floor(lon / CELL_DEG))
-        known = self._cells.get(cell) or self._look_at_cell(cell)
-        if known.region is not None and known.distance_to_border_m > max(accuracy_m, BORDER_UNCERTAINTY_M):
-            return known
+        region, ring = self._grid.at(lat, lon)
+        if region >= 0 and self._grid.rings_m[ring] > max(accuracy_m, BORDER_UNCERTAINTY_M):
+            return self._clear[region][ring]
         return self._look(lat, lon, accuracy_m)
 
-    def _look_at_cell(self, cell: tuple[int, int]) -> RegionMatch:
-        """What holds for the whole cell: a region when no border crosses it, else None."""
-        centre = self._look((cell[0] + 0.5) * CELL_DEG, (cell[1] + 0.5) * CELL_DEG, 0.0)
-        clear_m = centre.distance_to_border_m - CELL_REACH_M
-        inside = clear_m > 0 and not centre.snapped
-        match = RegionMatch(centre.region, (), clear_m) if inside else RegionMatch(None, (), 0.0)
-        if len(self._cells) >= CELL_LIMIT:
-            self._cells.clear()
-        self._cells[cell] = match
-        return match
+    def at_many(self, lats: Floats, lons: Floats, accuracy_m: Floats | float = 0.0) -> list[RegionMatch]:
+        """The same for n positions at once, shape (n,) each; `accuracy_m` is one radius for all, or theirs."""
+        assert np.isfinite(lats).all() and np.isfinite(lons).all(), "not positions"
+        needed_m = np.maximum(np.broadcast_to(accuracy_m, lats.shape), BORDER_UNCERTAINTY_M)
+        regions, rings = self._grid.at_many(lats, lons)
+        clear = (regions >= 0) & (np.array(self._grid.rings_m)[rings] > needed_m)
+        pairs = zip(regions.tolist(), rings.tolist(), strict=True)
+        found = [self._clear[region][ring] for region, ring in pairs]
+        near = np.flatnonzero(~clear)
+        for i, match in zip(near.tolist(), self._look_many(lats[near], lons[near], needed_m[near]), strict=True):
+            found[i] = match
+        return found
+
+    def district_at(self, lat: float, lon: float) -> District | None:
+        """The district of a position, where an imported map brought districts."""
+        return None if self.districts is None else self.districts.at(lat, lon)
 
     def _look(self, lat: float, lon: float, accuracy_m: float) -> RegionMatch:
         point, scale = _projected(lat, lon)
-        inside = self._tree.query(point, predicate="intersects")
-        reach_m = max(accuracy_m, BORDER_UNCERTAINTY_M, 0.0 if len(inside) else SNAP_LIMIT_M)
-        near = self._tree.query(point, predicate="dwithin", distance=reach_m / scale)
-        ranked = sorted((self._areas[i].distance(point) * scale, self._ids[i]) for i in near)
-        if not ranked:
+        inside = self._tree.query(point, predicate="intersects").tolist()
+        reach_m = max(accuracy_m, BORDER_UNCERTAINTY_M, 0.0 if inside else SNAP_LIMIT_M)
+        near = self._borders.query(point, predicate="dwithin", distance=reach_m / scale)
+        away_m = shapely.distance(self._pieces[near], point) * scale
+        return self._match(inside, near.tolist(), away_m.tolist(), reach_m)
+
+    def _look_many(self, lats: Floats, lons: Floats, accuracy_m: Floats) -> Iterator[RegionMatch]:
+        """As `_look`, one question of each tree for all."""
+        points = shapely.points(mercator_m(np.column_stack([lons, lats])))
+        scale = np.cos(np.radians(lats))
+        inside: list[list[int]] = [[] for _ in points]
+        for i, region in self._tree.query(points, predicate="intersects").T.tolist():
+            inside[i].append(region)
+        reach_m = np.where([len(one) > 0 for one in inside], accuracy_m, np.maximum(accuracy_m, SNAP_LIMIT_M))
+        asked, near = self._borders.query(points, predicate="dwithin", distance=reach_m / scale)
+        away_m = (shapely.distance(self._pieces[near], points[asked]) * scale[asked]).tolist()
+        ends = np.searchsorted(asked, np.arange(len(points) + 1)).tolist()
+        pieces = near.tolist()
+        for i, first, last in zip(range(len(points)), ends, ends[1:], strict=False):
+            yield self._match(inside[i], pieces[first:last], away_m[first:last], float(reach_m[i]))
+
+    def _match(self, inside: list[int], pieces: list[int], away_m: list[float], reach_m: float) -> RegionMatch:
+        """What the regions about a point, and the pieces of border within reach, come to."""
+        nearest = dict.fromkeys(inside, 0.0)
+        for piece, metres in zip(pieces, away_m, strict=True):
+            owner = self._owners[piece]
+            if metres < nearest.get(owner, math.inf):
+                nearest[owner] = metres
+        if not nearest:
             return RegionMatch(None)
-        border_m = float(self._borders.query_nearest(point, return_distance=True)[1][0]) * scale
-        limit_m = max(accuracy_m, BORDER_UNCERTAINTY_M, ranked[0][0])
-        also = tuple(region for distance, region in ranked[1:] if distance <= limit_m)
-        return RegionMatch(ranked[0][1], also, border_m, snapped=len(inside) == 0)
+        ranked = sorted((metres, self._ids[owner]) for owner, metres in nearest.items())
+        limit_m = reach_m if inside else max(BORDER_UNCERTAINTY_M, ranked[0][0])
+        also = tuple(region for metres, region in ranked[1:] if metres <= limit_m)
+        return RegionMatch(ranked[0][1], also, min(away_m, default=reach_m), snapped=not inside)
 
 
-def read_outlines(path: Path = DATA / "regions.geojson") -> dict[str, shapely.Geometry]:
+def read_outlines(path: Path = DATA / "regions.geojson") -> Outlines:
     """Each region's outline in lon/lat degrees, its parts and exclaves joined, in the order of the ids."""
     parts: dict[str, list[shapely.Geometry]] = {}
     for feature in msgspec.json.decode(path.read_bytes())["features"]:
         parts.setdefault(feature["properties"]["region"], []).append(shape(feature["geometry"]))
     return {region: shapely.union_all(parts[region]) for region in sorted(parts)}
+
+
+def outlines_of_map(folder: Path) -> Outlines | None:
+    """The outlines of a map's `regions.geojson`, by the code or a name of each region; None where it has none of ours.
+
+    Regions that the map does not have keep their built-in outlines, less what the map gives to others. Those of other
+    countries, by where they lie, are left out.
+    """
+    path = folder / "regions.geojson"
+    if not path.exists():
+        return None
+    named = {name: facts.id for facts in region_facts().values() for name in (facts.id, *map(fold, facts.names.each()))}
+    parts: dict[str, list[shapely.Geometry]] = {}
+    unknown = []
+    built_in = read_outlines()
+    country = shapely.union_all(list(built_in.values()))
+    for boundary in read_boundaries(path, level=4):
+        keys = (boundary.iso.upper(), *map(fold, (boundary.iso, *boundary.said.values())))
+        region = next((named[key] for key in keys if key in named), None)
+        if region is not None:
+            parts.setdefault(region, []).append(boundary.outline)
+        elif boundary.outline.intersection(country).area > boundary.outline.area / 2:
+            unknown.append(boundary.title)
+    if unknown:
+        raise ValueError(
+            f"{path}: no region of ours: {', '.join(unknown)}; give each its ISO3166-2 code, such as UZ-TK"
+        )
+    if not parts:
+        return None
+    given = {region: shapely.union_all(outlines) for region, outlines in parts.items()}
+    all_given = shapely.union_all(list(given.values()))
+    rest = {region: shapely.difference(built_in[region], all_given) for region in built_in if region not in given}
+    return {region: (given | rest)[region] for region in sorted(built_in)}
 
 
 def mercator_m(lonlat: np.ndarray) -> np.ndarray:
@@ -150,8 +230,12 @@ def _projected(lat: float, lon: float) -> tuple[shapely.Point, float]:
     return shapely.Point(EARTH_RADIUS_M * math.radians(lon), y), math.cos(math.radians(lat))
 
 
-def _lines(area: shapely.Geometry) -> list[shapely.Geometry]:
-    return list(shapely.get_parts(shapely.boundary(area)))
+def border_pieces(area: shapely.Geometry) -> Iterator[shapely.Geometry]:
+    """The lines around an area in short pieces, so that a look at a border need not walk along all of it."""
+    for line in shapely.get_parts(shapely.boundary(area)):
+        corners = shapely.get_coordinates(line)
+        for first in range(0, len(corners) - 1, PIECE_CORNERS - 1):
+            yield shapely.linestrings(corners[first : first + PIECE_CORNERS])
 
 
 REGIONS: Final[tuple[RegionFacts, ...]] = tuple(region_facts().values())

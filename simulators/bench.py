@@ -21,14 +21,16 @@ BENCHES = {
     "failover": ("simulators.bench_failover", "processes killed and frozen under load: takeover, and nothing lost"),
     "recovery": ("simulators.bench_recovery", "a region with a long history, led again after a kill -9"),
     "month": ("simulators.bench_month", "days of service in minutes: what grows, and what does not"),
+    "locate": ("simulators.bench_locate", "where calls are: whether the circle holds them, and what a look-up costs"),
     "travel": ("simulators.bench_travel", "the road engine: many-to-one, closures, exact beside others"),
+    "search": ("simulators.bench_search", "places by name: how many are found at once, and how quickly"),
 }
 DEFAULT = "intake"
 RATE, RATES = 200.0, {"failover": 100.0}
 """Calls a second where nothing else is said."""
 CORES_MAX, BLOWS_MAX, EVENTS_MAX = 5, 1_000, 100_000_000
 NODES_MAX = 5_000_000
-UNITS_MAX, CONSOLES_MAX, WAITING_MAX = 9_000, 10_000, 1_000_000
+UNITS_MAX, CONSOLES_MAX, WAITING_MAX, NAMES_MAX = 24_000, 10_000, 1_000_000, 1_000_000
 """Units: as many as the largest roster has."""
 
 
@@ -46,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     intake.add_argument(
         "--seconds", type=more_than(0, WEEK_S), default=60.0, metavar="S", help="how long it is measured (60)"
+    )
+    intake.add_argument(
+        "--warm-up", type=more_than(0, WEEK_S), default=130.0, metavar="S", help="before that, to fill caches (130)"
     )
     intake.add_argument(
         "--units", type=whole(1, UNITS_MAX), default=2_000, metavar="N", help="each reports every 5 s (2000)"
@@ -73,6 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     surge.add_argument(
         "--waiting", type=whole(1, WAITING_MAX), default=100_000, metavar="N", help="incidents of the queue (100000)"
+    )
+    search = parser.add_argument_group("search")
+    search.add_argument(
+        "--names", type=whole(1_000, NAMES_MAX), default=50_000, metavar="N", help="named places in all (50000)"
     )
     surge.add_argument("--processes", type=int, default=1, choices=(1, 2), help="2: consoles on their own (1)")
     travel = parser.add_argument_group("travel")

@@ -3,7 +3,8 @@
 The service runs as a child process in a fresh directory with its own database and broker, a whole country in
 it; everything else runs here. Of the calls nine in ten are about one of a few large fires, as in a bad hour;
 the rest are new incidents, for which units are chosen, and calls that wait for a call taker. Crews clear after
-some seconds and takers close what nobody needs, so memory may grow only until the caches are full.
+some seconds and takers close what nobody needs, so memory may grow only until the caches are full: the longest
+memory is that of callers, two minutes, and the warm-up lasts as long.
 
 A call is *kept* when its 201 has arrived, *on the console* when a board has received the delta that reaches
 the number in that answer; both are measured from the moment its request was due, so that a stall of either
@@ -27,7 +28,7 @@ from consoles.demo_accounts import FILE
 from consoles.serve import run_to_end
 from dispatch.services import running_addresses
 from simulators.bench_fleet import Fleet, on_the_road
-from simulators.bench_measures import latency, own_cpu_s, seen, seen_by_all, slope_per_minute, watch_memory
+from simulators.bench_measures import Stalls, latency, own_cpu_s, seen, seen_by_all, slope_per_minute, watch_memory
 from simulators.bench_service import service
 from simulators.bench_traffic import Calls
 from simulators.checking import kept_calls
@@ -36,8 +37,6 @@ from simulators.country import roster, share_for
 from simulators.exposition import Reading, read, stages
 from simulators.lean import Poster, Watcher, watch
 
-WARM_UP_S = 5.0
-WARM_UP_SHARE = 0.25
 ON_TASK_S = 10.0
 """How long, on average, a crew is about an incident."""
 ANSWERS_LIMIT_S = 15.0
@@ -76,7 +75,7 @@ async def _run(
     poster = Poster(url, credentials["device"]["token"])
     takers = Poster(url, credentials["call_taker"]["token"])
     calls = Calls(poster, takers, args.seed)
-    await calls.place(args.calls_per_second * WARM_UP_SHARE, WARM_UP_S)
+    await calls.place(args.calls_per_second, args.warm_up)
     warm = len(calls.kept)
     gc.collect()
     gc.freeze()
@@ -85,7 +84,8 @@ async def _run(
     frames, positions = _frames(watchers), fleet.positions
     before, began_cpu_s = await read(url), own_cpu_s()
     began_s = monotonic()
-    await calls.place(args.calls_per_second, args.seconds)
+    with Stalls() as stalls:
+        await calls.place(args.calls_per_second, args.seconds)
     lasted_s = monotonic() - began_s
     after, generator_cpu_s = await read(url), own_cpu_s() - began_cpu_s
     watching.cancel()
@@ -103,6 +103,7 @@ async def _run(
     each = max(1, len(measured))
     return {
         "calls_per_second": args.calls_per_second,
+        "warm_up_seconds": args.warm_up,
         "seconds": round(lasted_s, 1),
         "units": args.units,
         "consoles": args.consoles,
@@ -116,6 +117,7 @@ async def _run(
         "call_to_console_ms": latency(seen(measured, watchers)),
         "call_to_slowest_console_ms": latency(seen_by_all(measured, watchers)),
         "goals_p99_ms": GOALS_MS,
+        "machine": stalls.report(measured),
         "positions_per_second": round(positions / lasted_s, 1),
         "frames_per_second": round(frames / lasted_s, 1),
         "orders_heard": fleet.orders,

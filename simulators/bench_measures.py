@@ -6,6 +6,9 @@ import asyncio
 import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from threading import Event, Thread
+from time import monotonic
+from typing import Self
 
 import msgspec
 
@@ -15,6 +18,47 @@ from simulators.lean import Watcher
 from simulators.report import Samples
 
 MEMORY_EVERY_S = 2.0
+STALL_S = 0.010
+NAP_S = 0.002
+
+
+class Stalls:
+    """When this machine ran nothing of ours though it should have: a shared one stops now and then for everybody.
+
+    A thread that does nothing but sleep is late by as much. It says how far a latency is the machine's.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[tuple[float, float]] = []
+        self._ended = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def report(self, calls: Sequence[Sent]) -> dict[str, float | int]:
+        """How many, the longest, their sum, and how many calls were on their way during one."""
+        hit = sum(any(call.due_s < end_s and begin_s < call.kept_s for begin_s, end_s in self._found) for call in calls)
+        lengths = [end_s - begin_s for begin_s, end_s in self._found]
+        return {
+            "stalls_over_10_ms": len(lengths),
+            "longest_ms": round(1000 * max(lengths, default=0.0), 1),
+            "together_ms": round(1000 * sum(lengths), 1),
+            "calls_on_their_way": hit,
+        }
+
+    def _watch(self) -> None:
+        last_s = monotonic()
+        while not self._ended.wait(NAP_S):
+            now_s = monotonic()
+            if now_s - last_s > STALL_S + NAP_S:
+                self._found.append((last_s, now_s))
+            last_s = now_s
 
 
 async def watch_memory(url: str, readings: list[Reading]) -> None:

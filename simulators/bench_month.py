@@ -50,7 +50,7 @@ from dispatch.core.terms import (
     UnitId,
     UnitStatus,
 )
-from dispatch.engine import Engine, Key
+from dispatch.engine import Engine
 from dispatch.ids import IdSource
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.postgres import PostgresStore
@@ -60,6 +60,7 @@ from dispatch.servers.postgres import Postgres
 from dispatch.store import Ages
 from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
+from dispatch.writing.keys import Key
 from dispatch.writing.leading import Leader
 from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher

@@ -22,14 +22,15 @@ import msgspec
 from dispatch.core.commands import Command, RegisterUnit, SetPolicy, ShiftUnit
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, Assigning, Body, Policy, RegionId, Unit, UnitId
-from dispatch.errors import ServiceAway
+from dispatch.errors import ServiceAway, UserMistake
 from routing.geometry import Point, from_local_m
 from routing.regions import RegionFacts, region_facts
 from simulators.sites import Site, sites
 
 SHARE = 0.3
 """The share of the national fleet that the demo shows."""
-SHARE_MAX = 2.0
+SHARE_MAX = 5.0
+"""Twenty thousand units and more, for a benchmark: five times what the country has."""
 UNITS_A_STATION = 2_865 / 1_680
 CONFIRMED = ("UZ-NW", "UZ-SI", "UZ-XO")
 """Regions where dispatchers confirm each recommendation; in the others the system assigns by itself."""
@@ -109,9 +110,11 @@ def numbers(region: RegionFacts, share: float = SHARE) -> dict[str, int]:
 
 
 def share_for(units: int, seed: int) -> float:
-    """The share of the national fleet that has at least so many units."""
+    """The share of the national fleet that has at least so many units. Raises UserMistake when none has."""
     share = SHARE
     while len(roster(seed, share)) < units:
+        if share == SHARE_MAX:
+            raise UserMistake(f"there are no {units:,} units: at most {len(roster(seed, share)):,}")
         share = min(1.05 * share, SHARE_MAX)
     return share
 

@@ -57,6 +57,12 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     freezes: float = 0.0
     answers_lost: float = 0.0
 
+    def rough(self) -> Faults:
+        """The same with processes and servers that fail ROUGHER times as often: two faults at once, and what only
+        a restart brings out, are rare else."""
+        often = {name: ROUGHER * getattr(self, name) for name in SERVICE_FAULTS}
+        return msgspec.structs.replace(self, **often)
+
     def varied(self, chance: Random) -> Faults:
         """The same kinds of trouble in another mix: each world has its own weather."""
         scaled = {
@@ -66,6 +72,20 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
         }
         return msgspec.structs.replace(self, **scaled)
 
+
+ROUGHER = 4
+SERVICE_FAULTS = (
+    "crashes",
+    "dies_unpublished",
+    "store_slow",
+    "store_fails",
+    "store_unsure",
+    "store_away",
+    "broker_away",
+    "freezes",
+    "answers_lost",
+)
+"""Those of whole processes and their servers."""
 
 CALM = Faults()
 

@@ -274,7 +274,7 @@ class Dispatchers:
 
     async def _guarded(self, desk: Desk, incident_id: str) -> None:
         try:
-            await self._confirm(incident_id)
+            await self._confirm(desk.region, incident_id)
         except Exception:
             log.exception("a dispatcher failed")
             self.counts["faults"] += 1
@@ -284,7 +284,7 @@ class Dispatchers:
                 self._not_before.clear()
             self._not_before[incident_id] = self._pace.seconds() + LOOK_AGAIN_S
 
-    async def _confirm(self, incident_id: str) -> None:
+    async def _confirm(self, region: str, incident_id: str) -> None:
         await self._pace.sleep(self._rng.expovariate(1 / LOOK_MEAN_S))
         advice = await self._client.get(f"incidents/{incident_id}/recommendation")
         units = [choice["unit_id"] for choice in advice.body.get("chosen", ())] if advice.good else []
@@ -292,10 +292,20 @@ class Dispatchers:
             self.counts["nobody_free"] += 1
             return
         await self._pace.sleep(self._rng.expovariate(1 / CONFIRM_MEAN_S))
+        await self._read_hazards(region, incident_id)
         said = {"units": units, "recommendation_id": advice.body["recommendation_id"]}
         key = f"assign-{advice.body['recommendation_id']}"
         answer = await self._client.post(f"incidents/{incident_id}/assign", said, key)
         self.counts["confirmed" if answer.good else f"refused_{answer.code}"] += 1
+
+    async def _read_hazards(self, region: str, incident_id: str) -> None:
+        """Nobody is sent before somebody has read of what threatens there."""
+        row = self._mirror.views[region].board["incidents"].get(incident_id) or {}
+        for hazard in row.get("hazards", ()):
+            if not hazard["acknowledged"]:
+                path = f"hazards/{hazard['hazard_id']}/acknowledge"
+                key = f"acknowledge-{hazard['hazard_id']}-{incident_id}"
+                await self._client.post(path, {"incident_id": incident_id}, key)
 
 
 def is_attended(view: View) -> bool:

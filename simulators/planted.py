@@ -22,10 +22,10 @@ from consoles.board import Board
 from consoles.feed import Feed
 from dispatch.cells.exchange import CallOffer
 from dispatch.cells.outbox import Outbox as Exchange
+from dispatch.core import assigning, recommend, snapshot
 from dispatch.core import commands as c
 from dispatch.core import decide as deciding
 from dispatch.core import events as e
-from dispatch.core import recommend, snapshot
 from dispatch.core.steps import STEPS
 from dispatch.core.terms import Stage
 from dispatch.core.verdict import NOTHING
@@ -212,6 +212,11 @@ def a_unit_that_is_busy_is_assigned_again() -> AbstractContextManager[None]:
 
 
 @bug(Level.CORE)
+def a_person_sends_into_a_danger_that_nobody_has_read_of() -> AbstractContextManager[None]:
+    return swapped((assigning, "_unread", lambda state, incident: None))
+
+
+@bug(Level.CORE)
 def a_delta_shows_a_body_what_only_dispatchers_see() -> AbstractContextManager[None]:
     whole = Board.changes
 
@@ -373,4 +378,12 @@ def an_unknown_commit_is_taken_for_failed() -> AbstractContextManager[None]:
 
 @bug(Level.SHELL)
 def who_asks_twice_in_an_outage_is_told_of_two_calls() -> AbstractContextManager[None]:
-    return swapped((Intake, "take", Intake._taken))
+    async def take(self: Intake, contact: Any, raw: bytes, patient: bool = False) -> Any:
+        return await self._taken(contact, raw, patient)
+
+    return swapped((Intake, "take", take))
+
+
+@bug(Level.SHELL)
+def who_asks_twice_is_told_of_two_calls_once_one_was_carried_away() -> AbstractContextManager[None]:
+    return swapped((Intake, "_remember", lambda self, call, region: None))

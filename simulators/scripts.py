@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from dispatch.core import commands as c
+from dispatch.core.hazards import unacknowledged
 from dispatch.core.plans import PLANS
 from dispatch.core.terms import (
     SYSTEM,
@@ -16,6 +18,8 @@ from dispatch.core.terms import (
     CallStatus,
     Channel,
     Disposition,
+    HazardId,
+    HazardKind,
     IncidentId,
     Location,
     Phase,
@@ -48,6 +52,7 @@ class Operators:
             *(self._close_call, self._transfer, self._assign, self._assign, self._recall, self._divert),
             *(self._merge, self._split, self._hold, self._prioritise, self._locate, self._leg, self._note),
             *(self._control, self._close_incident, self._open, self._shift, self._report),
+            *(self._danger, self._danger, self._acknowledge, self._acknowledge, self._all_clear),
         )
 
     def begin(self) -> None:
@@ -255,6 +260,37 @@ class Operators:
         """A dispatcher hears a status over the radio and enters it for the crew."""
         status = self.world.chance.choice((UnitStatus.AVAILABLE, UnitStatus.EN_ROUTE, UnitStatus.ON_SCENE))
         return c.ReportStatus(actor=self._taker(), unit_id=self._unit(region), status=status)
+
+    def _danger(self, region: RegionId) -> c.Command | None:
+        """Somebody tells of a danger: at a place, or where an incident is."""
+        world, chance = self.world, self.world.chance
+        incident_id = self._incident(region) if chance.random() < 0.6 else None
+        ends = chance.random() < 0.7
+        return c.RecordHazard(
+            actor=self._taker(),
+            kind=chance.choice(tuple(HazardKind)),
+            radius_m=chance.choice((50.0, 400.0, 3000.0)),
+            location=None if incident_id else self._somewhere(region),
+            until=world.now + timedelta(seconds=chance.uniform(5, 400)) if ends else None,
+            incident_id=incident_id,
+        )
+
+    def _hazard(self, region: RegionId) -> HazardId | None:
+        return self._one(tuple(self.world.writers[region].state.hazards))
+
+    def _acknowledge(self, region: RegionId) -> c.Command | None:
+        """A dispatcher reads of a danger; now and then of one that is elsewhere."""
+        state = self.world.writers[region].state
+        incident_id, hazard_id = self._incident(region), self._hazard(region)
+        if incident_id is None or hazard_id is None:
+            return None
+        unread = unacknowledged(state, state.incidents[incident_id])
+        hazard_id = unread[0].hazard_id if unread and not self.world.happens(self.world.faults.absurd) else hazard_id
+        return c.AcknowledgeHazard(actor=self._taker(), hazard_id=hazard_id, incident_id=incident_id)
+
+    def _all_clear(self, region: RegionId) -> c.Command | None:
+        hazard_id = self._hazard(region)
+        return None if hazard_id is None else c.EndHazard(actor=self._taker(), hazard_id=hazard_id)
 
     def _policy(self, region: RegionId) -> c.Command | None:
         world = self.world

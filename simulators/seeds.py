@@ -39,7 +39,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     commands: int = 0
     refused: int = 0
-    restarts: int = 0
     broken: str = ""
     account: str = ""
 
@@ -54,7 +53,7 @@ def run_world(level: Level, seed: int) -> Outcome:
         broken = str(fault) if isinstance(fault, Broken) else f"a fault in our own code: {fault!r}"
         account = _account(level, world, broken)
     if isinstance(world, ShellWorld):
-        return Outcome(seed=seed, events=world.events, restarts=world.restarts, broken=broken, account=account)
+        return Outcome(seed=seed, events=world.events, broken=broken, account=account)
     return Outcome(
         seed=seed,
         events=world.events,

@@ -22,7 +22,6 @@ from dispatch.core import commands as c
 from dispatch.core import snapshot
 from dispatch.core.terms import ActorId, Location, OrderId, RegionId, Source, Unit, UnitId, UnitStatus
 from dispatch.errors import ServiceAway
-from dispatch.writing.leases import LEASE_S
 from dispatch.writing.positions import Position
 from dispatch.writing.recovery import recovered
 from simulators.brigades import KINDS
@@ -30,8 +29,9 @@ from simulators.caught import caught_bugs
 from simulators.faults import CALM, STORM, Faults
 from simulators.ledger import Ledger
 from simulators.plane import Point, near, point_in
+from simulators.screens import Screen
 from simulators.station import Servers, Station
-from simulators.townsfolk import Caller, Dispatcher, Handset, Screen, asked
+from simulators.townsfolk import Caller, Dispatcher, Handset, asked
 from simulators.twins import Broker, Database
 from simulators.virtual import Stuck, VirtualClock, VirtualLoop
 from simulators.weather import Weather
@@ -65,11 +65,11 @@ class ShellWorld:
         self.plan = plan or ShellPlan(
             calls=self.chance.choice((6, 12, 20)), storm_s=self.chance.choice((40.0, 80.0, 120.0))
         )
-        self.faults = faults.varied(self.chance)
+        # Every other world is a rough one.
+        self.faults = (faults.rough() if self.chance.random() < 0.5 else faults).varied(self.chance)
         self.regions = REGIONS
         self.recent: deque[Fact] = deque(maxlen=RECENT_KEPT)
         self.calm = False
-        self.restarts = 0
         self.failure: Exception | None = None
         self.loop = VirtualLoop(self.chance)
         self.loop.set_exception_handler(self._uncaught)
@@ -171,7 +171,7 @@ class ShellWorld:
         self.ledger.epoch_of = self.database.epoch
         self.ledger.answer_to = self.database.answer_to
         self.broker = Broker(self.loop, lambda: self.faults)
-        self._servers = Servers(self.loop, self.clock, self.database, self.broker)
+        self._servers = Servers(self.database, self.broker, self.clock, lambda: self.faults)
         story = self.begin(self._story())
         await asyncio.wait([story, self._over], return_when=asyncio.FIRST_COMPLETED)
 
@@ -298,27 +298,7 @@ class ShellWorld:
                 raise Broken(f"does not come to an end: {left}")
             for handset in self.handsets.values():
                 handset.called_by_radio()
-            if self._apart():
-                await self._restart_in_turn()
             await asyncio.sleep(LOOK_EVERY_S)
-
-    def _apart(self) -> bool:
-        """Whether work waits for a region in a process that does not lead it: only leading it again helps."""
-        leads_all = {name: all(r in s.engine.led for r in REGIONS) for name, s in self.stations.items()}
-        spooled = any(len(s.spool) and not leads_all[name] for name, s in self.stations.items())
-        offered = any(state.offers for state in self.ledger.truth.values())
-        return spooled or (offered and not any(leads_all.values()))
-
-    async def _restart_in_turn(self) -> None:
-        """What an operator does then: stop the other process for longer than a lease, and start it again."""
-        self.restarts += 1
-        waiting = [name for name, station in self.stations.items() if len(station.spool)]
-        stays = waiting[self.restarts % len(waiting)] if waiting else NAMES[0]
-        for name in NAMES:
-            if name != stays:
-                self.stations[name].kill()
-                await asyncio.sleep(LEASE_S * 1.5)
-                self.start(name)
 
     def _left(self) -> str | None:
         """What is not done yet."""
@@ -330,8 +310,19 @@ class ShellWorld:
         unled = [region for region in REGIONS if self.leading(region) is None]
         if unled:
             return f"{unled} have no writer"
-        behind = [s for s in self.screens if s.seq != self.ledger.truth[s.region].seq]
-        return self.ledger.undone() or (f"{behind[0].region}: a console stays at {behind[0].seq}" if behind else None)
+        return self.ledger.undone() or self._behind()
+
+    def _behind(self) -> str | None:
+        """Who does not know all that is committed."""
+        for screen in self.screens:
+            if screen.seq != self.ledger.truth[screen.region].seq:
+                return f"{screen.region}: a console stays at {screen.seq}"
+        for station in self.stations.values():
+            for region, truth in self.ledger.truth.items():
+                known = station.engine.replicas.states.get(region)
+                if known is None or known.seq != truth.seq:
+                    return f"{region}: {station.name} stays at {known and known.seq}, committed are {truth.seq}"
+        return None
 
     async def _account(self) -> None:
         """Everything agrees: journal, answers, consoles, read models, and what a new process would load."""
@@ -344,7 +335,8 @@ class ShellWorld:
         for region, truth in self.ledger.truth.items():
             station = self.leading(region)
             states = [await recovered(region, await self.database.load(region))]
-            states += [station.engine.replicas.states[region], station.engine.states[region]] if station else []
+            states += [station.engine.states[region]] if station else []
+            states += [each.engine.replicas.states[region] for each in self.stations.values()]
             if any(snapshot.take(state) != snapshot.take(truth) for state in states):
                 raise Broken(f"{region}: a state differs from what the journal leads to")
             self._rows_agree(region)

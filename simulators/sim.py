@@ -66,9 +66,7 @@ def _worlds(level: Level, seeds: range, workers: int) -> int:
 def _summary(level: Level, done: list[Outcome], seconds: float) -> str:
     events = sum(outcome.events for outcome in done)
     commands, refused = sum(o.commands for o in done), sum(o.refused for o in done)
-    restarted = sum(o.restarts > 0 for o in done)
     more = f" of {commands} decisions, {refused} commands refused" if level is Level.CORE else ""
-    more += f", {restarted} needed a restart to end" if restarted else ""
     return (
         f"{level}: {len(done)} worlds whole, {events} events{more}; "
         f"{seconds:.1f} s, {events / seconds:.0f} events/s with all checks"

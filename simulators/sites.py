@@ -13,9 +13,8 @@ from random import Random
 
 import msgspec
 
-from routing.gazetteer import radius_m
 from routing.geometry import Point, distance_m, from_local_m
-from routing.places import Settlement, settlements
+from routing.places import Settlement, radius_m, settlements
 from routing.regions import Regions
 
 RURAL_PER_KM2 = 280.0

@@ -13,8 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import msgspec
+
 from consoles.access import Access
 from consoles.broadcast import Broadcast, Scene
+from consoles.carrying import CARRY_LIMIT_S, PATH, SCHEME, Carried, Carrier
 from consoles.gateway import Gateway
 from dispatch.actors import Actor, Role
 from dispatch.calling.contacts import Contacts
@@ -24,20 +27,26 @@ from dispatch.calling.reception import Reception
 from dispatch.cells.neighbours import Neighbours
 from dispatch.core.terms import ActorId, Body, Location, LocationFix, RegionId
 from dispatch.engine import Engine
+from dispatch.errors import ServiceAway
 from dispatch.fanout import LocalFanout
 from dispatch.field import Field, FieldPlan
+from dispatch.following.follower import Follower
+from dispatch.following.polled import PolledFanout
 from dispatch.ids import IdSource
 from dispatch.intake import Intake
 from dispatch.keeping.spool import Spool
 from dispatch.units.line import LinePlan
+from dispatch.web.bodies import decode
 from dispatch.web.metrics import Metrics
 from dispatch.writing.leading import Leader
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
+from dispatch.writing.records import Process
 from dispatch.writing.upkeep import kept_up
+from simulators.faults import Faults
 from simulators.plane import STEP, WEST
-from simulators.twins import Broker, BrokerLine, ConsoleSocket, Database
-from simulators.virtual import Owner, VirtualClock, VirtualLoop
+from simulators.twins import TRIP_S, Broker, BrokerLine, ConsoleSocket, Database, chosen
+from simulators.virtual import Owner, VirtualClock
 
 T = TypeVar("T")
 
@@ -86,13 +95,15 @@ class Doorkeeper:
 
 
 class Servers:
-    """What all processes of a world share."""
+    """What all processes of a world share. `doors`: who answers at an address now."""
 
-    def __init__(self, loop: VirtualLoop, clock: VirtualClock, database: Database, broker: Broker) -> None:
-        self.loop = loop
+    def __init__(self, database: Database, broker: Broker, clock: VirtualClock, weather: Callable[[], Faults]) -> None:
+        self.loop = broker.loop
         self.clock = clock
         self.database = database
         self.broker = broker
+        self.weather = weather
+        self.doors: dict[str, Station] = {}
 
 
 class Station:
@@ -135,6 +146,45 @@ class Station:
         )
         self.engine.on_commit.append(self.broadcast.committed)
         self.gateway = Gateway(self.broadcast, cast(Access, Doorkeeper()))
+        self.polled = PolledFanout(self.store)
+        self._beside(Follower(self.store, self.polled, self.engine.replicas, None))
+
+    def _beside(self, follower: Follower) -> None:
+        """The other processes: their regions followed, what belongs to them carried to them."""
+        leases = self.leader.leases
+        leases.address = self.name
+        self.leader.before_led.append(follower.leave)
+        leases.on_elsewhere.append(follower.begin)
+        follower.on_commit.append(self.broadcast.committed)
+        self.carrier = Carrier(self.intake, self.neighbours.inbox, leases, self._posted)
+        self.intake.carry = self.carrier.carry
+        self.neighbours.beside(self.carrier)
+
+    async def _posted(self, process: Process, path: str, raw: bytes) -> tuple[int, bytes]:
+        """What is HTTP between two processes: nobody listens, or the request or its answer is lost, or late."""
+        loop, faults = self._servers.loop, self._servers.weather()
+        await asyncio.sleep(loop.chance.uniform(*TRIP_S))
+        door = self._servers.doors.get(process.address)
+        if door is None or not door.alive or chosen(loop.chance, faults.lost):
+            raise ServiceAway(f"nobody listens at {process.address}")
+        answering = door.spawn(door.posted(SCHEME + process.secret, path, raw))
+        await asyncio.wait([answering], timeout=CARRY_LIMIT_S)
+        if not answering.done() or chosen(loop.chance, faults.answers_lost):
+            raise ServiceAway(f"{process.address} does not answer")
+        await asyncio.sleep(loop.chance.uniform(*TRIP_S))
+        return answering.result()
+
+    async def posted(self, shown: str, path: str, raw: bytes) -> tuple[int, bytes]:
+        """The answer to another process: status and body."""
+        if not self.carrier.admits(shown):
+            return 401, b""
+        try:
+            if path == PATH:
+                await self.carrier.keep(decode(raw, Carried))
+                return 204, b""
+            return 200, msgspec.json.encode(await self.carrier.answered(raw))
+        except ServiceAway:
+            return 503, b""
 
     def _field(self, published: Callable[[str, bytes], None]) -> Field:
         servers = self._servers
@@ -167,15 +217,17 @@ class Station:
 
     def start(self) -> None:
         """Begin: claim what can be claimed, and open the door."""
+        self._servers.doors[self.name] = self
         works = {
             "engine": self.engine.run,
             "leader": self.leader.run,
             "cells": self.neighbours.run,
+            "peers": self.polled.run,
             "field": self.field.run,
             "intake": self.intake.run,
             "fanout": self.fanout.run,
             "broadcast": self.broadcast.run,
-            "gateway": self.gateway.run,
+            "gateway": self.gateway.sittings.run,
         }
         for name, work in works.items():
             self.spawn(kept_up(name, work, self.metrics))

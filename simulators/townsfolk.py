@@ -1,4 +1,4 @@
-"""Who lives around a simulated service: callers with phones, crews with devices, dispatchers, and consoles.
+"""Who lives around a simulated service: callers with phones, crews with devices, dispatchers.
 
 They know only what reaches them, ask again when they hear nothing, and go elsewhere when nobody answers there.
 What they hear is put to the ledger.
@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from consoles.board import Board
-from consoles.feed import merge
-from consoles.gateway import PATH
 from dispatch.actors import Actor, Role
 from dispatch.calling.calls import NewCall
 from dispatch.calling.evidence import Evidence
@@ -36,23 +33,24 @@ from dispatch.core.terms import (
     UnitId,
     UnitStatus,
 )
-from dispatch.engine import Key, Reply
+from dispatch.engine import Reply
 from dispatch.errors import ServiceAway
 from dispatch.formats.mqtt import LinkReport, OrderAck, StatusReport, decode_order, encode_report
+from dispatch.writing.keys import Key
 from simulators.plane import Point, near, point_in
 from simulators.station import Station
-from simulators.twins import ConsoleSocket, texts
 from simulators.writer import Broken
 
 if TYPE_CHECKING:
     from simulators.shell import ShellWorld
 
-PATIENCE_S = 4.0
-"""How long somebody waits for an answer before asking again."""
-PAUSE_S = (0.5, 3.0)
+PATIENCE_S, HURRY_S = 4.0, 0.4
+"""How long somebody waits for an answer before asking again; who is in a hurry does while the first try hangs."""
+PAUSE_S, LONG_PAUSE_S = (0.5, 3.0), (0.5, 15.0)
+"""Before the next try; the long one by who knows that the call waits in a spool."""
+ATTEMPTS = 4
+"""How often a dispatcher's command is sent before it is given up."""
 REPEAT_S = 3.0
-SILENCE_S = 4.0
-"""A console that hears not even a heartbeat for so long takes its link for broken."""
 
 TYPES = ("cardiac_arrest", "road_accident", "building_fire", "theft", "illness")
 SERVICES = (Service.POLICE, Service.AMBULANCE, Service.FIRE)
@@ -60,13 +58,13 @@ _json = msgspec.json.Encoder()
 T = TypeVar("T")
 
 
-async def asked(station: Station, work: Coroutine[Any, Any, T]) -> T | None:
+async def asked(station: Station, work: Coroutine[Any, Any, T], patience_s: float = PATIENCE_S) -> T | None:
     """Have a process do something; None when it gives no answer in time or cannot."""
     if not station.answers:
         work.close()
         return None
     task = station.spawn(work)
-    await asyncio.wait([task], timeout=PATIENCE_S)
+    await asyncio.wait([task], timeout=patience_s)
     if not task.done():
         task.add_done_callback(_unheard)
         return None
@@ -96,33 +94,41 @@ class Caller:
             service=chance.choice(SERVICES) if known < 0.3 else None,
             incident_type=chance.choice(TYPES) if known > 0.5 else None,
         )
+        self.door = chance.choice(("", "", *world.stations))
+        self.patience_s = chance.choice((HURRY_S, PATIENCE_S))
         self.call_id: CallId | None = None
         self.spooled_at: Station | None = None
         self.asked_at: dict[Station, None] = {}
 
     async def run(self) -> None:
-        """Call until the call is acknowledged."""
+        """Call until the call is acknowledged, and now and then again, most of all when it only waits in a spool."""
         world, chance = self.world, self.world.chance
         heard = 0
-        while not heard or (heard == 1 and chance.random() < 0.3):
+        while not heard or chance.random() < (0.7 if self.spooled_at is not None else 0.2):
             station = self._station()
             body = await self._post(station) if station is not None else None
             if station is not None and body is not None and not world.happens(world.faults.answers_lost):
                 world.law(partial(self._heard, body, station))
                 heard += 1
-            await asyncio.sleep(chance.uniform(*PAUSE_S))
+            pause_s = chance.uniform(*(PAUSE_S if self.spooled_at is None else LONG_PAUSE_S))
+            await asyncio.sleep(pause_s if heard else min(self.patience_s, pause_s))
         if self.point is not None and chance.random() < 0.6:
             await self._elsewhere()
 
     def _station(self) -> Station | None:
-        """By the balancer in front: the process that leads the region; whose answer says `spooled`, that one again."""
+        """By the balancer in front: its own door, or whoever leads; whose answer says `spooled`, that one again."""
         if self.spooled_at is not None:
             return self.spooled_at if self.spooled_at.answers else None
+        door = self.world.stations.get(self.door)
+        if door is not None and door.answers:
+            return door
         return self.world.leading(self.world.regions[self.place]) or self.world.anybody()
 
     def _heard(self, body: bytes, station: Station) -> None:
         self.world.ledger.answered(f"{self.actor.actor_id}/{self.key}", body)
-        self.call_id = CallId(msgspec.json.decode(body)["call_id"])
+        before, self.call_id = self.call_id, CallId(msgspec.json.decode(body)["call_id"])
+        if before not in (None, self.call_id) and len(self.asked_at) == 1:
+            raise Broken(f"{self.key} was told of {before} and then of {self.call_id} by {station.name}")
         if b'"spooled"' in body:
             self.spooled_at = station
 
@@ -131,7 +137,7 @@ class Caller:
         raw = _json.encode(self.said)
         key = Key(actor=self.actor.actor_id, key=self.key, body_hash=b"")
         contact = Contact(said=self.said, actor=self.actor, call_id=station.reception.ids.call_id(), key=key)
-        reply = await asked(station, station.intake.take(contact, raw))
+        reply = await asked(station, station.intake.take(contact, raw), self.patience_s)
         return reply.body if reply is not None and reply.status == 201 else None
 
     async def _elsewhere(self) -> None:
@@ -257,7 +263,10 @@ class Handset:
 
 
 class Dispatcher:
-    """Assigns by hand, recalls, closes, classifies what waits: at whichever process leads, never repeated."""
+    """Assigns by hand, recalls, closes, classifies what waits: at whichever process leads.
+
+    What is not answered is sent again under its key, as the process that sends requests on does: to the next leader.
+    """
 
     def __init__(self, world: ShellWorld, region: RegionId) -> None:
         self.world, self.region = world, region
@@ -269,19 +278,28 @@ class Dispatcher:
             await asyncio.sleep(self.world.chance.uniform(1, 5))
             station = self.world.leading(self.region)
             command = self._command(station) if station is not None else None
-            if station is not None and command is not None:
-                await self._submit(station, command)
+            if command is not None:
+                await self._submit(command)
 
-    async def _submit(self, station: Station, command: c.Command) -> None:
+    async def _submit(self, command: c.Command) -> None:
         self._acts += 1
         key = Key(actor=ActorId(f"user:{self.region}"), key=f"d{self._acts}", body_hash=b"")
-        reply: Reply | None = await asked(station, station.engine.submit(self.region, command, key=key))
-        if reply is not None and reply.refusal is None and reply.seq:
-            self.world.law(lambda: self._kept(reply))
+        for _ in range(ATTEMPTS):
+            station = self.world.leading(self.region)
+            if station is not None:
+                reply: Reply | None = await asked(station, station.engine.submit(self.region, command, key=key))
+                if reply is not None and not self.world.happens(self.world.faults.answers_lost):
+                    self.world.law(partial(self._kept, key, reply))
+                    return
+            await asyncio.sleep(self.world.chance.uniform(*PAUSE_S))
 
-    def _kept(self, reply: Reply) -> None:
-        if self.world.ledger.truth[self.region].seq < reply.seq:
+    def _kept(self, key: Key, reply: Reply) -> None:
+        ledger = self.world.ledger
+        if reply.refusal is None and reply.seq > ledger.truth[self.region].seq:
             raise Broken(f"{self.region}: event {reply.seq} was answered for and is not in the journal")
+        first = ledger.answer_to(key.actor, key.key)
+        if first is not None and first != reply.body:
+            raise Broken(f"{self.region}: {key.key} was done and answered {first!r}, and now {reply.body!r}")
 
     def _command(self, station: Station) -> c.Command | None:
         state, chance, who = station.engine.states[self.region], self.world.chance, ActorId("user:d")
@@ -310,77 +328,3 @@ class Dispatcher:
         point = point_in(self.world.regions.index(self.region), self.world.chance)
         place = near(point, 100.0, self.world.chance)
         return c.LocateIncident(actor=SYSTEM, incident_id=incident_id, location=self.world.location(place, self.region))
-
-
-class Screen:
-    """A console of one region in one view: snapshot and deltas, resumed by number wherever it is let in."""
-
-    def __init__(self, world: ShellWorld, region: RegionId, view: str) -> None:
-        self.world, self.region, self.view = world, region, view
-        self.seq = -1
-        self.board: dict[str, Any] = {}
-        self.deltas = self.snapshots = 0
-        self.station: Station | None = None
-        self.socket: ConsoleSocket | None = None
-        self._heard_s = 0.0
-
-    async def run(self) -> None:
-        """Watch for ever."""
-        while True:
-            await asyncio.sleep(self.world.chance.uniform(0.2, 1.0))
-            station = self.world.leading(self.region)
-            if station is not None:
-                await self._watch(station)
-
-    async def _watch(self, station: Station) -> None:
-        """One connection, from its handshake until it is broken, silent or its process leads no more."""
-        query = {
-            "regions": self.region,
-            "after": f"{self.region}:{self.seq}" if self.seq >= 0 else "",
-            "view": self.view,
-        }
-        socket = ConsoleSocket(self.world.loop, PATH, query, self._heard)
-        self.station, self.socket, self._heard_s = station, socket, self.world.loop.time()
-        self.world.loop.call(station.owner, self._handle, station, socket)
-        while not socket.over.done():
-            await asyncio.wait([socket.over], timeout=1.0)
-            silent = self.world.loop.time() - self._heard_s > SILENCE_S
-            if silent or not station.alive or self.region not in station.engine.led:
-                break
-        socket.deaf = True
-        self.world.loop.call(station.owner, socket.close, 1001, "gone")
-
-    def _handle(self, station: Station, socket: ConsoleSocket) -> None:
-        station.spawn(station.gateway.handle(socket))  # type: ignore[arg-type]
-
-    def _heard(self, data: bytes) -> None:
-        self._heard_s = self.world.loop.time()
-        for text in texts(data):
-            self.world.law(partial(self._take, msgspec.json.decode(text)))
-
-    def _take(self, message: dict[str, Any]) -> None:
-        if message["type"] == "snapshot":
-            self.board, self.seq = message["board"], message["seq"]
-            self.snapshots += 1
-        elif message["type"] == "delta":
-            if message["from"] != self.seq:
-                raise Broken(f"{self.region}: a console at {self.seq} gets the changes from {message['from']}")
-            merge(self.board, message["changes"])
-            self.seq = message["to"]
-            self.deltas += 1
-        else:
-            return
-        state = self.world.ledger.truth[self.region]
-        if self.seq > state.seq:
-            raise Broken(f"{self.region}: a console shows event {self.seq}, committed are {state.seq}")
-        if self.seq == state.seq:
-            self.check()
-
-    def check(self) -> None:
-        """Snapshot and deltas equal a fresh snapshot of what is committed."""
-        fresh = msgspec.json.decode(_json.encode(Board(self.view).snapshot(self.world.ledger.truth[self.region])))
-        if self.board != fresh:
-            keys = [key for key in fresh if fresh[key] != self.board.get(key)]
-            raise Broken(
-                f"{self.region}: a console in view {self.view} at {self.seq} differs from a fresh one in {keys}"
-            )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import Context
 from random import Random
 from typing import Any
@@ -20,7 +20,7 @@ from dispatch.store import CommitUnknown, StoreAway
 from dispatch.units.line import LinePlan
 from dispatch.web.problems import Problem
 from dispatch.web.websocket import Closed
-from dispatch.writing.records import Answer, Appended, Batch, Loaded, Recorded
+from dispatch.writing.records import Answer, AnsweredKeys, Appended, Batch, Loaded, Recorded
 from simulators.faults import Faults
 from simulators.virtual import VirtualClock, VirtualLoop
 
@@ -66,7 +66,7 @@ class Database(MemoryStore):
         return self._tables[name]
 
     async def _trip(self) -> None:
-        await asyncio.sleep(self._loop.chance.uniform(*TRIP_S))
+        await asyncio.sleep(self._loop.chance.uniform(*TRIP_S) + self.faults.latency_s)
         self._reach()
 
     async def append(self, batch: Batch) -> Appended:
@@ -126,6 +126,10 @@ class Database(MemoryStore):
         found = await super().recall(pairs)
         await self._trip()
         return found
+
+    async def answered(self, regions: Collection[str], after: tuple[str, str] | None, limit: int) -> AnsweredKeys:
+        await self._trip()
+        return await super().answered(regions, after, limit)
 
 
 Hear = Callable[[str, bytes], None]

@@ -1,11 +1,14 @@
-"""What must be true of a simulated world: at every hand-over, and when the calm is over."""
+"""What must be true of a simulated world: at every hand-over and assignment, and when the calm is over."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from dispatch.core import snapshot
+from dispatch.core.assigning import MOST_HAZARDS
 from dispatch.core.crews import ACCEPT_S
+from dispatch.core.events import UnitAssigned
+from dispatch.core.hazards import unacknowledged
 from dispatch.core.invariants import broken
 from dispatch.core.needs import unmet
 from dispatch.core.state import can_be_sent
@@ -35,6 +38,24 @@ def orders_are_answered(world: World, writer: Writer) -> None:
     for order in writer.state.orders.values():
         if (world.now - order.at).total_seconds() > ACCEPT_S + ORDER_SLACK_S:
             raise Broken(f"{writer.region}: {order.order_id} has waited since {order.at}")
+
+
+def sent_knowingly(writer: Writer, event: UnitAssigned) -> None:
+    """A person sends nobody into a danger that no person has acknowledged; the system says of which it was so."""
+    incident = writer.state.incidents.get(event.assignment.incident_id)
+    unread = unacknowledged(writer.state, incident) if incident is not None else []
+    by_person = event.digest is None
+    if by_person and (unread or event.assignment.unacknowledged):
+        raise Broken(f"{event.assignment.assignment_id} goes into {unread}, which nobody has read of")
+    if not by_person and len(unread) > len(event.assignment.unacknowledged) < MOST_HAZARDS:
+        raise Broken(f"{event.assignment.assignment_id} does not say that nobody has read of {unread}")
+
+
+def hazards_end_in_time(world: World, writer: Writer) -> None:
+    """No hazard stands beyond its time, so that nobody waits for a danger that is over."""
+    late = [h for h in writer.state.hazards.values() if h.until is not None and h.until <= world.now]
+    if late:
+        raise Broken(f"{writer.region}: {late[0].hazard_id} was over at {late[0].until}")
 
 
 def at_the_end(world: World) -> None:

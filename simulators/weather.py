@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from dispatch.writing.leases import LEASE_S
 from simulators.station import Station
 from simulators.twins import ConsoleSocket
 
@@ -52,8 +53,9 @@ class Weather:
         """A process's line to the database."""
         world, faults, trouble = self.world, self.world.faults, station.store.faults
         if self._hits(faults.store_slow):
-            # Now and then longer than a lease: the commit comes when another leads.
-            trouble.latency_s = world.chance.choice((0.05, 0.5, 2.0, 12.0))
+            # Now and then just longer than a lease, and much longer: the commit comes when another begins, or leads.
+            just_over_s = LEASE_S + world.chance.uniform(0.0, 1.5)
+            trouble.latency_s = world.chance.choice((0.05, 0.5, just_over_s, 12.0))
             world.loop.call_later(world.chance.uniform(1, 6), self._quick, station)
         if self._hits(faults.store_fails):
             trouble.fail_before_commit = 1

@@ -40,7 +40,7 @@ from simulators.crowd import Callers
 from simulators.faults import CALM, STORM, Faults, Line
 from simulators.plane import metres_between
 from simulators.scripts import Operators
-from simulators.verdicts import at_the_end, in_one_place, orders_are_answered
+from simulators.verdicts import at_the_end, hazards_end_in_time, in_one_place, orders_are_answered, sent_knowingly
 from simulators.watch import Console, consoles
 from simulators.writer import UNHEARD, Fact, Writer
 
@@ -177,6 +177,8 @@ class World:
     def _follow(self, region: RegionId, events: list[e.Event]) -> None:
         state = self.writers[region].state
         for event in events:
+            if isinstance(event, e.UnitAssigned):
+                sent_knowingly(self.writers[region], event)
             match event:
                 case (
                     e.UnitAssigned(order=order) | e.AssignmentCleared(order=Order() as order) | e.PlaceTold(order=order)
@@ -227,6 +229,7 @@ class World:
             if self._ticks % TROUBLE_TICKS == 0:
                 self._trouble(region, writer)
             orders_are_answered(self, writer)
+            hazards_end_in_time(self, writer)
             if self._ticks % DRAW_TICKS == 0:
                 self._draw(region, writer, look=self._ticks % CHECK_TICKS == 0)
         self.later(TICK_S, self._tick)

@@ -18,7 +18,7 @@ from msgspec import Meta
 from dispatch.actors import Actor, Role
 from dispatch.calling.evidence import EVIDENCE_MAX, Evidence, Moment, Whereabouts, fault_in, whereabouts
 from dispatch.calling.matching import Caller
-from dispatch.calling.wishes import LanguageWord, PriorityWord, ServiceWord, TypeWord, Wishes, understood
+from dispatch.calling.wishes import LanguageWord, PriorityWord, ServiceWord, TypeWord, Wishes, understood, unknown_words
 from dispatch.core.commands import ReceiveCall
 from dispatch.core.terms import (
     Call,
@@ -207,11 +207,12 @@ def command_of(
         commitment=commitment(sealed.salt, sealed.document) if sealed is not None else None,
         has_number=bool(said.caller and said.caller.number),
         silent=said.silent,
+        misunderstood=tuple(wishes.unknown),
     )
 
 
-def receipt(call: Call, seq: int, flags: tuple[str, ...] = ()) -> CallReceipt:
-    """What the sender is told of its call; `flags` are those that only its contact knows."""
+def receipt(call: Call, seq: int) -> CallReceipt:
+    """What the sender is told of its call."""
     return CallReceipt(
         call_id=call.call_id,
         region=call.region,
@@ -220,7 +221,7 @@ def receipt(call: Call, seq: int, flags: tuple[str, ...] = ()) -> CallReceipt:
         location=whereabouts(call.location),
         incident_id=call.incident_id,
         moving_to=call.moving_to,
-        flags=flags_of(call) + flags,
+        flags=flags_of(call),
     )
 
 
@@ -247,4 +248,4 @@ def flags_of(call: Call) -> tuple[str, ...]:
         flags.append("joined_automatically")
     if call.location is not None and call.location.contradiction:
         flags.append("contradiction")
-    return tuple(flags)
+    return (*flags, *unknown_words(call.misunderstood))

@@ -12,30 +12,35 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
+import msgspec
+
+from dispatch.calling.contradictions import in_words
 from dispatch.calling.evidence import FUTURE_MAX, Evidence, fix_of
-from dispatch.core.terms import Location, LocationFix, RegionId, Source
+from dispatch.core.terms import Location, LocationFix, RegionId, Source, Spot
 from dispatch.formats.aml_message import AmlMessage
-from routing.gazetteer import Gazetteer, Place, radius_m
+from routing import sources
+from routing.addresses import MOST_CHARS
+from routing.gazetteer import Gazetteer, Place
 from routing.geometry import distance_m, in_country
-from routing.locate import Estimate, Fix, fuse
+from routing.locate import Estimate, fuse
 from routing.names import LANGUAGES, Names
-from routing.places import built_up
+from routing.places import built_up, radius_m
 from routing.regions import Regions
 
-SEARCH_CHARS = 120
-"""Longer words than this name no place."""
-
-FOUND_ACCURACY_M = {
-    "region": 60_000.0,
-    "district": 15_000.0,
-    "city": 6_000.0,
-    "town": 2_500.0,
-    "city_district": 2_500.0,
-}
-"""How far from a named place's middle a caller may be who only gave its name."""
+SEARCH_CHARS = MOST_CHARS
+"""Of longer words the beginning is searched."""
 
 FOUND_SCORE_MIN = 85.0
 """A name that fits less well is shown to a person, but sends nobody anywhere."""
+
+FOUND_SCORE_SPAN = 5.0
+"""A place whose name fits so much less well than the best is not what was meant."""
+
+CANDIDATES_MAX = 5
+"""So many places are kept that words may mean."""
+
+PLACES_DEG = 7
+"""Decimals of a degree that are kept: a centimetre."""
 
 URBAN_CELL_DEG = 0.01
 CELLS_KEPT = 100_000
@@ -76,25 +81,29 @@ class Locator:
         return self._is_urban(math.floor(lat / URBAN_CELL_DEG), math.floor(lon / URBAN_CELL_DEG))
 
     def _named(self, text: str, fix: LocationFix, near: tuple[float, float] | None) -> LocationFix:
-        places = self.search(text, near, 1)
-        if not places or places[0].score < FOUND_SCORE_MIN:
+        spots = spots_of(self.search(text, near, CANDIDATES_MAX))
+        if not spots:
             return fix
-        accuracy_m = FOUND_ACCURACY_M.get(places[0].kind, 5_000.0)
-        return LocationFix(source=fix.source, at=fix.at, lat=places[0].lat, lon=places[0].lon, accuracy_m=accuracy_m)
+        best = spots[0]
+        return msgspec.structs.replace(
+            fix, lat=best.lat, lon=best.lon, accuracy_m=best.accuracy_m, spots=spots if len(spots) > 1 else ()
+        )
 
     def _placed(self, found: Estimate) -> Location:
+        doubt, district = found.contradiction, self._regions.district_at(found.lat, found.lon)
         return Location(
-            lat=found.lat,
-            lon=found.lon,
-            accuracy_m=found.accuracy_m,
+            lat=round(found.lat, PLACES_DEG),
+            lon=round(found.lon, PLACES_DEG),
+            accuracy_m=round(found.accuracy_m, 1),
             source=Source(found.source),
             at=found.at,
             regions=() if found.region is None else (RegionId(found.region), *map(RegionId, found.also)),
             confirmed=found.confirmed,
             urban=self.is_urban(found.lat, found.lon),
-            contradiction=found.contradiction,
+            contradiction=None if doubt is None else in_words(doubt, self._gazetteer.describe),
             outside=found.match.snapped,
             place=self._labels(self._gazetteer.describe(found.lat, found.lon)),
+            district={} if district is None else self._labels(district.names),
         )
 
     def _cell_is_urban(self, row: int, column: int) -> bool:
@@ -102,26 +111,48 @@ class Locator:
         return any(distance_m(middle, at) <= reach_m for at, reach_m in self._towns)
 
 
+def spots_of(places: Sequence[Place]) -> tuple[Spot, ...]:
+    """The places that words may mean, best first. One that lies in or around a better one says nothing new."""
+    least = max(FOUND_SCORE_MIN, places[0].score - FOUND_SCORE_SPAN) if places else FOUND_SCORE_MIN
+    spots: list[Spot] = []
+    for place in places:
+        reach_m = place.accuracy_m
+        known = any(
+            distance_m((place.lat, place.lon), (spot.lat, spot.lon)) <= max(reach_m, spot.accuracy_m) for spot in spots
+        )
+        if place.score >= least and not known:
+            spots.append(Spot(lat=place.lat, lon=place.lon, accuracy_m=reach_m, score=place.score))
+    return tuple(spots)
+
+
 def aml_fix(message: AmlMessage, now: datetime) -> LocationFix | None:
-    """A handset's own location as evidence; None when it says that it knows none, or lies abroad."""
+    """A handset's own location as evidence; None when it says that it knows none, or lies abroad.
+
+    Its radius is brought from the message's confidence to the one that AML has among sources.
+    """
     point = message.position
     if point is None or not in_country(point.lat, point.lon):
         return None
     at = message.at if message.at is not None and message.at <= now + FUTURE_MAX else now
-    return LocationFix(source=Source.AML, at=at, lat=point.lat, lon=point.lon, accuracy_m=message.accuracy_m)
+    accuracy_m = message.accuracy_m
+    if accuracy_m is not None and message.confidence is not None:
+        accuracy_m = round(sources.restated(accuracy_m, message.confidence / 100, "aml"), 1)
+    return LocationFix(source=Source.AML, at=at, lat=point.lat, lon=point.lon, accuracy_m=accuracy_m)
 
 
-def _as_routing(fix: LocationFix) -> Fix:
+def _as_routing(fix: LocationFix) -> sources.Fix:
     at = _point(fix)
     assert at is not None, "only fixes with a point place a call"
-    return Fix(
-        lat=at[0],
-        lon=at[1],
-        source=fix.source.value,
-        at=fix.at,
-        accuracy_m=fix.accuracy_m,
-        confirmed=fix.confirmed,
-    )
+    if not (fix.spots or fix.sector or fix.area):
+        return sources.Fix(
+            lat=at[0],
+            lon=at[1],
+            source=fix.source.value,
+            at=fix.at,
+            accuracy_m=fix.accuracy_m,
+            confirmed=fix.confirmed,
+        )
+    return msgspec.convert(fix, sources.Fix, from_attributes=True)
 
 
 def _point(fix: LocationFix) -> tuple[float, float] | None:

@@ -11,20 +11,25 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from dispatch.actors import Actor
 from dispatch.calling.calls import CallReceipt, NewCall, caller_of, command_of, document_of, personal_of, receipt
 from dispatch.calling.contacts import home_of
+from dispatch.calling.evidence import Spoken
 from dispatch.calling.locating import Locator, aml_fix
 from dispatch.calling.matching import Caller, Matcher
 from dispatch.clock import Clock
 from dispatch.core.commands import LocateCall, LocateIncident
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, ActorId, Call, CallId, Location, LocationFix, RegionId
-from dispatch.engine import Engine, Key, Reply
+from dispatch.engine import Engine, Reply
 from dispatch.formats.aml_message import AmlMessage
 from dispatch.ids import IdSource
 from dispatch.web.replies import Answering, answering
+from dispatch.writing.journal import canonical, commitment
+from dispatch.writing.keys import Key
+from dispatch.writing.records import Personal
 
 DEFAULT_REGION = RegionId("UZ-TK")
 """Where a call without a place waits when its sender stands for no region either."""
@@ -74,14 +79,29 @@ class Reception:
         return reply
 
     async def locate(
-        self, region: RegionId, call: Call, fix: LocationFix, actor: ActorId, key: Key | None = None
+        self,
+        region: RegionId,
+        call: Call,
+        fix: LocationFix,
+        actor: ActorId,
+        key: Key | None = None,
+        *,
+        words: str | None = None,
     ) -> Reply:
-        """Put new evidence to a call: the estimate is made anew from all of it."""
+        """Put new evidence to a call: the estimate is made anew from all of it. Its words are kept apart."""
+        spoken = self._sealed(words, actor, region) if words else None
+        if spoken is not None:
+            fix = replace(fix, note_id=spoken.id, commitment=commitment(spoken.salt, spoken.document))
         location = self.locator.estimate((*call.evidence, fix), self.clock.now())
         joined = call.incident_id if location is not None else None
         reach = self.engine.reach_of_crews(region, joined, location) if joined and location else None
         command = LocateCall(actor=actor, call_id=call.call_id, fix=fix, location=location, reach=reach)
-        return await self.engine.submit(region, command, answer=receipt_for(call.call_id, 200), key=key)
+        answer, personal = receipt_for(call.call_id, 200), () if spoken is None else (spoken,)
+        return await self.engine.submit(region, command, answer=answer, key=key, personal=personal)
+
+    def _sealed(self, words: str, actor: ActorId, region: RegionId) -> Personal:
+        document = canonical(Spoken(text=words, actor=actor))
+        return Personal(id=self.ids.note_id(), region=region, kind="note", salt=self.ids.salt(), document=document)
 
     async def locate_ended(self, call_id: CallId, fix: LocationFix, actor: ActorId) -> bool:
         """Place the incident of a call that is over, where nothing better is known; False: it was not placed.
@@ -98,9 +118,10 @@ class Reception:
         old = incident.location
         if old is not None and (old.confirmed or incident.call_count):
             return False
-        known = () if old is None else (_as_fix(old),)
+        # What the call itself said is in the incident's place already, and must not count twice.
+        known = () if old is None or call.evidence else (_as_fix(old),)
         found = self.locator.estimate((*known, *call.evidence, fix), self.clock.now())
-        if found is None or (found.source, found.lat, found.lon) != (fix.source, fix.lat, fix.lon):
+        if found is None or found.source is not fix.source:
             return False
         if found.regions and region not in found.regions:
             return False
@@ -146,9 +167,7 @@ class Reception:
         return await self.engine.submit(
             region,
             command_of(said, contact.actor, caller, fixes=fixes, location=location, sealed=sealed),
-            answer=receipt_for(caller.call_id, 201, said.wishes.flags)
-            if given is None
-            else lambda state, events: (201, given),
+            answer=receipt_for(caller.call_id, 201) if given is None else lambda state, events: (201, given),
             key=contact.key,
             personal=(sealed,) if sealed is not None else (),
         )
@@ -178,12 +197,12 @@ def _as_fix(location: Location) -> LocationFix:
     )
 
 
-def receipt_for(call_id: CallId, status: int, flags: tuple[str, ...] = ()) -> Answering:
+def receipt_for(call_id: CallId, status: int) -> Answering:
     """The answer that tells a sender what became of its call."""
 
     def made(state: RegionState) -> CallReceipt:
         call = state.call(call_id)
         assert call is not None, "the command was about this call"
-        return receipt(call, state.seq, flags)
+        return receipt(call, state.seq)
 
     return answering(status, made)

@@ -7,8 +7,9 @@ reads the word beside the caller's own. The lists stand in the served document.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -18,6 +19,8 @@ from dispatch.core.plans import PLANS
 from dispatch.core.terms import Priority, Service
 
 WORD_MAX = 64
+WISHES_KEPT = 4_096
+"""Combinations of words in memory: nearly all calls use one of a few dozen."""
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
 
@@ -53,7 +56,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def flags(self) -> tuple[str, ...]:
         """`unknown_incident_type` and the like: what a person must know of the call at once."""
-        return tuple(f"unknown_{field}" for field in self.unknown)
+        return unknown_words(self.unknown)
 
     @property
     def text(self) -> str:
@@ -61,6 +64,12 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join(f"{field}: {word}" for field, word in self.unknown.items())
 
 
+def unknown_words(fields: Iterable[str]) -> tuple[str, ...]:
+    """The flags of fields whose word is none of their list."""
+    return tuple(f"unknown_{field}" for field in fields)
+
+
+@lru_cache(maxsize=WISHES_KEPT)
 def understood(*, service: str | None, incident_type: str | None, priority: str | None, language: str | None) -> Wishes:
     """The words as values, whatever their case and the blanks around them; an empty one was not said."""
     said = {"service": service, "incident_type": incident_type, "priority": priority, "language": language}

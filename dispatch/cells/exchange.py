@@ -140,7 +140,7 @@ def fault_in(message: Message) -> str | None:
     if any(not 0 < len(id) <= NAME_MAX for id in ids):
         return f"an id has at most {NAME_MAX} characters"
     if isinstance(message, CallOffer):
-        theirs = {message.call.call_id: "call"} | dict.fromkeys(message.call.notes, "note")
+        theirs = {message.call.call_id: "call"} | dict.fromkeys(notes_of(message.call), "note")
         if any(theirs.get(document.id) != document.kind for document in message.documents):
             return "a document belongs to the call or is one of its notes"
     if not message.id.startswith(f"{message.origin}:") and not isinstance(message, AidWord):
@@ -150,6 +150,11 @@ def fault_in(message: Message) -> str | None:
     if isinstance(message, AidWish) and message.wanted.region != message.origin:
         return f"{message.origin} asks for {message.wanted.region}"
     return None
+
+
+def notes_of(call: Call) -> list[str]:
+    """The ids of the notes about a call, and of the words that its evidence came with."""
+    return [*call.notes, *(fix.note_id for fix in call.evidence if fix.note_id is not None)]
 
 
 def received(message: Message, actor: ActorId) -> c.Command:

@@ -15,7 +15,7 @@ from dispatch.actors import require
 from dispatch.calling.calls import CallerKnown
 from dispatch.cells.exchange import Answer, CallOffer, Document, Message, answer, fault_in, received
 from dispatch.core.commands import Command, TakeCall
-from dispatch.core.terms import SYSTEM, ActorId, Body, Call, RegionId
+from dispatch.core.terms import SYSTEM, ActorId, Body, Call, LocationFix, RegionId
 from dispatch.engine import Engine
 from dispatch.ids import IdSource
 from dispatch.store import Store
@@ -73,6 +73,7 @@ class Inbox:
             # Whoever sent it there is nobody here: a device of ours by the same name must not be shown it.
             device=ActorId(f"cell:{message.origin}"),
             commitment=sealed.pop(message.call.call_id, None),
+            evidence=tuple(_resealed(fix, sealed) for fix in command.call.evidence),
         )
         fresh = tuple(one for id, one in kept.items() if id not in known)
         return msgspec.structs.replace(command, call=call, sealed=sealed), fresh
@@ -115,3 +116,11 @@ class Inbox:
         if message.to not in self._engine.replicas.states:
             raise Problem("unknown_region", f"No region {region[:16]} here.")
         return application.answer(await self.receive(message, actor.actor_id, abroad=True))
+
+
+def _resealed(fix: LocationFix, sealed: dict[str, str]) -> LocationFix:
+    """Evidence under our commitment to its words; words that did not come along are not promised."""
+    if fix.note_id is None:
+        return fix
+    known = sealed.pop(fix.note_id, None)
+    return msgspec.structs.replace(fix, note_id=fix.note_id if known else None, commitment=known)

@@ -23,6 +23,7 @@ from dispatch.cells.exchange import (
     chores,
     concluded,
     messages,
+    notes_of,
 )
 from dispatch.cells.inbox import Inbox
 from dispatch.cells.line import Line
@@ -191,7 +192,7 @@ class Outbox:
 
     async def _documents(self, message: CallOffer) -> tuple[Document, ...]:
         """What is personal about the call: it must not be lost on the way, nor stand in any journal."""
-        found = await self._store.personal([message.call.call_id, *message.call.notes])
+        found = await self._store.personal([message.call.call_id, *notes_of(message.call)])
         return tuple(
             Document(id=one.id, kind=one.kind, text=one.document.decode())
             for one in list(found.values())[:DOCUMENTS_MAX]

@@ -9,6 +9,7 @@ import msgspec
 
 from dispatch.core import commands as c
 from dispatch.core import events as e
+from dispatch.core.hazards import unacknowledged
 from dispatch.core.lifecycle import FREE
 from dispatch.core.needs import Skill, live, unmet, was_there
 from dispatch.core.recommend import Inputs, Pick, Question, digest, driving_factor, gather, pick
@@ -45,6 +46,9 @@ from dispatch.core.verdict import (
 ORDER_LIFE_S = 600.0
 SEND_AGAIN_S = 15.0
 """A service acknowledges within 30 s (RU PP-1931): two tries fit in."""
+
+MOST_HAZARDS = 16
+"""Hazards that one assignment names, and one order tells of."""
 
 FRESH_S = 15.0
 """How old a recommendation may be when it is confirmed: consoles renew it at 10 s, the rest is the way."""
@@ -147,7 +151,10 @@ def _found(state: RegionState, inputs: Inputs, place: int, one: Pick) -> Found:
 
 def _assigned(state: RegionState, incident: Incident, found: Found, fingerprint: str, now: datetime) -> e.UnitAssigned:
     made, order = assignment(state, incident, found, now)
-    return e.UnitAssigned(assignment=made, order=order, digest=fingerprint)
+    # Help is not kept waiting for a person: it goes with the hazard in its order, and the board says so.
+    unread = tuple(hazard.hazard_id for hazard in unacknowledged(state, incident)[:MOST_HAZARDS])
+    sent = msgspec.structs.replace(made, unacknowledged=unread)
+    return e.UnitAssigned(assignment=sent, order=order, digest=fingerprint)
 
 
 def assign(state: RegionState, command: c.AssignUnits, now: datetime) -> Verdict:
@@ -170,7 +177,19 @@ def assign(state: RegionState, command: c.AssignUnits, now: datetime) -> Verdict
             return obstacle
         assert isinstance(unit, Unit)
         units.append(unit)
+    unread = _unread(state, incident)
+    if unread is not None:
+        return unread
     return facts(*_chosen(state, incident, units, command, now=now))
+
+
+def _unread(state: RegionState, incident: Incident) -> Refusal | None:
+    """Why a person may not send anybody yet: a hazard that nobody has acknowledged for this incident."""
+    hazards = unacknowledged(state, incident)
+    if not hazards:
+        return None
+    names = ", ".join(f"{hazard.hazard_id} ({hazard.kind})" for hazard in hazards[:MOST_HAZARDS])
+    return refuse("hazard_unacknowledged", f"acknowledge {names} for {incident.incident_id} first")
 
 
 def _obstacle(unit: Unit) -> Refusal | None:
@@ -290,6 +309,9 @@ def divert(state: RegionState, command: c.DivertUnit, now: datetime) -> Verdict:
     found = next(a for a in live(old) if a.unit_id == unit.unit_id)
     if was_there(found):
         return refuse("illegal_status", f"unit {unit.call_sign} is already at work at {old.incident_id}")
+    unread = _unread(state, incident)
+    if unread is not None:
+        return unread
     gone = cleared(old, found, UnitStatus.RETURNING, command.reason)
     freed = msgspec.structs.replace(unit, assignment_id=None, incident_id=None)
     return facts(gone, *_chosen(state, incident, [freed], command, now=now))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from dispatch.core import commands as c
 from dispatch.core import events as e
+from dispatch.core.ground import cell_of, metres_between
 from dispatch.core.lifecycle import CALL, may
 from dispatch.core.needs import live
 from dispatch.core.plans import PLANS, UNSPECIFIED, Plan, needs_of
-from dispatch.core.relocating import metres_between, relocated
+from dispatch.core.relocating import relocated
 from dispatch.core.replanning import corrected, worsened
-from dispatch.core.state import RegionState, cell_of
+from dispatch.core.state import RegionState
 from dispatch.core.terms import (
     Body,
     Call,
@@ -33,7 +35,7 @@ from dispatch.core.terms import (
 from dispatch.core.verdict import NOTHING, Verdict, facts, open_call, open_incident, refuse
 
 JOIN_ACCURACY_M = 500.0
-"""A call known less exactly than this joins nothing by itself."""
+"""Where the distance of call and incident is known less exactly than this, in nine cases of ten, nothing joins."""
 
 _TAKES = frozenset({CallStatus.CLAIMED, CallStatus.ANSWERED})
 _MOVES = _TAKES | {CallStatus.HELD, CallStatus.ABANDONED, CallStatus.CALLING_BACK}
@@ -82,6 +84,7 @@ def receive(state: RegionState, command: c.ReceiveCall, now: datetime) -> Verdic
         commitment=command.commitment,
         has_number=command.has_number,
         silent=command.silent,
+        misunderstood=command.misunderstood,
     )
     received = e.CallReceived(call=call)
     return facts(received) if kind is None else facts(received, *settle(state, call, now))
@@ -101,8 +104,11 @@ def settle(state: RegionState, call: Call, now: datetime) -> list[e.Event]:
 
 
 def same_incident(state: RegionState, plan: Plan, where: Location | None, now: datetime) -> Incident | None:
-    """The nearest open incident of the same group that is close and recent enough to be the same one."""
-    if where is None or not plan.joins_m or where.accuracy_m > JOIN_ACCURACY_M:
+    """The nearest open incident of the same group that is close and recent enough to be the same one.
+
+    What may be far is not close: neither circle may be wide, and evidence that contradicts itself joins nothing.
+    """
+    if where is None or not plan.joins_m or where.contradiction or where.accuracy_m > JOIN_ACCURACY_M:
         return None
     best: tuple[float, int, Incident] | None = None
     row, column = cell_of(where.lat, where.lon)
@@ -113,7 +119,8 @@ def same_incident(state: RegionState, plan: Plan, where: Location | None, now: d
             metres = metres_between(incident.location, where)
             age_s = (now - incident.opened_at).total_seconds()
             ours = incident.aid_for is None
-            fits = ours and PLANS[incident.incident_type].group == plan.group and age_s <= plan.joins_s
+            sure = math.hypot(where.accuracy_m, incident.location.accuracy_m) <= JOIN_ACCURACY_M
+            fits = ours and sure and PLANS[incident.incident_type].group == plan.group and age_s <= plan.joins_s
             if fits and metres <= plan.joins_m and (best is None or (metres, incident.number) < best[:2]):
                 best = (metres, incident.number, incident)
     return best[2] if best else None

@@ -6,9 +6,12 @@ the age of a recommendation. Personal words are replaced by a commitment before 
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from dispatch.core.aid_terms import AidReport, Wanted
+from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.terms import (
     ActorId,
     AssignmentId,
@@ -17,9 +20,9 @@ from dispatch.core.terms import (
     CallId,
     CallStatus,
     Channel,
-    Closure,
-    ClosureId,
     Disposition,
+    HazardId,
+    HazardKind,
     IncidentId,
     Location,
     LocationFix,
@@ -59,6 +62,7 @@ class ReceiveCall(Command, frozen=True, kw_only=True, tag="receive_call"):
     commitment: str | None = None
     has_number: bool = False
     silent: bool = False
+    misunderstood: tuple[str, ...] = ()
 
 
 class LocateCall(Command, frozen=True, kw_only=True, tag="locate_call"):
@@ -345,6 +349,31 @@ class CloseRoad(Command, frozen=True, kw_only=True, tag="close_road"):
 
 class ReopenRoad(Command, frozen=True, kw_only=True, tag="reopen_road"):
     closure_id: ClosureId
+
+
+class RecordHazard(Command, frozen=True, kw_only=True, tag="record_hazard"):
+    """Something threatens crews; without a `location` it is where its incident is."""
+
+    kind: HazardKind
+    radius_m: float
+    location: Location | None = None
+    until: datetime | None = None
+    incident_id: IncidentId | None = None
+    note_id: str | None = None
+    commitment: str | None = None
+
+
+class AcknowledgeHazard(Command, frozen=True, kw_only=True, tag="acknowledge_hazard"):
+    """A person has read of a hazard and sends units to this incident all the same."""
+
+    hazard_id: HazardId
+    incident_id: IncidentId
+
+
+class EndHazard(Command, frozen=True, kw_only=True, tag="end_hazard"):
+    """It threatens nobody any more; the system says so when its time has come."""
+
+    hazard_id: HazardId
 
 
 class SetPolicy(Command, frozen=True, kw_only=True, tag="set_policy"):

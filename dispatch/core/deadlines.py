@@ -6,26 +6,30 @@ from collections.abc import Iterator
 from datetime import datetime
 from heapq import heappop
 
-from dispatch.core.commands import SendOrder
+from dispatch.core.commands import Command, EndHazard, SendOrder
 from dispatch.core.state import RegionState
-from dispatch.core.terms import SYSTEM
+from dispatch.core.terms import SYSTEM, HazardId, OrderId
 
 AT_ONCE = 256
 """How many deadlines of a region are served in one look: the rest come with the next one."""
 
 
-def due(state: RegionState, now: datetime) -> Iterator[SendOrder]:
-    """The orders whose time has come, to be submitted one by one: each stands in the heap until it is given.
+def due(state: RegionState, now: datetime) -> Iterator[Command]:
+    """The orders and hazards whose time has come, to be submitted one by one: each stands in the heap until it
+    is given.
 
-    An entry whose order has moved on since is dropped here.
+    An entry whose order has moved on since, or whose hazard is over, is dropped here.
     """
     given = 0
     while state.due and state.due[0][0] <= now and given < AT_ONCE:
-        at, order_id = heappop(state.due)
-        order = state.orders.get(order_id)
+        at, name = heappop(state.due)
+        order, hazard = state.orders.get(OrderId(name)), state.hazards.get(HazardId(name))
         if order is not None and order.send_again_at == at:
             given += 1
-            yield SendOrder(actor=SYSTEM, order_id=order_id)
+            yield SendOrder(actor=SYSTEM, order_id=order.order_id)
+        elif hazard is not None:
+            given += 1
+            yield EndHazard(actor=SYSTEM, hazard_id=hazard.hazard_id)
 
 
 def next_due(state: RegionState) -> datetime | None:

@@ -12,7 +12,9 @@ from datetime import datetime
 import msgspec
 
 from dispatch.core.aid_events import AidEvent
+from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.fact import Event as Event
+from dispatch.core.hazard_events import HazardEvent
 from dispatch.core.terms import (
     ActorId,
     Assignment,
@@ -21,8 +23,6 @@ from dispatch.core.terms import (
     Call,
     CallId,
     CallStatus,
-    Closure,
-    ClosureId,
     Disposition,
     Incident,
     IncidentId,
@@ -254,7 +254,7 @@ class AssignmentCleared(Event, frozen=True, kw_only=True, tag="assignment_cleare
 
 
 class PlaceTold(Event, frozen=True, kw_only=True, tag="place_told"):
-    """A crew on its way is told of the corrected place. The order takes the place of an earlier one like it."""
+    """A crew is told that the place was corrected, or that something threatens there. It replaces an earlier word."""
 
     order: Order
 
@@ -365,6 +365,7 @@ AnyEvent = (
     | PolicyChanged
     | PhaseChanged
     | AidEvent
+    | HazardEvent
 )
 
 _encoder = msgspec.json.Encoder(order="deterministic")

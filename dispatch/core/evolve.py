@@ -12,7 +12,7 @@ from typing import get_args
 from msgspec.structs import replace
 
 from dispatch.core import events as e
-from dispatch.core import evolve_between, evolve_units  # noqa: F401 (their steps are ours too)
+from dispatch.core import evolve_between, evolve_hazards, evolve_units  # noqa: F401 (their steps are ours too)
 from dispatch.core.lifecycle import CALL, INCIDENT, moved
 from dispatch.core.needs import joined, settled
 from dispatch.core.state import RegionState, keep_newest
@@ -197,6 +197,7 @@ def _incident_merged(state: RegionState, event: e.IncidentMerged, at: datetime) 
         state.put_call(replace(state.calls[call_id], incident_id=event.into))
     state.put_incident(replace(into, notes=(*into.notes, *emptied.notes)[-NOTES_KEPT:]))
     _count_calls(state, event.into)
+    state.hand_hazards(event.incident_id, event.into)
     merged = {"merged_into": event.into, "call_count": 0}
     _end_incident(state, replace(emptied, **merged), Disposition.DUPLICATE, at)
 

@@ -27,6 +27,7 @@ from dispatch.core.terms import (
     Unit,
     UnitId,
 )
+from dispatch.core.warning import HAZARDS_MAX
 
 Thing = TypeVar("Thing")
 Rule = Callable[[RegionState], Iterator[str]]
@@ -170,6 +171,15 @@ def _closures_are_bounded(state: RegionState) -> Iterator[str]:
         yield f"{len(state.closures)} closures are kept, or under other names"
 
 
+def _hazards_are_ours(state: RegionState) -> Iterator[str]:
+    """A hazard belongs to the region that keeps it, and there are no more of them than can be."""
+    for hazard in state.hazards.values():
+        if hazard.region != state.region:
+            yield f"{hazard.hazard_id} is of {hazard.region}"
+    if len(state.hazards) > HAZARDS_MAX:
+        yield f"there are {len(state.hazards)}"
+
+
 def _numbers_run_on(state: RegionState) -> Iterator[str]:
     """No incident has a number that is still to be given."""
     for incident in (*state.incidents.values(), *state.closed_incidents.values()):
@@ -188,6 +198,8 @@ def _indexes_follow(state: RegionState) -> Iterator[str]:
         fresh.put_unit(unit)
     for order in state.orders.values():
         fresh.put_order(order)
+    for hazard in state.hazards.values():
+        fresh.put_hazard(hazard)
     for name, ours in _indexes(state).items():
         if ours != (theirs := _indexes(fresh)[name]):
             yield f"{name} is {ours}, but follows as {theirs}"
@@ -206,6 +218,8 @@ def _indexes(state: RegionState) -> dict[str, object]:
         "the queues of the bodies": {body: list(queue) for body, queue in state.waiting_for.items()},
         "the free units": {skill: list(names) for skill, names in state.free.items() if len(names)},
         "the grid": state.cells,
+        "the hazards on the grid": state.hazards_at,
+        "the hazards of incidents": state.hazards_told,
         "the calls of incidents": state.calls_of,
         "the live assignments": state.live,
     }
@@ -226,6 +240,7 @@ OF_ALL: tuple[Rule, ...] = (
     _closed_is_over,
     _closures_are_bounded,
     _numbers_run_on,
+    _hazards_are_ours,
     _indexes_follow,
 )
 

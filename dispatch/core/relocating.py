@@ -1,12 +1,15 @@
-"""What follows when an incident is elsewhere than was thought: the crews on it are told, with the new way."""
+"""What follows when an incident is elsewhere than was thought: the crews on it are told, with the new way.
+
+A crew is told by a message that shows the incident as it is now; a hazard is told the same way (`warning.py`).
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from math import cos, hypot, radians
 
 from dispatch.core import events as e
 from dispatch.core.assigning import ORDER_LIFE_S, SEND_AGAIN_S, eta_of
+from dispatch.core.ground import metres_between
 from dispatch.core.needs import live
 from dispatch.core.recommend import driving_factor
 from dispatch.core.state import RegionState
@@ -15,8 +18,6 @@ from dispatch.core.terms import Assignment, AssignmentId, Incident, Location, Or
 TOLD_FROM_M = 50.0
 """A crew that is there sees as far; a smaller correction would only disturb it."""
 
-METRES_PER_DEGREE = 111_195.0
-
 
 def relocated(
     state: RegionState, incident: Incident, found: Location, reach: Reach | None, now: datetime
@@ -24,20 +25,24 @@ def relocated(
     """The incident at its new place, and the word to each crew that has not left the scene with a patient."""
     factor = driving_factor(incident.priority, found)
     etas_s: dict[AssignmentId, float] = {}
-    told: list[Assignment] = []
-    for assignment in live(incident):
-        if assignment.transporting_at is None and assignment.at_facility_at is None:
-            told.append(assignment)
-            eta_s = eta_of(assignment.unit_id, reach, factor)
-            if eta_s is not None and assignment.on_scene_at is None:
-                etas_s[assignment.assignment_id] = eta_s
+    crews = crews_to_tell(incident)
+    for assignment in crews:
+        eta_s = eta_of(assignment.unit_id, reach, factor)
+        if eta_s is not None and assignment.on_scene_at is None:
+            etas_s[assignment.assignment_id] = eta_s
     located = e.IncidentLocated(incident_id=incident.incident_id, location=found, etas_s=etas_s)
     if incident.location is not None and metres_between(incident.location, found) <= TOLD_FROM_M:
         return [located]
-    return [located, *(e.PlaceTold(order=_word(state, assignment, now)) for assignment in told)]
+    return [located, *(e.PlaceTold(order=word(state, assignment, now)) for assignment in crews)]
 
 
-def _word(state: RegionState, assignment: Assignment, now: datetime) -> Order:
+def crews_to_tell(incident: Incident) -> list[Assignment]:
+    """Those on it that have not left the scene with a patient."""
+    return [a for a in live(incident) if a.transporting_at is None and a.at_facility_at is None]
+
+
+def word(state: RegionState, assignment: Assignment, now: datetime) -> Order:
+    """A message to a crew that its incident has changed; it takes the place of an earlier one."""
     return Order(
         order_id=OrderId(f"{assignment.assignment_id}.at{state.seq}"),
         unit_id=assignment.unit_id,
@@ -49,9 +54,3 @@ def _word(state: RegionState, assignment: Assignment, now: datetime) -> Order:
         sends=1,
         send_again_at=now + timedelta(seconds=SEND_AGAIN_S),
     )
-
-
-def metres_between(a: Location, b: Location) -> float:
-    """Distance on the plane that touches the Earth there: right to a hair within a kilometre."""
-    east = (a.lon - b.lon) * cos(radians(b.lat))
-    return METRES_PER_DEGREE * hypot(east, a.lat - b.lat)

@@ -5,8 +5,21 @@ from __future__ import annotations
 import msgspec
 
 from dispatch.core.aid_terms import AidReport, Ask, Loan
+from dispatch.core.closure_terms import Closure
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Call, CallId, Closure, Incident, Offer, Order, Phase, Policy, RegionId, Unit, Value
+from dispatch.core.terms import (
+    Call,
+    CallId,
+    Hazard,
+    Incident,
+    Offer,
+    Order,
+    Phase,
+    Policy,
+    RegionId,
+    Unit,
+    Value,
+)
 
 
 class Snapshot(Value, frozen=True, kw_only=True):
@@ -29,6 +42,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     loans: tuple[Loan, ...] = ()
     past_loans: tuple[AidReport, ...] = ()
     closures: tuple[Closure, ...] = ()
+    hazards: tuple[Hazard, ...] = ()
     closed_calls: tuple[Call, ...] = ()
     closed_incidents: tuple[Incident, ...] = ()
 
@@ -56,6 +70,7 @@ def take(state: RegionState) -> bytes:
             loans=tuple(state.loans.values()),
             past_loans=tuple(state.past_loans.values()),
             closures=tuple(state.closures.values()),
+            hazards=tuple(state.hazards.values()),
             closed_calls=tuple(state.closed_calls.values()),
             closed_incidents=tuple(state.closed_incidents.values()),
         )
@@ -76,6 +91,8 @@ def restore(data: bytes) -> RegionState:
         state.put_unit(unit)
     for order in kept.orders:
         state.put_order(order)
+    for hazard in kept.hazards:
+        state.put_hazard(hazard)
     state.offers.update({CallId(call_id): offer for call_id, offer in kept.offers.items()})
     state.taken_offers.update(dict.fromkeys(kept.taken_offers))
     state.forgone.update(dict.fromkeys(kept.forgone))

@@ -17,6 +17,8 @@ import msgspec
 from msgspec.structs import replace
 
 from dispatch.core.aid_terms import AidReport, Ask, Loan
+from dispatch.core.closure_terms import Closure, ClosureId
+from dispatch.core.ground import Cell, cell_of, cells_within
 from dispatch.core.lifecycle import FREE, IN_HAND, WAITING_CALL
 from dispatch.core.needs import Skill, unmet
 from dispatch.core.queue import CallKey, IncidentKey, Ordered, call_key, incident_key
@@ -28,8 +30,8 @@ from dispatch.core.terms import (
     Call,
     CallId,
     CallStatus,
-    Closure,
-    ClosureId,
+    Hazard,
+    HazardId,
     Incident,
     IncidentId,
     IncidentStatus,
@@ -47,13 +49,9 @@ from dispatch.core.terms import (
 CLOSED_KEPT = 500
 """How many closed calls and incidents stay in memory, newest last; older ones are read from the store."""
 
-CELL_DEGREES = 0.01
-"""The side of a grid cell for finding incidents near a point: about 1.1 km north, 0.8 km east."""
-
 _Id = TypeVar("_Id")
+_Key = TypeVar("_Key")
 _Kept = TypeVar("_Kept")
-
-Cell = tuple[int, int]
 
 
 class Touched(msgspec.Struct):
@@ -69,11 +67,6 @@ class Touched(msgspec.Struct):
     orders: dict[OrderId, Order] = {}
     assignments: dict[AssignmentId, Assignment] = {}
     region: bool = False
-
-
-def cell_of(lat: float, lon: float) -> Cell:
-    """The grid cell of a point."""
-    return int(lat // CELL_DEGREES), int(lon // CELL_DEGREES)
 
 
 def can_be_sent(unit: Unit) -> bool:
@@ -101,6 +94,7 @@ class RegionState:
         self.loans: dict[str, Loan] = {}
         self.past_loans: dict[str, AidReport] = {}
         self.closures: dict[ClosureId, Closure] = {}
+        self.hazards: dict[HazardId, Hazard] = {}
         self.closed_calls: dict[CallId, Call] = {}
         self.closed_incidents: dict[IncidentId, Incident] = {}
         self._index()
@@ -116,7 +110,10 @@ class RegionState:
         self.cells: dict[Cell, dict[IncidentId, None]] = {}
         self.calls_of: dict[IncidentId, dict[CallId, None]] = {}
         self.live: dict[AssignmentId, IncidentId] = {}
-        self.due: list[tuple[datetime, OrderId]] = []
+        self.hazards_at: dict[Cell, dict[HazardId, None]] = {}
+        self.hazards_told: dict[IncidentId, dict[HazardId, None]] = {}
+        self.due: list[tuple[datetime, str]] = []
+        """When an order or a hazard must be looked at; names of the two differ."""
 
     @property
     def letters(self) -> str:
@@ -249,6 +246,32 @@ class RegionState:
         if order is not None:
             self.touched.orders[order_id] = replace(order, stage=last or order.stage, send_again_at=None)
 
+    def put_hazard(self, hazard: Hazard) -> None:
+        """Keep a new hazard, findable from each cell that it reaches, and the time when it ends."""
+        assert hazard.hazard_id not in self.hazards
+        self.hazards[hazard.hazard_id] = hazard
+        for cell in cells_within(hazard.location, hazard.radius_m):
+            self.hazards_at.setdefault(cell, {})[hazard.hazard_id] = None
+        if hazard.incident_id is not None:
+            self.hazards_told.setdefault(hazard.incident_id, {})[hazard.hazard_id] = None
+        if hazard.until is not None:
+            heappush(self.due, (hazard.until, hazard.hazard_id))
+
+    def drop_hazard(self, hazard_id: HazardId) -> None:
+        """The hazard is over."""
+        hazard = self.hazards.pop(hazard_id)
+        for cell in cells_within(hazard.location, hazard.radius_m):
+            _take_out(self.hazards_at, cell, hazard_id)
+        if hazard.incident_id is not None:
+            _take_out(self.hazards_told, hazard.incident_id, hazard_id)
+
+    def hand_hazards(self, incident_id: IncidentId, into: IncidentId) -> None:
+        """What was told in the course of an incident was told of the one that it turned out to be."""
+        for hazard_id in list(self.hazards_told.get(incident_id, ())):
+            hazard = self.hazards[hazard_id]
+            self.drop_hazard(hazard_id)
+            self.put_hazard(replace(hazard, incident_id=into))
+
     def call(self, call_id: CallId) -> Call | None:
         """An open call, or one closed not long ago."""
         return self.calls.get(call_id) or self.closed_calls.get(call_id)
@@ -256,6 +279,14 @@ class RegionState:
     def incident(self, incident_id: IncidentId) -> Incident | None:
         """An open incident, or one closed not long ago."""
         return self.incidents.get(incident_id) or self.closed_incidents.get(incident_id)
+
+
+def _take_out(index: dict[_Key, dict[_Id, None]], key: _Key, name: _Id) -> None:
+    """Take a name out of an index that holds no empty entries."""
+    names = index[key]
+    del names[name]
+    if not names:
+        del index[key]
 
 
 def keep_newest(shelf: dict[_Id, _Kept], key: _Id, value: _Kept, limit: int) -> None:

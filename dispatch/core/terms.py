@@ -28,10 +28,10 @@ from dispatch.core.words import (
     Channel as Channel,
 )
 from dispatch.core.words import (
-    Direction as Direction,
+    Disposition as Disposition,
 )
 from dispatch.core.words import (
-    Disposition as Disposition,
+    HazardKind as HazardKind,
 )
 from dispatch.core.words import (
     IncidentStatus as IncidentStatus,
@@ -68,11 +68,12 @@ RegionId = NewType("RegionId", str)
 """ISO 3166-2, such as `UZ-TK`."""
 CallId = NewType("CallId", str)
 IncidentId = NewType("IncidentId", str)
-ClosureId = NewType("ClosureId", str)
 """The region's letters and a running number that can be said over the radio, such as `TK-4471`."""
 AssignmentId = NewType("AssignmentId", str)
 OrderId = NewType("OrderId", str)
 UnitId = NewType("UnitId", str)
+HazardId = NewType("HazardId", str)
+"""The region's letters, `H` and the number of the event that recorded it: `TK-H81`."""
 ActorId = NewType("ActorId", str)
 """Who asked: `user:…`, `device:…`, `unit:…` or `system`."""
 
@@ -83,8 +84,31 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """A frozen value with named fields; defaults stay out of the journal. None can hold itself, hence `gc=False`."""
 
 
+class Spot(Value, frozen=True, kw_only=True):
+    """One of the places that words may mean; `score` is the search's, 0 to 100."""
+
+    lat: float
+    lon: float
+    accuracy_m: float
+    score: float = 100.0
+
+
+class Sector(Value, frozen=True, kw_only=True):
+    """What an antenna covers, about its mast: degrees clockwise from north, metres."""
+
+    azimuth_deg: float = 0.0
+    width_deg: float = 360.0
+    range_m: float = 3_000.0
+    min_range_m: float = 0.0
+
+
 class LocationFix(Value, frozen=True, kw_only=True):
-    """One piece of location evidence as it came in; `at` is the time of the fix."""
+    """One piece of location evidence as it came in; `at` is the time of the fix, `accuracy_m` as its source states it.
+
+    Words that may mean several places have them as `spots`. A cell's point is its mast where it has a `sector`; it
+    may have an `area`, a ring of (lat, lon), instead. Words that came after the call are the personal document
+    `note_id`, under `commitment`.
+    """
 
     source: Source
     at: datetime
@@ -92,14 +116,21 @@ class LocationFix(Value, frozen=True, kw_only=True):
     lon: float | None = None
     accuracy_m: float | None = None
     confirmed: bool = False
+    spots: tuple[Spot, ...] = ()
+    sector: Sector | None = None
+    area: tuple[tuple[float, float], ...] = ()
+    note_id: str | None = None
+    commitment: str | None = None
 
 
 class Location(Value, frozen=True, kw_only=True):
     """The best estimate of where help is needed, fused from all evidence.
 
-    `regions` names the region of the point first, then any other that the uncertainty reaches.
-    `place` is a label for people, per language tag, made from our own gazetteer. `outside`: the point lies in
-    no region, and the nearest one was taken.
+    `accuracy_m` is the radius of the circle about it that holds nine cases of ten.
+    `regions` names the region of the point first, then any other that the circle reaches.
+    `place` is a label for people, per language tag, made from our own gazetteer, `district` the name of the
+    district where the map knows it. `contradiction` says per language tag what cannot both be right (in journals
+    of before as one sentence). `outside`: the point lies in no region, and the nearest one was taken.
     """
 
     lat: float
@@ -110,15 +141,17 @@ class Location(Value, frozen=True, kw_only=True):
     regions: tuple[RegionId, ...] = ()
     confirmed: bool = False
     urban: bool = False
-    contradiction: str | None = None
+    contradiction: dict[str, str] | str | None = None
     outside: bool = False
     place: dict[str, str] = {}
+    district: dict[str, str] = {}
 
 
 class Call(Value, frozen=True, kw_only=True):
     """One contact with the service. Number, name and words live in `personal`, under `commitment`.
 
-    `notes` are those of the incident that it left behind in the region which handed it over.
+    `notes` are those of the incident that it left behind in the region which handed it over. `misunderstood`:
+    fields whose word is none of their list; the word itself is beside the caller's own.
     """
 
     call_id: CallId
@@ -140,6 +173,7 @@ class Call(Value, frozen=True, kw_only=True):
     commitment: str | None = None
     has_number: bool = False
     silent: bool = False
+    misunderstood: tuple[str, ...] = ()
     joined_automatically: bool = False
     moving_to: RegionId | None = None
     notes: tuple[str, ...] = ()
@@ -169,7 +203,8 @@ class Leg(Value, frozen=True, kw_only=True):
 class Assignment(Value, frozen=True, kw_only=True):
     """One unit on one incident, with its own times. It is live until `cleared_at`.
 
-    `place_order_id` is the latest word to the crew that the place has changed.
+    `place_order_id` is the latest word to the crew that the place, or what threatens there, has changed.
+    `unacknowledged`: hazards that no person had acknowledged when the system sent the unit by itself.
     """
 
     assignment_id: AssignmentId
@@ -193,6 +228,7 @@ class Assignment(Value, frozen=True, kw_only=True):
     cleared_at: datetime | None = None
     cleared_reason: str | None = None
     place_order_id: OrderId | None = None
+    unacknowledged: tuple[HazardId, ...] = ()
 
 
 class Lent(Value, frozen=True, kw_only=True):
@@ -209,6 +245,34 @@ class AidFor(Value, frozen=True, kw_only=True):
     request_id: str
     region: RegionId
     incident_id: IncidentId
+
+
+class Acknowledged(Value, frozen=True, kw_only=True):
+    """A person knows of a hazard and takes it into account for one incident."""
+
+    hazard_id: HazardId
+    kind: HazardKind
+    actor: ActorId
+    at: datetime
+
+
+class Hazard(Value, frozen=True, kw_only=True):
+    """What crews must know of a place before they go in. Words about it live in `personal`, under `commitment`.
+
+    It concerns every incident within `radius_m` of it, and `incident_id`, in whose course it was told.
+    """
+
+    hazard_id: HazardId
+    region: RegionId
+    kind: HazardKind
+    location: Location
+    radius_m: float
+    at: datetime
+    actor: ActorId
+    until: datetime | None = None
+    incident_id: IncidentId | None = None
+    note_id: str | None = None
+    commitment: str | None = None
 
 
 class Incident(Value, frozen=True, kw_only=True):
@@ -238,6 +302,7 @@ class Incident(Value, frozen=True, kw_only=True):
     closed_at: datetime | None = None
     lent: tuple[Lent, ...] = ()
     aid_for: AidFor | None = None
+    acknowledged: tuple[Acknowledged, ...] = ()
 
 
 class Unit(Value, frozen=True, kw_only=True):
@@ -281,29 +346,6 @@ class Offer(Value, frozen=True, kw_only=True):
     to: RegionId
     sent: bool = False
     recalled: bool = False
-
-
-class Closure(Value, frozen=True, kw_only=True):
-    """A road that is closed, or slower by `factor`, from `since` on and before `until`, or until it is opened again.
-
-    It is kept as it was drawn, for maps change: `line` holds (lat, lon) pairs along the road; a single one means
-    all roads within `radius_m` of it. Which streets that are, routing knows.
-    """
-
-    closure_id: ClosureId
-    line: tuple[tuple[float, float], ...]
-    radius_m: float
-    direction: Direction = Direction.BOTH
-    factor: float | None = None
-    reason: str
-    since: datetime
-    until: datetime | None = None
-    by: ActorId
-    at: datetime
-
-    def is_over(self, now: datetime) -> bool:
-        """Whether its time has passed."""
-        return self.until is not None and self.until <= now
 
 
 class Policy(Value, frozen=True, kw_only=True):

@@ -38,6 +38,11 @@ REFUSALS: Mapping[str, str] = {
     "unknown_closure": "there is no such closure in this region, or its time has passed",
     "closure_over": "the closure would end before it counts",
     "closure_limit": "the region has as many closures as can be kept",
+    "unknown_hazard": "there is no such hazard in this region, or it is over",
+    "hazard_unacknowledged": "a hazard at the place must be acknowledged before a person sends units",
+    "hazard_elsewhere": "the hazard does not concern this incident",
+    "hazard_unplaced": "neither the hazard nor its incident has a place",
+    "hazard_limit": "as many hazards as can be are known in this region already",
     "leg_exists": "the incident already waits for such a unit",
 }
 """Every refusal of the core, with its general sentence; the answer itself says what stood in the way."""

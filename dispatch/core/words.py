@@ -150,6 +150,25 @@ class Direction(Word):
     AHEAD = "ahead"
 
 
+class HazardKind(Word):
+    """What can harm a crew at a place."""
+
+    GAS = "gas"
+    DOWNED_LINE = "downed_line"
+    FIRE = "fire"
+    EXPLOSIVE = "explosive"
+    CHEMICAL = "chemical"
+    RADIATION = "radiation"
+    INFECTION = "infection"
+    VIOLENT_PERSON = "violent_person"
+    WEAPON = "weapon"
+    DOG = "dog"
+    COLLAPSE = "collapse"
+    FLOOD = "flood"
+    TRAFFIC = "traffic"
+    OTHER = "other"
+
+
 class Assigning(Word):
     """Whether the system assigns by itself or a dispatcher confirms each recommendation."""
 

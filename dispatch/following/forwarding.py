@@ -20,7 +20,8 @@ from aiohttp import web
 from prometheus_client import Counter as Counted
 
 from dispatch.clock import elapsing_s
-from dispatch.core.terms import CallId, ClosureId, IncidentId, RegionId, UnitId
+from dispatch.core.closure_terms import ClosureId
+from dispatch.core.terms import CallId, HazardId, IncidentId, RegionId, UnitId
 from dispatch.errors import Elsewhere
 from dispatch.following.leaders import LOOK_S, Leaders
 from dispatch.web.bodies import ARRIVAL_TIMEOUT_S, GIVEN_KEY, PATIENT, RAW
@@ -296,6 +297,8 @@ class Forwarder:
             return replicas.region_of_call(CallId(names["call_id"]))
         if "incident_id" in names:
             return replicas.region_of_incident(IncidentId(names["incident_id"]))
+        if "hazard_id" in names:
+            return replicas.region_of_hazard(HazardId(names["hazard_id"]))
         if "unit_id" in names:
             return replicas.region_of_unit(UnitId(names["unit_id"]))
         if "closure_id" in names:

@@ -141,6 +141,15 @@ def decode_status(payload: bytes) -> StatusReport:
     return msgspec.structs.replace(report, at=_utc(report.at))
 
 
+def status_id_in(payload: bytes) -> str | None:
+    """The number of a status report that is otherwise not one of ours."""
+    try:
+        status_id = msgspec.json.decode(payload)["status_id"]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, IndexError):
+        return None
+    return status_id if isinstance(status_id, str) and 1 <= len(status_id) <= 64 else None
+
+
 def decode_ack(payload: bytes) -> OrderAck:
     """An order's acknowledgement; `at` in UTC."""
     report = _decoded(_ACK, payload)

@@ -5,7 +5,7 @@ crash the engine and start another on the same twin.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -29,6 +29,7 @@ from dispatch.writing.journal import GENESIS
 from dispatch.writing.records import (
     REPEATED,
     Answer,
+    AnsweredKeys,
     Appended,
     AssignmentRow,
     AuditEntry,
@@ -38,6 +39,7 @@ from dispatch.writing.records import (
     Personal,
     Recorded,
     UnreadableContact,
+    digest_of_key,
 )
 
 _STATUSES = {
@@ -237,6 +239,13 @@ class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess, MemoryLeases):
     async def recall(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Answer]:
         self._reach()
         return {pair: self._answers[pair] for pair in pairs if pair in self._answers}
+
+    async def answered(self, regions: Collection[str], after: tuple[str, str] | None, limit: int) -> AnsweredKeys:
+        self._reach()
+        wanted = sorted(pair for pair, answer in self._answers.items() if answer.region in regions)
+        found = [pair for pair in wanted if after is None or pair > after][:limit]
+        last = found[-1] if len(found) == limit else None
+        return AnsweredKeys(digests=b"".join(digest_of_key(*pair) for pair in found), last=last)
 
     async def personal(self, ids: Sequence[str]) -> dict[str, Personal]:
         self._reach()

@@ -5,7 +5,7 @@ shared its consoles' pool stopped taking calls at 160 of them.)
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ from dispatch.store import (
 from dispatch.writing.journal import GENESIS
 from dispatch.writing.records import (
     Answer,
+    AnsweredKeys,
     Appended,
     AuditEntry,
     Batch,
@@ -183,6 +184,12 @@ class PostgresStore(PostgresPruning, PostgresAccess):
         actors, keys = [actor for actor, _ in pairs], [key for _, key in pairs]
         rows = await self._intake.run("journal.recall", actors, keys) if pairs else []
         return {(row["actor"], row["key"]): Answer(**row) for row in rows}
+
+    async def answered(self, regions: Collection[str], after: tuple[str, str] | None, limit: int) -> AnsweredKeys:
+        rows = await self._intake.run("journal.answered", list(regions), *(after or ("", "")), limit)
+        (page_of_keys,) = rows
+        last = (page_of_keys["last_actor"], page_of_keys["last_key"])
+        return AnsweredKeys(digests=page_of_keys["digests"], last=last if page_of_keys["found"] == limit else None)
 
     async def personal(self, ids: Sequence[str]) -> dict[str, Personal]:
         rows = await self._readers.run("keeping.personal", list(ids))

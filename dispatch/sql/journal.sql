@@ -3,6 +3,22 @@
 SELECT refused_region, reason
 FROM append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
+-- name: answered
+-- A page of the keys that have an answer of these regions: 16 bytes of the SHA-256 of actor, line feed and key.
+SELECT coalesce(
+           string_agg(substring(sha256(convert_to(actor || chr(10) || key, 'UTF8')) FOR 16), ''::bytea
+                      ORDER BY actor, key),
+           '') AS digests,
+       count(*) AS found,
+       (array_agg(actor ORDER BY actor DESC, key DESC))[1] AS last_actor,
+       (array_agg(key ORDER BY actor DESC, key DESC))[1] AS last_key
+FROM (
+    SELECT actor, key FROM answers
+    WHERE region = ANY ($1) AND (actor, key) > ($2, $3)
+    ORDER BY actor, key
+    LIMIT $4
+) AS page;
+
 -- name: bury
 -- Ends what is left of a writer that lost its line, and waits for it (5 s): after this nothing of it can commit.
 -- The name is one store's own, so another process is never hit. FALSE: it still lives.

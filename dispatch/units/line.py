@@ -19,7 +19,6 @@ from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 import msgspec
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -52,8 +51,7 @@ class LinePlan(msgspec.Struct, frozen=True, kw_only=True):
     """How to connect. `url` is `mqtt://user:password@host:port` or `mqtts://…`; without user, no log-in.
 
     The broker keeps our subscriptions and what it has for us `session_expiry_s` after the line broke.
-    A `light` line speaks MQTT 3.1.1 without a session: for reading positions, which are QoS 0 and need no
-    properties, whose decoding is half the cost of a message in paho.
+    A `light` line speaks MQTT 3.1.1 without a session and only reads: for positions (`reading.py`).
     """
 
     url: str
@@ -80,7 +78,35 @@ class _Inbox(asyncio.Queue[aiomqtt.Message]):
             log.exception("message handler failed", extra={"action": "mqtt_message"})
 
 
-class Line:
+class Lasting:
+    """What connects, stays and connects again. `_stay` is one connection; it ends by a fault of the line."""
+
+    async def run(self) -> None:
+        """Connect, stay, connect again with back-off; ends only by cancellation."""
+        failures = 0
+        while True:
+            since_s = time.monotonic()
+            try:
+                await self._stay()
+            except (aiomqtt.MqttError, OSError, TimeoutError) as fault:
+                # Once an outage: a day of it would be forty thousand lines.
+                level = logging.DEBUG if failures else logging.WARNING
+                log.log(level, "broker away: %s", fault, extra={"action": "mqtt_line"})
+            finally:
+                self._gone()
+            if time.monotonic() - since_s > STEADY_S:
+                failures = 0
+            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+            failures += 1
+
+    async def _stay(self) -> None:
+        raise NotImplementedError
+
+    def _gone(self) -> None:
+        raise NotImplementedError
+
+
+class Line(Lasting):
     """`run` keeps the line up until cancelled; `publish` works while `up` is true.
 
     `on_message(topic, payload)` and `on_up()` are called in the loop and must neither wait nor block.
@@ -107,24 +133,6 @@ class Line:
     def up(self) -> bool:
         return self._client is not None
 
-    async def run(self) -> None:
-        """Connect, stay, connect again with back-off; ends only by cancellation."""
-        failures = 0
-        while True:
-            since_s = time.monotonic()
-            try:
-                await self._stay()
-            except aiomqtt.MqttError as fault:
-                # Once an outage: a day of it would be forty thousand lines.
-                level = logging.DEBUG if failures else logging.WARNING
-                log.log(level, "broker away: %s", fault, extra={"action": "mqtt_line"})
-            finally:
-                self._gone()
-            if time.monotonic() - since_s > STEADY_S:
-                failures = 0
-            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
-            failures += 1
-
     async def publish(
         self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, properties: Properties | None = None
     ) -> None:
@@ -150,7 +158,7 @@ class Line:
         async with self._new_client() as client:
             # What the broker kept for our session comes in before the subscriptions are answered.
             self._client = client
-            for batch in _batches(self._plan.subscriptions):
+            for batch in batches(self._plan.subscriptions):
                 await client.subscribe(batch)
             self.ups += 1
             self._on_up()
@@ -170,23 +178,22 @@ class Line:
         """A fresh client for each connection, so that nothing half sent is sent again behind our back."""
         parts = urlsplit(self._plan.url)
         assert parts.hostname, "an MQTT URL names a host"
-        secure, light = parts.scheme == "mqtts", self._plan.light
+        secure = parts.scheme == "mqtts"
         client = aiomqtt.Client(
             parts.hostname,
             parts.port or (8883 if secure else 1883),
             username=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,
             identifier=self._plan.client_id,
-            protocol=aiomqtt.ProtocolVersion.V311 if light else aiomqtt.ProtocolVersion.V5,
-            clean_session=True if light else None,
-            clean_start=MQTT_CLEAN_START_FIRST_ONLY if light else False,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            clean_start=False,
             keepalive=KEEPALIVE_S,
             timeout=GREETING_LIMIT_S,
             max_inflight_messages=INFLIGHT_LIMIT,
             max_queued_outgoing_messages=4 * INFLIGHT_LIMIT,
             # Without it an order waits up to 40 ms for the broker's delayed TCP acknowledgement.
             socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
-            properties=None if light else connect_properties(self._plan.session_expiry_s),
+            properties=connect_properties(self._plan.session_expiry_s),
             will=_will(self._plan.will() if self._plan.will is not None else None),
             tls_context=ssl.create_default_context() if secure else None,
             queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", self._inbox),
@@ -227,5 +234,6 @@ def _properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]
 
 
-def _batches(topics: tuple[tuple[str, int], ...]) -> Iterator[list[tuple[str, int]]]:
+def batches(topics: tuple[tuple[str, int], ...]) -> Iterator[list[tuple[str, int]]]:
+    """Topics as one packet may carry them."""
     return (list(topics[at : at + SUBSCRIBED_AT_ONCE]) for at in range(0, len(topics), SUBSCRIBED_AT_ONCE))

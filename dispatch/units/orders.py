@@ -20,9 +20,10 @@ import msgspec
 
 from dispatch.core.events import AssignmentCleared, Event, OrderSent, OrderStaged, PlaceTold, UnitAssigned
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Incident, IncidentId, Order, OrderId, RegionId, Stage
+from dispatch.core.terms import Order, OrderId, RegionId, Stage
 from dispatch.errors import ServiceAway
 from dispatch.units.line import publish_properties
+from dispatch.units.wording import order_payload
 
 SENDERS = 16
 """Publications under way at once; each waits for the broker to have its order."""
@@ -32,7 +33,6 @@ SAMPLES_KEPT = 10_000
 UNDELIVERED = frozenset({Stage.PENDING, Stage.SENT})
 
 log = logging.getLogger(__name__)
-_encode = msgspec.json.Encoder().encode
 
 
 class Publisher(Protocol):
@@ -169,21 +169,20 @@ class Outbox:
             self.counts.lapsed += 1
             return
         try:
-            await self._publish(order, _incident(state, order.incident_id), expiry_s=max(1, round(left_s)))
+            await self._publish(state, order, expiry_s=max(1, round(left_s)))
         except ServiceAway:
             self.counts.waiting += 1
         except Exception:
             log.exception("order not sent", extra={"action": "send_order", "unit": order.unit_id})
 
-    async def _publish(self, order: Order, incident: Incident | None, *, expiry_s: int) -> None:
+    async def _publish(self, state: RegionState, order: Order, *, expiry_s: int) -> None:
         properties = publish_properties(
             expiry_s=expiry_s,
             response_topic=f"112/units/{order.unit_id}/ack",
             correlation=order.order_id.encode(),
         )
-        await self._line.publish(
-            f"112/units/{order.unit_id}/orders", order_payload(order, incident), properties=properties
-        )
+        topic = f"112/units/{order.unit_id}/orders"
+        await self._line.publish(topic, order_payload(state, order), properties=properties)
         self.counts.published += 1
         timing = self._timings.get(order.order_id)
         if timing is not None and not timing.published:
@@ -207,42 +206,3 @@ class Outbox:
         timing = self._timings.pop(order_id, None)
         if timing is not None:
             self.to_delivered.add(time.monotonic() - timing.committed_s)
-
-
-def order_payload(order: Order, incident: Incident | None) -> bytes:
-    """The message a unit gets, as the contract has it; what an order does not have is left out."""
-    message: dict[str, Any] = {"order_id": order.order_id, "kind": order.kind}
-    if order.assignment_id is not None:
-        message["assignment_id"] = order.assignment_id
-    if incident is not None:
-        message["incident"] = _incident_part(incident)
-    message["at"] = order.at
-    message["expires_at"] = order.expires_at
-    return _encode(message)
-
-
-def _incident_part(incident: Incident) -> dict[str, Any]:
-    """What a crew needs to know of the incident, nothing personal. The point is GeoJSON: lon, lat."""
-    part: dict[str, Any] = {
-        "incident_id": incident.incident_id,
-        "number": incident.number,
-        "incident_type": incident.incident_type,
-        "priority": incident.priority,
-        "calls": incident.call_count,
-    }
-    location = incident.location
-    if location is not None:
-        part["location"] = {
-            "point": {"type": "Point", "coordinates": [location.lon, location.lat]},
-            "accuracy_m": location.accuracy_m,
-            "source": location.source,
-        }
-        part["place"] = location.place
-    return part
-
-
-def _incident(state: RegionState, incident_id: IncidentId | None) -> Incident | None:
-    """An open incident, or one that closed lately: a recall may come with its end."""
-    if incident_id is None:
-        return None
-    return state.incidents.get(incident_id) or state.closed_incidents.get(incident_id)

@@ -160,11 +160,23 @@ _pairs = json.JSONDecoder(object_pairs_hook=_single, parse_int=float)
 
 def _doubled(raw: bytes) -> str | None:
     """The field that one object holds twice, if any: msgspec takes the last, another reader may not."""
+    if b"\\u" not in raw and _colons(msgspec.json.decode(raw)) == raw.count(b":"):
+        return None  # Every colon is accounted for, so no field was lost in reading.
     try:
         _pairs.decode(raw.decode())
     except _Doubled as doubled:
         return str(doubled)
     return None
+
+
+def _colons(value: Any) -> int:
+    """How many colons a JSON value needs when it is written: one a field, and those in its texts."""
+    if isinstance(value, str):
+        return value.count(":")
+    if isinstance(value, dict):
+        names: dict[str, Any] = value
+        return len(names) + sum(name.count(":") + _colons(inner) for name, inner in names.items())
+    return sum(map(_colons, value)) if isinstance(value, list) else 0
 
 
 def _beginning(chunks: list[bytes]) -> bytes:

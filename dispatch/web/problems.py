@@ -53,9 +53,7 @@ _OURS: dict[str, Kind] = {
     # What is not there.
     "unknown_region": Kind(404, "No region of this service has this code."),
     "unknown_contact": Kind(404, "No unreadable contact with this id waits."),
-    "unknown_hazard": Kind(404, "No hazard has this id."),
     "unknown_recommendation": Kind(409, "The recommendation is forgotten or was never made. Ask again."),
-    "hazard_unacknowledged": Kind(409, "A hazard at the place must be acknowledged before dispatch."),
     # What went wrong with us.
     "fault": Kind(500, "Our fault. It was recorded; try again."),
     "service_away": Kind(503, "A server that we need does not answer. Nothing was changed; try again."),

@@ -14,9 +14,10 @@ from aiohttp import web
 from dispatch.actors import Actor
 from dispatch.core.events import Event
 from dispatch.core.state import RegionState
-from dispatch.engine import ADDRESS_PART, BODY_PART, Key, Reply
+from dispatch.engine import Reply
 from dispatch.web.bodies import idempotency_key
 from dispatch.web.problems import MEDIA_TYPE
+from dispatch.writing.keys import ADDRESS_PART, BODY_PART, Key
 
 MISMATCH = "Idempotency-Mismatch"
 

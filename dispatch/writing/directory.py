@@ -1,9 +1,10 @@
-"""Which region has a call, an incident or a unit, asked of the states that this process writes."""
+"""Which region has a call, an incident or a unit, asked of the states that this process writes or follows."""
 
 from __future__ import annotations
 
+from dispatch.core.closure_terms import ClosureId
 from dispatch.core.state import RegionState
-from dispatch.core.terms import CallId, IncidentId, RegionId, UnitId
+from dispatch.core.terms import CallId, HazardId, IncidentId, RegionId, UnitId
 
 
 class Directory:
@@ -23,6 +24,15 @@ class Directory:
     def region_of_incident(self, incident_id: IncidentId) -> RegionId | None:
         """Where an open or lately closed incident is."""
         return next((r for r, s in self.states.items() if s.incident(incident_id) is not None), None)
+
+    def region_of_hazard(self, hazard_id: HazardId) -> RegionId | None:
+        """The region that a hazard's id names, whether it still stands or not."""
+        letters = hazard_id.partition("-")[0]
+        return next((r for r, s in self.states.items() if s.letters == letters), None)
+
+    def region_of_closure(self, closure_id: ClosureId) -> RegionId | None:
+        """The region that keeps a closure."""
+        return next((r for r, s in self.states.items() if closure_id in s.closures), None)
 
     def region_of_unit(self, unit_id: UnitId) -> RegionId | None:
         """The home region of a unit. Asked for every position, so the answer is kept."""

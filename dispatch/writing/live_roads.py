@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.clock import Clock
+from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.events import Event, RoadClosed, RoadReopened
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Closure, ClosureId, RegionId
+from dispatch.core.terms import RegionId
 from dispatch.writing.records import Recorded
 from routing.drawn import arcs_along, arcs_around
 from routing.geometry import Point

@@ -2,7 +2,7 @@
 
 Two requests with one key never run side by side: the second waits for the first, then finds its answer.
 The newest answers are kept in memory too, so that whoever repeats itself while the database is away hears the
-same as before.
+same as before. A key that surely has no answer in the region is not looked up at all.
 """
 
 from __future__ import annotations
@@ -12,13 +12,21 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from dispatch.errors import ServiceAway
 from dispatch.store import Store
+from dispatch.writing.known_keys import KnownKeys
 from dispatch.writing.records import Answer
 
 Pair = tuple[str, str]
 
 KEPT = 10_000
 """Answers in memory, some 5 MB: what was answered in the last minutes of the country's worst hour."""
+
+
+PAGE_OF_KEYS = 20_000
+"""Keys learnt at a time, 320 KB."""
+LEARN_AGAIN_S = 1.0
+"""Until then every key is asked for, which is only slower."""
 
 
 class _Turn:
@@ -40,26 +48,77 @@ class Recollection:
         self._kept: OrderedDict[Pair, Answer] = OrderedDict()
         self._waiting: dict[Pair, asyncio.Future[Answer | None]] = {}
         self._asking: asyncio.Task[None] | None = None
+        self._known = KnownKeys()
+        self._unlearnt: dict[str, int] = {}  # region -> which time of being led it is
+        self._adopted = 0
+        self._woken = asyncio.Event()
+
+    def adopt(self, region: str) -> None:
+        """We lead the region: learn which keys were answered in it, as soon as `run` comes to it."""
+        self._adopted += 1
+        self._unlearnt[region] = self._adopted
+        self._woken.set()
+
+    def drop(self, region: str) -> None:
+        """We lead it no more: others answer keys there."""
+        self._unlearnt.pop(region, None)
+        self._known.certain.discard(region)
+
+    async def run(self) -> None:
+        """Learn the keys of the regions that we come to lead, until cancelled."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while self._unlearnt:
+                wanted = dict(self._unlearnt)
+                try:
+                    await self._learn(frozenset(wanted))
+                except ServiceAway:
+                    await asyncio.sleep(LEARN_AGAIN_S)
+                    continue
+                for region, adopted in wanted.items():
+                    # Dropped meanwhile and adopted again: somebody else may have answered in between.
+                    if self._unlearnt.get(region) == adopted:
+                        del self._unlearnt[region]
+                        self._known.certain.add(region)
 
     @asynccontextmanager
-    async def of(self, actor: str, key: str) -> AsyncIterator[Answer | None]:
-        """The first answer to a key, or None; nobody else with the same key runs inside meanwhile."""
+    async def of(self, actor: str, key: str, region: str | None = None) -> AsyncIterator[Answer | None]:
+        """The first answer to a key, or None; nobody else with the same key runs inside meanwhile.
+
+        With a region, only an answer of that region is surely found.
+        """
         pair = (actor, key)
         turn = self._turns.setdefault(pair, _Turn())
         turn.asked += 1
         try:
             async with turn.lock:
-                yield self._kept.get(pair) or await self._recall(pair)
+                yield self._kept.get(pair) or await self._first(pair, region)
         finally:
             turn.asked -= 1
             if not turn.asked:
                 del self._turns[pair]
 
     def keep(self, answer: Answer) -> None:
-        """Remember an answer that is committed."""
+        """Remember an answer that is committed, here or by another process."""
+        self._known.add(answer.actor, answer.key, answer.at)
         self._kept[answer.actor, answer.key] = answer
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
+
+    async def _first(self, pair: Pair, region: str | None) -> Answer | None:
+        if region is not None and self._known.surely_new(region, *pair):
+            return None
+        return await self._recall(pair)
+
+    async def _learn(self, regions: frozenset[str]) -> None:
+        after: Pair | None = None
+        while True:
+            page = await self._store.answered(regions, after, PAGE_OF_KEYS)
+            self._known.learn(page.digests)
+            if page.last is None:
+                return
+            after = page.last
 
     async def _recall(self, pair: Pair) -> Answer | None:
         future = self._waiting.get(pair)
@@ -79,5 +138,8 @@ class Recollection:
                 for future in waiting.values():
                     future.set_exception(fault)
                 continue
+            for answer in found.values():
+                # Who asked again may do so once more when the store cannot be asked.
+                self.keep(answer)
             for pair, future in waiting.items():
                 future.set_result(found.get(pair))

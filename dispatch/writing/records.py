@@ -4,6 +4,7 @@ What a payload or a `doc` says is the core's and the consoles' business. Field o
 column order of schema.sql, because a batch travels as arrays of those rows.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -38,6 +39,22 @@ class Answer(Record, frozen=True, kw_only=True):
     status: int
     body: bytes
     at: datetime
+
+
+KEY_DIGEST_BYTES = 16
+"""Of the SHA-256 of actor, line feed and key: by what a key is told from others without being carried about."""
+
+
+def digest_of_key(actor: str, key: str) -> bytes:
+    """The digest of an idempotency key; `answered` of journal.sql makes the same."""
+    return hashlib.sha256(f"{actor}\n{key}".encode("utf-8", "surrogatepass")).digest()[:KEY_DIGEST_BYTES]
+
+
+class AnsweredKeys(Record, frozen=True, kw_only=True):
+    """Digests of keys, KEY_DIGEST_BYTES each, one after the other; `last` is where to go on, None at the end."""
+
+    digests: bytes
+    last: tuple[str, str] | None
 
 
 class Personal(Record, frozen=True, kw_only=True):

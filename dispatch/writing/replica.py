@@ -12,7 +12,8 @@ from datetime import datetime
 from dispatch.core.events import Event
 from dispatch.core.evolve import evolve
 from dispatch.core.state import RegionState, Touched
-from dispatch.core.terms import CallId, ClosureId, IncidentId, RegionId, UnitId
+from dispatch.core.terms import RegionId
+from dispatch.writing.directory import Directory
 from dispatch.writing.records import Recorded
 
 
@@ -20,11 +21,11 @@ class Gap(Exception):
     """The events do not continue what is known: load the region again."""
 
 
-class Replicas:
+class Replicas(Directory):
     """Region → its committed state. `touched` gathers what changed, for each follower separately."""
 
     def __init__(self) -> None:
-        self.states: dict[RegionId, RegionState] = {}
+        super().__init__()
         self.at: dict[RegionId, datetime] = {}
         self._followers: list[dict[RegionId, Touched]] = []
 
@@ -51,22 +52,6 @@ class Replicas:
         account: dict[RegionId, Touched] = {}
         self._followers.append(account)
         return account
-
-    def region_of_call(self, call_id: CallId) -> RegionId | None:
-        """Where an open or lately closed call is."""
-        return next((r for r, s in self.states.items() if s.call(call_id) is not None), None)
-
-    def region_of_incident(self, incident_id: IncidentId) -> RegionId | None:
-        """Where an open or lately closed incident is."""
-        return next((r for r, s in self.states.items() if s.incident(incident_id) is not None), None)
-
-    def region_of_closure(self, closure_id: ClosureId) -> RegionId | None:
-        """Where a closure is kept."""
-        return next((r for r, s in self.states.items() if closure_id in s.closures), None)
-
-    def region_of_unit(self, unit_id: UnitId) -> RegionId | None:
-        """The home region of a unit."""
-        return next((r for r, s in self.states.items() if unit_id in s.units), None)
 
 
 def _gather(account: Touched, more: Touched) -> None:

@@ -124,7 +124,7 @@ class BoardWorld:
 
     async def open(self) -> None:
         await self.store.open()
-        for work in (self.engine.run(), self.leader.run(), self.broadcast.run(), self.gateway.run()):
+        for work in (self.engine.run(), self.leader.run(), self.broadcast.run(), self.gateway.sittings.run()):
             self._tasks.append(asyncio.create_task(work))
         await self.leader.start()
         app = application(Routes(), self.access.actor_of, self.metrics)

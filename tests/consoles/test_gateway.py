@@ -220,7 +220,7 @@ async def test_who_left_leaves_nothing_behind(world: BoardWorld) -> None:
     async with asyncio.timeout(2):
         while world.broadcast.audiences:
             await asyncio.sleep(0.01)
-    assert not world.gateway._sessions
+    assert not world.gateway.sittings.sockets
     assert b"dispatch112_consoles 0.0" in world.metrics.exposition()
 
 

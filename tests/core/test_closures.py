@@ -8,7 +8,7 @@ from typing import Any
 from dispatch.core import closures, snapshot
 from dispatch.core import commands as c
 from dispatch.core import events as e
-from dispatch.core.terms import Closure, ClosureId
+from dispatch.core.closure_terms import Closure, ClosureId
 from tests.core.scene import CHORSU, LOLA, START, Scene
 
 HOUR = timedelta(hours=1)

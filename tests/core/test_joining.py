@@ -82,8 +82,27 @@ def test_a_call_joins_the_nearest_of_several() -> None:
 def test_a_call_known_only_roughly_joins_nothing() -> None:
     scene = Scene()
     first = reported(scene, "c-1", "smoke", place())
-    assert reported(scene, "c-2", "smoke", place(accuracy_m=JOIN_ACCURACY_M)) == first
+    assert reported(scene, "c-2", "smoke", place(accuracy_m=JOIN_ACCURACY_M - 1)) == first
     assert reported(scene, "c-3", "smoke", place(accuracy_m=JOIN_ACCURACY_M + 1)) != first
+
+
+def test_nothing_joins_an_incident_known_only_roughly() -> None:
+    scene = Scene()
+    first = reported(scene, "c-1", "smoke", place(accuracy_m=6_000.0))
+    assert reported(scene, "c-2", "smoke", place(accuracy_m=20.0)) != first
+
+
+def test_two_wide_circles_are_no_more_certain_together() -> None:
+    scene = Scene()
+    first = reported(scene, "c-1", "smoke", place(accuracy_m=400.0))
+    assert reported(scene, "c-2", "smoke", place(accuracy_m=200.0)) == first
+    assert reported(scene, "c-3", "smoke", place(accuracy_m=400.0)) != first
+
+
+def test_a_call_whose_evidence_contradicts_itself_joins_nothing() -> None:
+    scene = Scene()
+    first = reported(scene, "c-1", "smoke", place())
+    assert reported(scene, "c-2", "smoke", place(contradiction={"en": "address ≠ phone"})) != first
 
 
 def test_a_call_without_a_place_joins_nothing() -> None:

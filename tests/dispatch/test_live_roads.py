@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from dispatch.clock import ManualClock
+from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.state import RegionState
-from dispatch.core.terms import ActorId, Closure, ClosureId, RegionId
+from dispatch.core.terms import ActorId, RegionId
 from dispatch.writing import live_roads
 from dispatch.writing.live_roads import LiveRoads
 from routing.roads import ROAD_CLASSES

@@ -1,5 +1,6 @@
 """One Settings from flags and environment; secrets never printed; what cannot be meant is refused by name."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,9 @@ def test_an_address_that_cannot_be_read_is_refused_without_its_password() -> Non
 def test_a_printed_url_keeps_its_secret(name: str, url: str, shown: str) -> None:
     assert masked(name, url) == shown
     assert "s3cret" not in str(read_settings({name: url}, {}))
+
+
+def test_places_are_files_parted_as_in_a_path() -> None:
+    given = read_settings({}, {"DISPATCH112_PLACES": os.pathsep.join(["a.csv", "maps/uz"])})
+    assert given.places == (Path("a.csv"), Path("maps/uz"))
+    assert "places = a.csv,maps/uz" in str(given).splitlines()

@@ -24,6 +24,7 @@ import asyncpg
 import msgspec
 import uvloop
 
+from dispatch.flags import whole
 from simulators.phones import Told, refusals
 from tests.journeys.blows import BLOWS, Blow, dealt
 from tests.journeys.ledger import read_ledger
@@ -260,8 +261,8 @@ def summary(runs: list[Run]) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--runs", type=int, default=100, metavar="N", help="how many runs (100)")
-    parser.add_argument("--first", type=int, default=0, metavar="K", help="the number of the first (0)")
+    parser.add_argument("--runs", type=whole(1, 1_000_000), default=100, metavar="N", help="how many runs (100)")
+    parser.add_argument("--first", type=whole(0, 1_000_000), default=0, metavar="K", help="the number of the first (0)")
     parser.add_argument("--dir", type=Path, default=Path(".chaos"), metavar="DIR", help="state, data and logs (.chaos)")
     args = parser.parse_args()
     home: Path = args.dir.resolve()
@@ -270,6 +271,8 @@ def main() -> int:
     file = home / "state.json"
     alone = args.runs == 1
     state = msgspec.json.decode(file.read_bytes(), type=State) if file.exists() and not alone else State()
+    if before := sum(number in state.runs for number in numbers):
+        print(f"goes on: {before} of {len(numbers)} runs are done; remove {file} to begin anew", flush=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         keep = None if alone else file
         status = runner.run(run_all(numbers, home, state, keep, takeover_limit_s=TAKEOVER_LIMIT_S))

@@ -1,4 +1,4 @@
-"""What `dispatch112 travel` and `dispatch112 search` print, and how they refuse."""
+"""What `dispatch112 travel` prints, and how it refuses."""
 
 import argparse
 import json
@@ -24,12 +24,6 @@ def travel(*words: str) -> int:
     return command.run_travel(parser.parse_args(words))
 
 
-def search(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_search_arguments(parser)
-    return command.run_search(parser.parse_args(words))
-
-
 def test_travel_prints_seconds_metres_and_the_way(map_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert travel("--from", "41.3111,69.2797", "--to", "41.35,69.25", "--map", str(map_dir)) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -44,19 +38,6 @@ def test_travel_prints_seconds_metres_and_the_way(map_dir: Path, capsys: pytest.
 def test_travel_refuses_what_is_not_a_position_here(map_dir: Path, wrong: str) -> None:
     with pytest.raises(ValueError):
         travel("--from", wrong, "--to", "41.35,69.25", "--map", str(map_dir))
-
-
-def test_search_prints_places_as_plain_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert search("Гиждуван", "--limit", "1") == 0
-    (place,) = json.loads(capsys.readouterr().out)
-    assert set(place) == {"name", "kind", "region", "lat", "lon", "score"}
-    assert (place["name"], place["region"]) == ("Gʻijduvon", "UZ-BU")
-
-
-@pytest.mark.parametrize("wrong", [("--limit", "0"), ("--limit", "1000"), ("--near", "69,41")])
-def test_search_refuses_limits_and_positions_out_of_range(wrong: tuple[str, str]) -> None:
-    with pytest.raises(ValueError):
-        search("Xiva", *wrong)
 
 
 def test_preparing_says_each_step_once(map_dir: Path) -> None:

@@ -80,6 +80,21 @@ def test_one_slip_of_the_finger_in_a_long_name_is_forgiven() -> None:
     assert hits / len(towns) >= 0.97
 
 
+def test_a_place_within_a_long_sentence_is_shown_but_scores_little() -> None:
+    found = GAZETTEER.search("Chilonzorda uy yonyapti tez keling")[0]
+    assert (found.name, 60 < found.score < 85) == ("Chilonzor tumani", True)
+
+
+def test_a_street_that_nobody_knows_is_no_town_of_its_name() -> None:
+    assert first("Navoiy koʻchasi").score < 85 < first("Toshkent, Navoiy koʻchasi 15").score
+    assert first("Toshkent, Navoiy koʻchasi 15").name == "Toshkent"
+
+
+def test_each_place_says_how_far_it_reaches() -> None:
+    reach_m = {text: first(text).accuracy_m for text in ("Toshkent viloyati", "Urgut tumani", "Toshkent", "Urgut")}
+    assert reach_m["Toshkent viloyati"] > reach_m["Urgut tumani"] > reach_m["Toshkent"] > reach_m["Urgut"] > 1_000
+
+
 def test_the_beginning_of_a_name_is_enough() -> None:
     assert "Samarqand" in [place.name for place in GAZETTEER.search("samar")]
     assert GAZETTEER.search("shah")[0].name.startswith(("Shah", "Shayx"))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.names import OKINA, TUTUQ, Names, fold, to_cyrillic, to_plain
+from routing.names import OKINA, TUTUQ, Names, completed, fold, fold_each, read_names, to_cyrillic, to_plain
 
 LETTERS = [*"abdefghijklmnopqrstuvxyz", "o" + OKINA, "g" + OKINA, "sh", "ch", "yo", "yu", "ya", "ye", TUTUQ, " "]
 latin_words = st.lists(st.sampled_from(LETTERS), max_size=12).map("".join)
@@ -50,6 +50,38 @@ def test_the_key_of_any_text_ignores_case_and_the_space_around_it(text: str) -> 
 )
 def test_spellings_of_one_name_share_a_key(spellings: tuple[str, ...]) -> None:
     assert len({fold(spelling) for spelling in spellings}) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("Маpгилан", "Маргилан"),  # a Latin p
+        ("Tошкент", "Тошкент"),  # a Latin T
+        ("Samаrqаnd", "Samarqand"),  # two Cyrillic а
+        ("O\u0306zbekiston", "Ŏzbekiston"),  # a letter and its mark apart
+        ("Õzbekiston", "Oʻzbekiston"),
+        ("Nókis", "Nokis"),
+    ],
+)
+def test_letters_of_the_other_script_and_marks_are_seen_through(typed: str, meant: str) -> None:
+    assert fold(typed) == fold(meant)
+
+
+def test_two_letters_are_one_only_in_the_script_that_writes_so() -> None:
+    assert fold("Исхоқ") == fold("Is'hoq") != fold("Ishoq")
+    assert fold("Шиин") != fold("Шин")
+
+
+def test_many_names_are_folded_as_one_is() -> None:
+    names = ["Qoʻqon", "", "  Шаҳри   Сабз ", "Ёзёвон\ttumani", "8-mart"]
+    assert fold_each(names) == [fold(name) for name in names]
+    assert fold_each([]) == []
+
+
+def test_missing_names_follow_from_the_one_that_is_there() -> None:
+    assert completed(read_names("O'rikzor")) == Names("Oʻrikzor", "Ўрикзор", "Ўрикзор", "Oʻrikzor", "Orikzor")
+    assert completed(read_names("Чорсу", en="Chorsu")).each() == ("Chorsu", "Чорсу", "Чорсу", "Chorsu", "Chorsu")
+    assert read_names("Навоий", uz="Навоий", ru="Навои") == Names("Навоий", "Навоий", "Навои", "", "")
 
 
 def test_different_places_have_different_keys() -> None:

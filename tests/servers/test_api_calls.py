@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatch.core.terms import Body
+from dispatch.core.terms import Body, CallId
 from dispatch.store import Store
 from routing.regions import Regions
 from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, api_world
@@ -63,6 +63,9 @@ async def test_a_word_that_nobody_knows_is_flagged_and_the_call_goes_on(world: A
     assert (call["status"], call["flags"], call["location"]["source"]) == ("queued", [f"unknown_{field}"], "app")
     card = (await world.get(f"calls/{call['call_id']}", token="taker")).json
     assert card["caller"]["text"] == f"Yordam\n{field}: {word}"
+    [row] = (await world.get("calls", token="taker")).json["calls"]
+    assert f"unknown_{field}" in card["flags"], "also for whoever comes later"
+    assert card["flags"] == row["flags"]
 
 
 async def test_an_unknown_word_does_not_hide_a_known_one(world: ApiWorld) -> None:
@@ -80,8 +83,9 @@ async def test_a_second_call_about_the_same_fire_joins_its_incident(world: ApiWo
 
 def at_the_border() -> list[float]:
     """The first place south of Chorsu that is no longer in the city, [lon, lat]."""
+    regions = Regions()
     steps = ([CHORSU[0], CHORSU[1] - 0.001 * step] for step in range(400))
-    return next(point for point in steps if Regions().at(point[1], point[0]).region != TK)
+    return next(point for point in steps if regions.at(point[1], point[0]).region != TK)
 
 
 async def test_near_a_border_both_regions_are_named(world: ApiWorld) -> None:
@@ -188,7 +192,64 @@ async def test_better_evidence_moves_the_call(world: ApiWorld) -> None:
     better = {"source": "app", "point": [69.2401, 41.3301], "accuracy_m": 15}
     got = await world.post(f"calls/{call['call_id']}/location", better)
     assert got.status == 200
-    assert (got.json["location"]["source"], got.json["location"]["accuracy_m"]) == ("app", 15)
+    assert got.json["location"]["source"] == "app"
+    assert 15 < got.json["location"]["accuracy_m"] < 60
+
+
+async def test_words_about_a_place_are_kept_with_the_evidence_and_apart_from_the_journal(world: ApiWorld) -> None:
+    call = await world.new_call()
+    said = {"source": "address", "text": "Chilonzor, choyxona yonida"}
+    assert (await world.post(f"calls/{call['call_id']}/location", said, token="taker")).status == 200
+    (seen,) = (await world.get(f"calls/{call['call_id']}", token="taker")).json["evidence"]
+    assert (seen["source"], seen["text"]) == ("address", said["text"])
+    kept = b"".join(event.payload for event in await world.store.events(TK, 0, 100))
+    assert b"choyxona" not in kept and b'"commitment"' in kept
+    (hidden,) = (await world.get(f"calls/{call['call_id']}", token="device")).json["evidence"]
+    assert "text" not in hidden
+
+
+async def test_erased_words_leave_their_evidence(world: ApiWorld) -> None:
+    call = await world.new_call()
+    said = {"source": "address", "text": "Chilonzor"}
+    await world.post(f"calls/{call['call_id']}/location", said, token="taker")
+    (fix,) = world.engine.replicas.states[TK].calls[CallId(call["call_id"])].evidence
+    assert fix.note_id is not None
+    await world.store.erase(fix.note_id, "user:admin", world.clock.now())
+    (seen,) = (await world.get(f"calls/{call['call_id']}", token="taker")).json["evidence"]
+    assert seen["point"] is not None and "text" not in seen
+
+
+async def test_a_cells_sector_places_the_call_in_front_of_its_mast(world: ApiWorld) -> None:
+    sector = {"azimuth_deg": 90, "width_deg": 60, "range_m": 2_000, "min_range_m": 300}
+    call = await world.new_call(location=[{"source": "cell", "point": CHORSU} | sector])
+    lon, lat = call["location"]["point"]["coordinates"]
+    assert 0.005 < lon - CHORSU[0] < 0.03 and abs(lat - CHORSU[1]) < 0.002
+    (seen,) = (await world.get(f"calls/{call['call_id']}", token="taker")).json["evidence"]
+    assert {key: seen[key] for key in sector} == sector
+
+
+async def test_a_cells_area_is_kept_and_places_the_call_in_it(world: ApiWorld) -> None:
+    lon, lat = CHORSU
+    ring = [[lon, lat], [lon + 0.03, lat], [lon + 0.03, lat + 0.02], [lon, lat + 0.02], [lon, lat]]
+    area = {"type": "Polygon", "coordinates": [ring]}
+    call = await world.new_call(location=[{"source": "cell", "area": area}])
+    assert call["location"]["point"]["coordinates"] == pytest.approx([lon + 0.015, lat + 0.01], abs=0.003)
+    (seen,) = (await world.get(f"calls/{call['call_id']}", token="taker")).json["evidence"]
+    assert seen["area"]["coordinates"][0] == ring
+    ring[2] = [2.3, 48.8]
+    got = await world.post("calls", {"channel": "app", "location": [{"source": "cell", "area": area}]})
+    assert (got.status, got.json["errors"][0]["pointer"]) == (422, "/location/0/area/coordinates/0/2")
+
+
+async def test_evidence_that_cannot_all_be_right_is_said_in_words_and_flagged(world: ApiWorld) -> None:
+    call = await world.new_call(location=[{"source": "address", "text": "Chilonzor"}])
+    assert "flags" not in call
+    phone = {"source": "aml", "point": [69.33, 41.36], "accuracy_m": 15}
+    got = await world.post(f"calls/{call['call_id']}/location", phone)
+    assert "contradiction" in got.json["flags"]
+    said = got.json["location"]["contradiction"]
+    assert set(said) == {"uz-Latn", "uz-Cyrl", "ru", "kaa", "en"}
+    assert "Chilonzor" in said["uz-Latn"] and "адрес" in said["ru"] and "phone" in said["en"]
 
 
 async def test_what_an_operator_confirmed_is_never_overwritten(world: ApiWorld) -> None:
@@ -208,7 +269,8 @@ async def test_a_device_cannot_confirm_a_place(world: ApiWorld) -> None:
 
 async def test_a_corrected_place_hands_the_call_to_its_region(world: ApiWorld) -> None:
     call = await world.new_call(location=app(CHORSU))
-    got = await world.post(f"calls/{call['call_id']}/location", app(REGISTAN, 10)[0] | {"source": "aml"})
+    said = {"source": "operator", "point": REGISTAN}
+    got = await world.post(f"calls/{call['call_id']}/location", said, token="taker")
     assert got.json["moving_to"] == "UZ-SA"
     for _ in range(100):
         if call["call_id"] in world.engine.replicas.states[SA].calls:

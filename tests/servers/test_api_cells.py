@@ -13,7 +13,19 @@ from dispatch.calling.matching import Matcher
 from dispatch.cells.exchange import AidWish, CallOffer, Document, OfferRecall
 from dispatch.cells.peers import Peer, enrol, read_peers
 from dispatch.core.aid_terms import Wanted
-from dispatch.core.terms import ActorId, Body, Call, CallId, CallStatus, Channel, IncidentId, Priority, RegionId
+from dispatch.core.terms import (
+    ActorId,
+    Body,
+    Call,
+    CallId,
+    CallStatus,
+    Channel,
+    IncidentId,
+    LocationFix,
+    Priority,
+    RegionId,
+    Source,
+)
 from dispatch.errors import UserMistake
 from dispatch.keeping.memory import MemoryStore
 from dispatch.store import Store
@@ -81,6 +93,22 @@ async def test_words_are_sealed_anew_and_stand_in_no_event(world: ApiWorld) -> N
     assert not any(b"neighbour lies" in event.payload for event in await world.store.events(TK, 0, 100))
     card = (await world.get(f"calls/{CALL}", token="taker")).json
     assert (card["caller"]["number"], card["came_from"]) == ("+998901112233", FA)
+
+
+async def test_words_of_evidence_come_along_and_are_sealed_anew(world: ApiWorld) -> None:
+    told, lost = "n-01H00000000000000000000001", "n-01H00000000000000000000002"
+    evidence = tuple(
+        LocationFix(source=Source.ADDRESS, at=START, note_id=note_id, commitment="ab" * 32) for note_id in (told, lost)
+    )
+    given = offer(evidence=evidence)
+    words = Document(id=told, kind="note", text='{"actor":"user:lola","text":"behind the teahouse"}')
+    assert (await said(world, msgspec.structs.replace(given, documents=(*given.documents, words)))).status == 200
+    first, second = world.engine.replicas.states[TK].calls[CALL].evidence
+    kept = (await world.store.personal([told]))[told]
+    assert first.commitment == commitment(kept.salt, kept.document) != "ab" * 32
+    assert (second.note_id, second.commitment) == (None, None)
+    card = (await world.get(f"calls/{CALL}", token="taker")).json
+    assert [piece.get("text") for piece in card["evidence"]] == ["behind the teahouse", None]
 
 
 async def test_a_device_of_ours_is_not_shown_the_call_of_its_namesake(world: ApiWorld) -> None:

@@ -165,6 +165,21 @@ async def test_a_recommendation_says_who_goes_why_and_why_not_the_others(world: 
     assert said["shortfalls"] == []
 
 
+async def test_an_eta_has_a_range_as_wide_as_the_circle_about_the_place(world: ApiWorld) -> None:
+    await by_hand(world)
+    await world.unit("TK-A1", Body.MOH, "als", [69.30, 41.30])
+    widths = []
+    for accuracy_m in (10, 300):
+        place = {"source": "app", "point": CHORSU, "accuracy_m": accuracy_m}
+        call = await world.new_call(incident_type="chest_pain", location=[place])
+        got = await world.get(f"incidents/{call['incident_id']}/recommendation", token="dispatcher")
+        (choice,) = got.json["chosen"]
+        least_s, most_s = choice["eta_range_s"]
+        assert 0 <= least_s < choice["eta_s"] < most_s
+        widths.append(most_s - least_s)
+    assert widths[0] < 20 < 100 < widths[1]
+
+
 async def test_a_confirmed_recommendation_sends_its_unit(world: ApiWorld) -> None:
     await by_hand(world)
     await world.unit("TK-A1", Body.MOH, "als", CHORSU)

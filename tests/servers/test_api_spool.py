@@ -63,6 +63,8 @@ async def test_an_unknown_word_is_flagged_in_the_spool_and_stops_nothing(world: 
     assert call["flags"] == ["spooled", "unknown_incident_type"]
     twin.faults.away = False
     await committed(world, call["call_id"])
+    card = (await world.get(f"calls/{call['call_id']}", token="taker")).json
+    assert "unknown_incident_type" in card["flags"]
 
 
 async def test_a_call_is_taken_into_the_spool_and_committed_under_its_own_id(

@@ -11,12 +11,13 @@ import pytest
 from dispatch.clock import SystemClock
 from dispatch.core.commands import OpenIncident
 from dispatch.core.terms import SYSTEM, ActorId
-from dispatch.engine import Engine, Key, Reply
+from dispatch.engine import Engine, Reply
 from dispatch.errors import ServiceAway
 from dispatch.keeping.memory import MemoryStore
 from dispatch.store import StoreAway
 from dispatch.web.metrics import Metrics
 from dispatch.writing.holder import holder_of
+from dispatch.writing.keys import Key
 from dispatch.writing.leading import Leader
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher

@@ -11,12 +11,13 @@ import pytest
 from dispatch.clock import SystemClock
 from dispatch.core.commands import ReceiveCall
 from dispatch.core.terms import ActorId, CallId, Channel, RegionId
-from dispatch.engine import Engine, Key, Reply
+from dispatch.engine import Engine, Reply
 from dispatch.errors import Elsewhere
 from dispatch.keeping.memory import MemoryStore
 from dispatch.store import Store
 from dispatch.units.held import HELD_S, Held
 from dispatch.web.replies import answering
+from dispatch.writing.keys import Key
 from dispatch.writing.leading import Leader
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher

@@ -12,8 +12,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from websockets.asyncio.client import connect
 
 from consoles.access import hashed
+from consoles.field_page import PATH as FIELD_PATH
 from tests.conftest import RunningBroker
 from tests.consoles.board_world import Seen
 from tests.servers.field_world import plain_client
@@ -122,6 +124,22 @@ async def test_units_are_recommended_and_sent_through_the_gateway(pair: Pair, br
     assert status == 200, said
     boards = await pair.settled()
     assert boards["UZ-TK"]["units"][AMBULANCE]["incident_id"] == receipt["incident_id"]
+
+
+async def test_a_crew_s_page_at_the_gateway_speaks_to_the_core(pair: Pair) -> None:
+    url = f"ws://127.0.0.1:{pair.gateway.port}{FIELD_PATH}"
+    said = {"type": "status", "status_id": "s-1", "status": "out_of_service", "at": datetime.now(UTC).isoformat()}
+    async with (
+        connect(url, additional_headers={"Authorization": "Bearer crew"}) as page,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        frames = [json.loads(await page.recv())]
+        await page.send(json.dumps(said))
+        while not {"receipt", "unit"} <= {frame["type"] for frame in frames}:
+            frames.append(json.loads(await page.recv()))
+    assert frames[0]["unit"]["status"] == "available"
+    assert {"type": "receipt", "status_id": "s-1"} in frames
+    assert (await pair.settled())["UZ-TK"]["units"][AMBULANCE]["status"] == "out_of_service"
 
 
 async def test_an_answer_comes_back_as_the_core_gave_it(pair: Pair) -> None:

@@ -65,6 +65,7 @@ async def test_an_order_says_what_the_contract_promises(world: FieldWorld, unit:
         "incident_type": "cardiac_arrest",
         "priority": "P1",
         "calls": 0,
+        "hazards": [],
         "location": {
             "point": {"type": "Point", "coordinates": [POINT[1], POINT[0]]},
             "accuracy_m": 12.0,

@@ -5,7 +5,16 @@ from datetime import timedelta
 import msgspec
 
 from dispatch.store import TRACK_DAYS_MAX, Store
-from dispatch.writing.records import AuditEntry, Batch, Device, Operator, Session, TrackPoint, UnreadableContact
+from dispatch.writing.records import (
+    AuditEntry,
+    Batch,
+    Device,
+    Operator,
+    Session,
+    TrackPoint,
+    UnreadableContact,
+    digest_of_key,
+)
 from tests.servers.store_cases import NOW, answer, leader, words
 
 LOLA = Operator(username="lola", role="call_taker", password="$argon2id$v=19$…", regions=("UZ-TK", "UZ-TO"))
@@ -37,6 +46,21 @@ async def test_a_key_gives_the_first_answer_again(store: Store) -> None:
         ("device:app", "k-1"): first
     }
     assert await store.recall([]) == {}
+
+
+async def test_the_answered_keys_of_regions_are_told_as_digests_page_by_page(store: Store) -> None:
+    scribe, other = await leader(store), await leader(store, "UZ-TO")
+    mine = [answer(f"k-{number}") for number in range(5)]
+    beside = msgspec.structs.replace(answer("k-9"), region="UZ-TO")
+    await store.append(Batch(events=[*scribe.events(1), *other.events(1)], answers=[*mine, beside]))
+    first = await store.answered(["UZ-TK"], None, 3)
+    assert first.last == ("device:app", "k-2")
+    rest = await store.answered(["UZ-TK"], first.last, 3)
+    assert rest.last is None
+    assert first.digests + rest.digests == b"".join(digest_of_key("device:app", f"k-{number}") for number in range(5))
+    both = await store.answered(["UZ-TK", "UZ-TO"], None, 100)
+    assert both.digests == first.digests + rest.digests + digest_of_key("device:app", "k-9")
+    assert (await store.answered([], None, 100)).digests == b""
 
 
 async def test_what_answers_a_key_a_second_time_is_not_kept_and_is_told_the_first_answer(store: Store) -> None:

@@ -160,6 +160,7 @@ async def enrolled(database_url: str, hashed: str) -> None:
     for token, role in TOKENS.items():
         actor = f"device:{token}" if role == "device" else f"user:{token}"
         await store.put_device(Device(token=digest(token), actor=actor, role=role))
+    await store.put_device(Device(token=digest("crew"), actor=f"unit:{AMBULANCE}", role="unit"))
     await store.put_operator(Operator(username="nargiza", role="dispatcher", password=hashed))
     positions = Positions()
     engine = Engine(store, SystemClock(), Reacher(positions, None), positions)

@@ -19,7 +19,7 @@ def test_a_dozen_bugs_are_promised_on_both_levels() -> None:
 
 def test_a_bug_leaves_nothing_behind_when_it_is_taken_out() -> None:
     clean = run_world(Level.CORE, 0)
-    assert hunt("a merge leaves a call behind", 1).found
+    assert hunt("a merge leaves a call behind", BUDGET).found
     for bug in BUGS.values():
         with bug.plant():
             pass

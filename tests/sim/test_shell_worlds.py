@@ -55,11 +55,11 @@ def test_a_seed_leads_to_the_same_journals_in_any_process() -> None:
     assert fingerprint(6) != fingerprint(5)
 
 
-def test_in_a_world_without_faults_nobody_dies_but_who_is_restarted_for_a_hand_over() -> None:
+def test_in_a_world_without_faults_nobody_dies_and_a_region_is_given_away_once_at_most() -> None:
     world = ShellWorld(1, SHORT, CALM)
     world.run()
-    assert len(world.past) == 2 + world.restarts
-    assert all(epoch <= 1 + world.restarts for epoch in world.ledger.epochs.values())
+    assert len(world.past) == 2
+    assert sorted(world.ledger.epochs.values()) in ([1, 1], [1, 2])
     assert len(world.ledger.acknowledged) == SHORT.calls
 
 

@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from dispatch.core.plans import PLANS
+from dispatch.errors import UserMistake
 from routing.geometry import distance_m
 from routing.regions import Regions, region_facts
-from simulators.country import CONFIRMED, FLEETS, SHARE, UNITS_A_STATION, UnitSpec, roster
+from simulators.country import CONFIRMED, FLEETS, SHARE, UNITS_A_STATION, UnitSpec, roster, share_for
 from simulators.sites import sites
 
 SEED = 112
@@ -76,3 +77,9 @@ def test_the_same_seed_gives_the_same_country() -> None:
 def test_most_regions_assign_by_themselves() -> None:
     assert 0 < len(CONFIRMED) < len(region_facts()) / 2
     assert "UZ-TK" not in CONFIRMED
+
+
+def test_a_fleet_that_no_share_has_is_said_and_not_sought_for_ever() -> None:
+    assert len(roster(1, share_for(20_000, 1))) >= 20_000
+    with pytest.raises(UserMistake, match="no 99,999 units"):
+        share_for(99_999, 1)

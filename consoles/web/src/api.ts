@@ -87,6 +87,12 @@ export const api = {
     ask<{ seq: number }>(`${incident(id)}/recall`, { method: 'POST', body: { units }, key }),
   note: (id: string, text: string, key: string) =>
     ask<{ seq: number }>(`${incident(id)}/notes`, { method: 'POST', body: { text }, key }),
+  acknowledge: (hazard: string, incident_id: string, key: string) =>
+    ask<{ seq: number }>(`/hazards/${encodeURIComponent(hazard)}/acknowledge`, {
+      method: 'POST',
+      body: { incident_id },
+      key,
+    }),
   hold: (id: string, held: boolean, key: string) =>
     ask<{ seq: number }>(`${incident(id)}/hold`, { method: 'POST', body: { held }, key }),
   policy: (region: string, policy: Partial<Policy>) =>

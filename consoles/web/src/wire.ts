@@ -38,6 +38,19 @@ export interface AssignedUnit {
   overdue: boolean;
 }
 
+/** A danger at the place of an incident, as its row says it. */
+export interface HazardRow {
+  hazard_id: string;
+  kind: string;
+  acknowledged: boolean;
+}
+export interface Hazard extends HazardRow {
+  radius_m: number;
+  /** Null for those who may not read it. */
+  text: string | null;
+  acknowledged_by: string | null;
+}
+
 export interface IncidentRow {
   incident_id: string;
   number: number;
@@ -56,6 +69,7 @@ export interface IncidentRow {
   legs: Leg[];
   units: AssignedUnit[];
   flags: string[];
+  hazards: HazardRow[];
 }
 
 export interface CallRow {
@@ -277,8 +291,10 @@ export interface Note {
   text: string;
 }
 /** The row with everything behind it; `calls` is a count on the board and a list here. */
-export interface IncidentDetail extends Omit<IncidentRow, 'calls'> {
+export interface IncidentDetail extends Omit<IncidentRow, 'calls' | 'hazards'> {
+  location?: { contradiction?: Names } | null;
   calls: CallRow[];
+  hazards: Hazard[];
   assignments: Assignment[];
   timeline: TimelineEntry[];
   evidence: Evidence[];

@@ -21,6 +21,7 @@ export function incident(id: string, changed: Partial<IncidentRow> = {}): Incide
     legs: [{ body: 'moh', status: 'needed', needed: 1, assigned: 0 }],
     units: [],
     flags: [],
+    hazards: [],
     ...changed,
   };
 }

@@ -1,0 +1,184 @@
+"""What a process does before it can work: says each step, readies its roads, waits for its database.
+
+A database that was given by URL may be away when a process starts. The door is open all the same: calls are kept on
+the disk and their senders told so, `/readyz` says why nothing else is done, and the start goes on when it answers.
+Who may bring a call then was written down while the database last answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+from aiohttp import web
+
+from consoles.access import KNOWN_MAX, actor_of_device, bearer, digest
+from consoles.front import cancelled
+from dispatch.actors import Actor
+from dispatch.calling.contacts import Contacts
+from dispatch.calling.locating import Locator
+from dispatch.calling.reception import Reception
+from dispatch.clock import SystemClock
+from dispatch.core.state import RegionState
+from dispatch.core.terms import RegionId
+from dispatch.door import open_door
+from dispatch.engine import Engine
+from dispatch.errors import ServiceAway
+from dispatch.ids import IdSource
+from dispatch.intake import Intake
+from dispatch.keeping.files import write_whole
+from dispatch.keeping.migrate import migrate
+from dispatch.keeping.spool import Spool
+from dispatch.settings import Settings
+from dispatch.store import Store
+from dispatch.web.application import application
+from dispatch.web.health import Health
+from dispatch.web.metrics import Metrics
+from dispatch.web.problems import Problem
+from dispatch.web.routes import Routes
+from dispatch.web.websocket import Socket
+from dispatch.writing.positions import Positions
+from dispatch.writing.reach import Reacher
+from dispatch.writing.records import Device
+from routing.gazetteer import Gazetteer
+from routing.regions import Regions
+from routing.roads import Roads
+from routing.travel import warm
+
+log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+
+AGAIN_S = 1.0
+NOTED_EVERY_S = 60.0
+BELIEVED_FOR = timedelta(hours=24)
+"""So long a program is believed on our own word: enough for an outage, not for ever for one that was locked out."""
+FILE = "programs.json"
+
+
+class Steps:
+    """Says each step with its seconds."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._since = perf_counter()
+
+    def done(self, name: str) -> None:
+        now = perf_counter()
+        self._say(f"{name:<14}{now - self._since:6.1f} s")
+        self._since = now
+
+
+def ready_roads(load: Callable[[], Roads]) -> Roads:
+    """The roads, and the loops on them compiled or read from their cache: the first incident must not wait for that."""
+    found = load()
+    warm()
+    return found
+
+
+class Noted(msgspec.Struct, frozen=True, kw_only=True):
+    """The programs that had a valid token at a moment, by the digests of their tokens."""
+
+    at: datetime
+    devices: tuple[Device, ...]
+
+
+class Programs:
+    """Writes down whose token is valid while the database answers: `run` beside the service."""
+
+    def __init__(self, data_dir: Path, store: Store) -> None:
+        self._path = data_dir / FILE
+        self._store = store
+
+    async def run(self) -> None:
+        """Keep the list fresh until cancelled; without room for it the old one stands."""
+        while True:
+            try:
+                await self._note()
+            except (ServiceAway, OSError) as fault:
+                log.warning("the programs' list is not renewed: %s", fault, extra={"action": "note"})
+            await asyncio.sleep(NOTED_EVERY_S)
+
+    async def _note(self) -> None:
+        devices = [device for device in await self._store.list_devices() if device.active][:KNOWN_MAX]
+        raw = msgspec.json.encode(Noted(at=SystemClock().wall(), devices=tuple(devices)))
+        await asyncio.to_thread(write_whole, self._path, raw, 0o600)
+
+    def noted(self) -> dict[bytes, Actor]:
+        """{digest of a token: whose it is}; empty when nobody wrote it down lately."""
+        try:
+            found = msgspec.json.decode(self._path.read_bytes(), type=Noted)
+        except (OSError, msgspec.DecodeError):
+            return {}
+        if SystemClock().wall() - found.at > BELIEVED_FOR:
+            return {}
+        return {device.token: actor_of_device(device) for device in found.devices}
+
+
+async def migrated(
+    settings: Settings, store: Store, url: str, say: Say, *, waiting: AsyncExitStack, regions: Sequence[RegionId]
+) -> None:
+    """Return when the database answers and has our schema; meanwhile calls are taken, until `waiting` is closed.
+
+    Our own database is not waited for. Raises ServiceAway, UserMistake.
+    """
+    try:
+        await migrate(url)
+        return
+    except ServiceAway as away:
+        if not settings.database_url:
+            raise
+        say(f"{away}: calls are kept on the disk until one does")
+    await waiting.enter_async_context(_calls_only(settings, store, regions))
+    while True:
+        await asyncio.sleep(AGAIN_S)
+        with suppress(ServiceAway):
+            await migrate(url)
+            return
+
+
+@asynccontextmanager
+async def _calls_only(settings: Settings, store: Store, regions: Sequence[RegionId]) -> AsyncIterator[None]:
+    """The door, open for calls and for whoever asks how we are. Nothing is led here, so every call is spooled."""
+    clock, metrics, positions = SystemClock(), Metrics(), Positions()
+    engine = Engine(store, clock, Reacher(positions, None), positions)
+    for region in regions:
+        engine.replicas.adopt(RegionState(region))
+    ids, spool = IdSource(clock), Spool(settings.data_dir / "spool")
+    spool.load()
+    contacts = Contacts(store, ids, clock, metrics)
+    reception = Reception(engine, Locator(Regions(), Gazetteer()), ids, clock)
+    intake = Intake(reception, contacts, metrics, spool)
+    receive = next(route for route in intake.routes() if route.handler == intake.receive)
+    health = Health(metrics, store.ping, lambda: False)
+    known = Programs(settings.data_dir, store).noted()
+
+    async def authenticate(request: web.Request) -> Actor | None:
+        secret = bearer(request.headers.get("Authorization"))
+        if secret is None:
+            return None
+        actor = known.get(digest(secret))
+        if actor is None:
+            raise Problem("service_away", "Who you are cannot be looked up: the database does not answer.")
+        return actor
+
+    app = application(Routes(receive, *health.routes()), authenticate, metrics)
+    door = await open_door(app, _nobody, (settings.host, settings.port), metrics)
+    looking = asyncio.create_task(health.run())
+    try:
+        yield
+    finally:
+        await door.close()
+        await cancelled(looking)
+        await contacts.drain()
+
+
+async def _nobody(socket: Socket) -> None:
+    """No board can be shown yet."""
+    socket.reject(Problem("not_ready", "The database does not answer."))

@@ -1,0 +1,38 @@
+"""The command `search`, and the gazetteer of a process: routing's own, with the files that our settings name.
+
+Routing knows nothing of dispatch, so it raises ValueError where we raise UserMistake.
+"""
+
+import argparse
+import logging
+
+from dispatch.errors import UserMistake
+from dispatch.settings import Settings, settings_from
+from routing import search_command
+from routing.gazetteer import Gazetteer, load
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `dispatch112 search`."""
+    search_command.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what a text may mean as JSON, best first."""
+    try:
+        return search_command.run(args, settings_from(argparse.Namespace()).places)
+    except ValueError as mistake:
+        raise UserMistake(str(mistake)) from mistake
+
+
+def gazetteer(settings: Settings) -> Gazetteer:
+    """Our own places with those of the files that the settings name. Raises UserMistake when one cannot be read."""
+    try:
+        found = load(settings.places)
+    except ValueError as mistake:
+        raise UserMistake(f"DISPATCH112_PLACES: {mistake}") from mistake
+    for note in found.notes:
+        log.warning("places: %s", note)
+    return found

@@ -1,0 +1,140 @@
+"""A process that starts while its database is away takes calls, says why it does no more, and goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from consoles.starting import Programs
+from dispatch.actors import Role
+from dispatch.keeping.memory import MemoryStore
+from dispatch.servers.broker import Broker
+from dispatch.servers.child import Server
+from dispatch.servers.postgres import Postgres
+from dispatch.settings import Settings
+from dispatch.writing.records import Device
+from tests.servers.field_world import until
+from tests.servers.whole_service import CHORSU, TASHKENT, child, whole
+
+pytestmark = pytest.mark.slow
+
+CALL = {"channel": "app", "location": [{"source": "app", "point": CHORSU, "accuracy_m": 10}]}
+Said = tuple[int, dict[str, Any]]
+
+
+class Door:
+    """One port, asked before the service behind it is whole."""
+
+    def __init__(self, port: int, session: aiohttp.ClientSession) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+        self._session = session
+
+    async def get(self, path: str) -> Said:
+        async with self._session.get(self._url + path) as got:
+            return got.status, msgspec.json.decode(await got.read())
+
+    async def call(self, body: Any = CALL, *, token: str = "device", key: str = "k1") -> Said:
+        raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Idempotency-Key": key}
+        async with self._session.post(self._url + "/api/v1/calls", data=raw, headers=headers) as got:
+            return got.status, msgspec.json.decode(await got.read())
+
+    async def opens(self) -> None:
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(aiohttp.ClientConnectorError):
+                    await self.get("/healthz")
+                    return
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[tuple[Settings, Server]]:
+    """A service by URL that has run before, and its database, which has been stopped since."""
+    postgres, broker = Postgres(tmp_path), Broker(tmp_path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(postgres.stop)
+        stack.push_async_callback(broker.stop)
+        settings = Settings(
+            database_url=await postgres.start(),
+            mqtt_url=await broker.start(),
+            data_dir=tmp_path / "service",
+            port=port,
+            regions=(TASHKENT,),
+        )
+        async with whole(settings):
+            await until(lambda: bool(Programs(settings.data_dir, MemoryStore()).noted()), 10)
+        await child(postgres).stop()
+        yield settings, child(postgres)
+
+
+async def test_calls_are_taken_before_the_database_answers_and_committed_when_it_does(
+    place: tuple[Settings, Server],
+) -> None:
+    settings, database = place
+    began = asyncio.Event()
+    over = asyncio.Event()
+    committed: list[str] = []
+    unreadable: list[str] = []
+
+    async def serve() -> None:
+        async with whole(settings) as service:
+            await until(lambda: not len(service.running.spool), 20)
+            committed.extend(service.committed())
+            found, _ = await service.running.store.contacts(None, None, 10)
+            unreadable.extend(contact.contact_id for contact in found)
+            began.set()
+            await over.wait()
+
+    serving = asyncio.create_task(serve())
+    async with aiohttp.ClientSession() as session:
+        door = Door(settings.port, session)
+        await door.opens()
+        status, said = await door.get("/readyz")
+        assert (status, said["detail"]) == (503, "The database does not answer.")
+        status, first = await door.call()
+        assert (status, first["flags"], first["region"], first["seq"]) == (201, ["spooled"], "UZ-TK", 0)
+        assert (settings.data_dir / "spool" / "calls.jsonl").read_bytes().count(b"\n") == 1
+        assert (await door.call())[1] == first
+        _, second = await door.call(key="k2")
+        assert (await door.call(token="stranger"))[0] == 503
+        status, refused = await door.call(b"yordam", key="k3")
+        assert status == 400
+        assert (await door.get("/api/v1/queue"))[0] == 404
+        await database.start()
+        await asyncio.wait({serving, asyncio.create_task(began.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        assert committed == [first["call_id"], second["call_id"]]
+        assert unreadable == [refused["contact_id"]]
+        assert (await door.get("/readyz"))[0] == 200
+        assert (await door.call())[1] == first
+    over.set()
+    await serving
+
+
+async def test_a_list_of_programs_that_nobody_renewed_lets_nobody_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    await store.put_device(Device(token=b"t", actor="device:app", role="device"))
+    await store.put_device(Device(token=b"x", actor="device:old", role="device", active=False))
+    programs = Programs(tmp_path, store)
+    assert programs.noted() == {}
+    noting = asyncio.create_task(programs.run())
+    await until(lambda: bool(programs.noted()), 10)
+    noting.cancel()
+    assert {token: actor.role for token, actor in programs.noted().items()} == {b"t": Role.DEVICE}
+    assert (tmp_path / "programs.json").stat().st_mode & 0o077 == 0
+    monkeypatch.setattr("consoles.starting.BELIEVED_FOR", timedelta(seconds=-1))
+    assert programs.noted() == {}
