@@ -91,10 +91,11 @@ class Oracle:
     def _ends(self, place: Snap, arriving: bool) -> Ends:
         """The nodes by which a place is reached, or left, and in how many ms."""
         roads, back = self._roads, int(self._roads.twin[place.edge])
-        tail, head = int(roads.tail[place.edge]), int(roads.head[place.edge])
+        ends = roads.tail if arriving else roads.head
         ahead, behind = (place.offset, 1.0 - place.offset) if arriving else (1.0 - place.offset, place.offset)
-        found = [(tail if arriving else head, self._end_ms(place.edge, ahead))]
-        found.append((head if arriving else tail, self._end_ms(back, behind)))
+        found = [(int(ends[place.edge]), self._end_ms(place.edge, ahead))]
+        if back >= 0:
+            found.append((int(ends[back]), self._end_ms(back, behind)))
         return [(node, ms) for node, ms in found if ms < UNREACHABLE]
 
     def _end_ms(self, arc: int, part: float) -> int:

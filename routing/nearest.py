@@ -121,7 +121,7 @@ def way_to(net: Network, into: Arrivals, area: Ground, start: Spot, target: Spot
     clear(area)
     heap, size = begin(net, area, target)
     back = net.twin[start.edge]
-    head, tail = net.head[start.edge], net.tail[start.edge]
+    head, tail = net.head[start.edge], (net.head[back] if back >= 0 else net.tail[start.edge])
     over_head, over_tail = end_ms(net, start.edge, 1.0 - start.offset), end_ms(net, back, start.offset)
     best, leave = UNREACHABLE, -1
     while size > 0:
@@ -165,7 +165,8 @@ def begin(net: Network, area: Ground, target: Spot) -> tuple[Longs, int]:
     heap, size = np.empty(FIRST_HEAP, np.int64), 0
     back = net.twin[target.edge]
     ahead, behind = end_ms(net, target.edge, target.offset), end_ms(net, back, 1.0 - target.offset)
-    for node, ms in ((net.tail[target.edge], ahead), (net.head[target.edge], behind)):
+    # The way back begins where its own arc does: where turns are banned that is another node than this arc's end.
+    for node, ms in ((net.tail[target.edge], ahead), (net.tail[back] if back >= 0 else net.head[target.edge], behind)):
         if ms < area.node[node, MS]:
             touch(area, node)
             area.node[node, MS] = ms
@@ -179,7 +180,8 @@ def hang(net: Network, area: Ground, unit: tuple[int, int, float, int], followin
     i, edge, offset, access = unit
     back = net.twin[edge]
     over_head, over_tail = end_ms(net, edge, 1.0 - offset), end_ms(net, back, offset)
-    for side, node, ms in ((0, net.head[edge], over_head), (1, net.tail[edge], over_tail)):
+    behind = net.head[back] if back >= 0 else net.tail[edge]
+    for side, node, ms in ((0, net.head[edge], over_head), (1, behind, over_tail)):
         if ms < UNREACHABLE:
             touch(area, node)
             ahead[2 * i + side] = ms + access
