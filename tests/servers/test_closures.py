@@ -11,6 +11,7 @@ import pytest
 
 from dispatch.core.terms import Body
 from routing.roads import Roads
+from routing.travel import warm
 from tests.routing.oracle import small_roads
 from tests.servers.api_world import CHORSU, REGISTAN, ApiWorld, Got, api_world
 
@@ -26,6 +27,12 @@ def bazaar() -> Roads:
     streets = [(0, 1, 100), (1, 2, 200), (0, 3, 300), (3, 4, 300), (4, 1, 300)]
     arcs = [(*ends, s * 1000) for a, b, s in streets for ends in ((a, b), (b, a))]
     return small_roads([(lat, lon) for lon, lat in places], arcs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_loops() -> None:
+    """As at a start: what compiles within a request holds the loop for longer than a lease."""
+    warm()
 
 
 @pytest.fixture
