@@ -25,6 +25,7 @@ from dispatch.core.events import Event, RoadClosed
 from dispatch.core.state import RegionState
 from dispatch.core.terms import LocationFix, RegionId, Source
 from dispatch.core.words import Direction
+from dispatch.formats.values import plausible
 from dispatch.web.application import ACTOR, answer
 from dispatch.web.bodies import query
 from dispatch.web.problems import Fault, Problem
@@ -148,8 +149,8 @@ class Closing:
             direction=said.direction,
             factor=said.factor,
             reason=said.reason,
-            since=said.since or now,
-            until=said.until,
+            since=_time(said.since, "/since") or now,
+            until=_time(said.until, "/until"),
             by=actor.actor_id,
             at=now,
         )
@@ -228,6 +229,15 @@ def closure_row(region: RegionId, closure: Closure) -> ClosureRow:
         by=closure.by,
         at=closure.at,
     )
+
+
+def _time(said: datetime | None, pointer: str) -> datetime | None:
+    """In UTC. Raises Problem for one that no journal can keep."""
+    at = plausible(said) if said is not None else None
+    if said is not None and at is None:
+        fault = Fault(pointer, f"{said.isoformat()} is out of range: leave it out.")
+        raise Problem("invalid_body", fault.detail, [fault])
+    return at
 
 
 def _given(said: NewClosure) -> str:

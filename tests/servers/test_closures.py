@@ -164,6 +164,8 @@ async def test_a_point_closes_what_comes_near_it(world: ApiWorld) -> None:
         ({"point": [2.35, 48.85]}, 422, "outside_country", "/point"),
         ({"line": [[LON + 0.01, LAT + 0.01], [LON + 0.011, LAT + 0.01]]}, 422, "no_road_there", "/line"),
         ({"line": STREET, "until": "2020-01-01T00:00:00Z"}, 409, "closure_over", None),
+        ({"line": STREET, "until": "9999-12-31T23:59:59-23:59"}, 422, "invalid_body", "/until"),
+        ({"line": STREET, "since": "0001-01-01T00:00:00+23:59"}, 422, "invalid_body", "/since"),
     ],
 )
 async def test_a_drawing_that_cannot_be_right_is_refused_with_the_place_of_the_mistake(
