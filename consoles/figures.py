@@ -104,7 +104,10 @@ class Figures:
         """GET /kpi."""
         asked = query(request, FiguresQuery)
         until = asked.until or self._desk.clock.now()
-        since = asked.since or until - USUAL_SPAN
+        try:
+            since = asked.since or until - USUAL_SPAN
+        except OverflowError:  # the calendar has no day before its first
+            since = until
         if not timedelta(0) < until - since <= SPAN_MAX:
             detail = f"`from` lies before `to`, at most {SPAN_MAX.days} days."
             raise Problem("invalid_query", detail, [Fault("from", detail)])

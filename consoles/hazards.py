@@ -7,7 +7,7 @@ Which incidents a hazard concerns, and whether units may be sent there, is decid
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -37,6 +37,8 @@ OF = "/api/v1/hazards/{hazard_id}"
 RADIUS_MAX = 5000.0
 """Metres: beyond that it is no longer a place but a district."""
 USUAL_RADIUS_M = 100.0
+AHEAD_MAX = timedelta(days=3660)
+"""What stands for longer stands until somebody ends it."""
 
 
 class NewHazard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,8 +112,11 @@ class Hazards:
         """POST /hazards."""
         actor, desk = request[ACTOR], self._desk
         raw, said = await asked_body(request, NewHazard)
-        if said.until is not None and said.until <= desk.clock.now():
-            fault = Fault("/until", f"{said.until.isoformat()} is over already.")
+        if said.until is not None and not timedelta(0) < said.until - desk.clock.now() <= AHEAD_MAX:
+            wrong = (
+                "is over already" if said.until <= desk.clock.now() else "is more than ten years ahead: leave it out"
+            )
+            fault = Fault("/until", f"{said.until.isoformat()} {wrong}.")
             raise Problem("invalid_body", fault.detail, [fault])
         location = self._place(said)
         region = self._region(actor, said, location)

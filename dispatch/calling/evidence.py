@@ -31,6 +31,8 @@ CORNERS_MAX = 100
 """As many has an area at most."""
 FUTURE_MAX = timedelta(minutes=5)
 """A fix further ahead than this was made by a wrong clock: it counts as made now."""
+PAST_MAX = timedelta(days=366)
+"""A fix further back counts as so old: nothing that it says has any weight, and no clock reads the year 1."""
 
 Coordinates = Annotated[list[float], Meta(min_length=2, max_length=3, description="[longitude, latitude]")]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a zone")]
@@ -152,10 +154,15 @@ def _positions(piece: Evidence) -> Iterator[tuple[str, list[float]]]:
             yield f"/area/coordinates/0/{index}", corner
 
 
+def made_at(said: datetime | None, now: datetime) -> datetime:
+    """When a fix was made, as far as its clock can be believed."""
+    return now if said is None or said > now + FUTURE_MAX else max(said, now - PAST_MAX)
+
+
 def fix_of(piece: Evidence, now: datetime) -> LocationFix:
     """The piece as the core keeps it: without words, which are personal. A confirmed one is a person's."""
     lonlat, ring = piece.lonlat(), piece.ring()
-    at = piece.at if piece.at is not None and piece.at <= now + FUTURE_MAX else now
+    at = made_at(piece.at, now)
     if lonlat is None and not ring:
         return LocationFix(source=piece.source, at=at)
     point = from_lonlat(lonlat) if lonlat is not None else Area.of_ring(ring).middle

@@ -208,6 +208,7 @@ PATHS: list[tuple[str, str, Any, set[int]]] = [
     ("GET", "kpi?from=yesterday", None, {422}),
     ("GET", "kpi?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", None, {422}),
     ("GET", "kpi?from=0001-01-01T00:00:00Z&to=9999-12-31T23:59:59Z", None, {422}),
+    ("GET", "kpi?to=0001-01-01T00:00:00Z", None, {422}),
     ("GET", "kpi?rule=mine", None, {422}),
     ("GET", "contacts?region=nowhere", None, {422}),
     ("POST", "contacts/u-none/close", None, {404}),
