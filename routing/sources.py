@@ -29,7 +29,8 @@ ANYWHERE_M: Final = 250_000.0  # without such a part two exact places far apart 
 class Habit(msgspec.Struct, frozen=True, kw_only=True):
     """A source's habits. `usual_m` is the radius where none is stated, and `confidence` the share of cases that a
     stated radius is meant to hold. True radii are the stated one times `optimism`, lognormally spread by `spread`.
-    A share `wrong` is mistaken, mostly by a few times `wrong_m` metres. Of the callers a share `moving` moves on, at `pace`.
+    A share `wrong` is mistaken, mostly by a few times `wrong_m` metres. Of the callers a share `moving` moves on, at
+    `pace`.
     """
 
     usual_m: float
