@@ -8,8 +8,9 @@ import asyncio
 
 import msgspec
 
-from consoles import aiding, calling, crews
+from consoles import aiding, calling, crews, transit
 from consoles.advice import Advice
+from consoles.closing import Closing, Streets
 from consoles.desk import Desk
 from consoles.figures import Figures
 from consoles.following import Following
@@ -32,6 +33,7 @@ from dispatch.web.application import Authenticate
 from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route
+from routing.vehicles import Vehicles
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     authenticate: Authenticate
     ids: IdSource
     trust: Trust = Trust()
+    streets: Streets | None = None
+    """The road network, for what is drawn on it; without one a drawing is kept as it is."""
+    vehicles: Vehicles | None = None
+    """Buses and trams of a feed, where the service follows one."""
     spool: Spool | None = None
     """Where calls wait while the database is away; without one they are refused then."""
 
@@ -91,6 +97,8 @@ def interface(parts: Parts) -> Interface:
         aiding.routes(desk),
         Hazards(desk).routes(),
         crews.routes(desk),
+        Closing(desk, parts.streets).routes(),
+        transit.routes(desk, parts.vehicles),
         Oversight(desk).routes(),
         Looking(desk).routes(),
         Figures(desk).routes(),

@@ -19,7 +19,6 @@ from consoles.front import Front, cancelled, opened
 from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER
 from consoles.serving import Options, clock_from, regions_of
 from consoles.starting import Say, Steps
-from dispatch.calling.locating import Locator
 from dispatch.cells.neighbours import Neighbours
 from dispatch.clock import Clock
 from dispatch.engine import Engine
@@ -32,7 +31,7 @@ from dispatch.following.polled import PolledFanout
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
 from dispatch.keeping.postgres import PostgresStore
-from dispatch.searching import gazetteer
+from dispatch.searching import locator
 from dispatch.services import running_addresses
 from dispatch.settings import Settings
 from dispatch.web.audit import Audit
@@ -42,7 +41,6 @@ from dispatch.writing.heap import settle
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.upkeep import beside
-from routing.regions import Regions
 from routing.roads import Roads
 
 
@@ -191,7 +189,7 @@ def _interface(process: GatewayProcess, access: Access, audit: Audit) -> Interfa
     parts = Parts(
         engine=process.engine,
         store=process.store,
-        locator=Locator(Regions(), gazetteer(process.settings)),
+        locator=locator(process.settings),
         clock=process.clock,
         metrics=process.metrics,
         audit=audit,

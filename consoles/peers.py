@@ -25,8 +25,8 @@ from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route
 from dispatch.writing.leading import Leader
 
-ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation", "/api/v1/cells"}
-"""Shown by GET, but known only to whoever leads: a recommendation is confirmed there by its id."""
+ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation", "/api/v1/cells", "/api/v1/vehicles"}
+"""Shown by GET, but known only to whoever leads: recommendations are confirmed there by their id, feeds read there."""
 KNOWN_BETTER = {"/api/v1/calls/{call_id}"}
 """Whoever takes the calls knows which of them share a number."""
 TOLD_TO_ALL = {"/api/v1/aml"}

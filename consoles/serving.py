@@ -25,7 +25,7 @@ from consoles.starting import Programs, Say, Steps, migrated, ready_roads
 from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
-from dispatch.calling.locating import Locator
+from dispatch.calling.transit import Transit
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import FILE, Peer, enrol, read_peers
 from dispatch.clock import Clock, ScaledClock, SystemClock
@@ -41,9 +41,10 @@ from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
 from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
-from dispatch.searching import gazetteer
+from dispatch.searching import locator
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
+from dispatch.speeds import profile_of
 from dispatch.store import Ages
 from dispatch.units.measures import FieldMeasures
 from dispatch.web.audit import Audit
@@ -52,11 +53,12 @@ from dispatch.web.routes import Route
 from dispatch.writing.heap import settle
 from dispatch.writing.holder import holder_of
 from dispatch.writing.leading import Leader
+from dispatch.writing.live_roads import LiveRoads
 from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.stages import StageMeasures
 from dispatch.writing.upkeep import beside, last_work
-from routing.regions import Regions, region_facts
+from routing.regions import region_facts
 from routing.roads import Roads
 from routing.travel import Travel
 
@@ -99,6 +101,8 @@ class Running(msgspec.Struct, kw_only=True):
     metrics: Metrics
     neighbours: Neighbours
     roads: Roads | None
+    transit: Transit | None
+    live_roads: LiveRoads | None
     credentials: Credentials = {}
     port: int = 0
 
@@ -181,6 +185,7 @@ def _assembled(
     leader.orders_flow = field.carries_orders
     fanout = RedisFanout(services.redis_url, store) if services.redis_url else LocalFanout(store)
     peers = Peers(engine, leader, store, fanout if services.redis_url else None)
+    live_roads = LiveRoads(travel, engine.replicas.states, clock, profile_of(settings)) if travel is not None else None
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))
     metrics = Metrics()
     metrics.registry.register(StageMeasures(engine.stages))
@@ -207,6 +212,8 @@ def _assembled(
         metrics=metrics,
         neighbours=neighbours,
         roads=roads,
+        transit=Transit(settings.gtfs_rt_url, clock) if settings.gtfs_rt_url else None,
+        live_roads=live_roads,
     )
 
 
@@ -258,9 +265,14 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         parts["positions"] = partial(
             carry_positions, running.positions, running.fanout, running.leader.regions, running.engine.leads
         )
+    optional = {"roads": running.live_roads, "transit": running.transit}
+    parts |= {name: part.run for name, part in optional.items() if part is not None}
     loops = beside(parts, running.metrics)
     try:
         await running.peers.started(running.leader.regions)
+        if running.live_roads is not None:
+            running.live_roads.look()
+            running.peers.told(running.live_roads.heard)
         yield
     finally:
         await cancelled(*loops)
@@ -336,13 +348,15 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
     parts = Parts(
         engine=running.engine,
         store=running.store,
-        locator=Locator(Regions(), gazetteer(running.settings)),
+        locator=locator(running.settings),
         clock=running.clock,
         metrics=running.metrics,
         audit=audit,
         authenticate=access.actor_of,
         ids=IdSource(running.clock),
         trust=trusted(running.settings.data_dir),
+        streets=running.live_roads,
+        vehicles=running.transit.vehicles if running.transit is not None else None,
         spool=running.spool,
     )
     return interface(parts)

@@ -62,6 +62,11 @@ COMMANDS: dict[str, Command] = {
         "places by name in any script, addresses, kilometres of roads, coordinates, plus codes",
         "search 'Гиждуван' --near 39.77,64.43 --limit 3",
     ),
+    "learn-speeds": Command(
+        "dispatch.speeds",
+        "speeds by the hour, from where units have been",
+        "learn-speeds tracks.csv --out speeds.json",
+    ),
     "decode": Command(
         "dispatch.formats.command",
         "what a location message says: aml, owntracks, osmand, pidf-lo",

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from random import Random
 
 from dispatch.clock import Clock
+from dispatch.core.closure_terms import ClosureId
 from dispatch.core.terms import CallId
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -55,6 +56,9 @@ class IdSource:
 
     def note_id(self) -> str:
         return self.made("n")
+
+    def closure_id(self) -> ClosureId:
+        return ClosureId(self.made("r"))
 
     def contact_id(self) -> str:
         return self.made("u")

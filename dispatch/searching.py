@@ -1,4 +1,5 @@
-"""The command `search`, and the gazetteer of a process: routing's own, with the files that our settings name.
+"""The command `search`, and what a process knows of places: routing's own names and outlines, with those that our
+settings name.
 
 Routing knows nothing of dispatch, so it raises ValueError where we raise UserMistake.
 """
@@ -6,10 +7,12 @@ Routing knows nothing of dispatch, so it raises ValueError where we raise UserMi
 import argparse
 import logging
 
+from dispatch.calling.locating import Locator
 from dispatch.errors import UserMistake
 from dispatch.settings import Settings, settings_from
 from routing import search_command
 from routing.gazetteer import Gazetteer, load
+from routing.regions import Regions
 
 log = logging.getLogger(__name__)
 
@@ -37,3 +40,13 @@ def gazetteer(settings: Settings) -> Gazetteer:
     for note in found.notes:
         log.warning("places: %s", note)
     return found
+
+
+def locator(settings: Settings) -> Locator:
+    """Finds where calls are: by the outlines of the map that the settings name, where it brings any. Raises
+    UserMistake."""
+    try:
+        regions = Regions.from_map(settings.map) if settings.map is not None else Regions()
+    except ValueError as mistake:
+        raise UserMistake(f"DISPATCH112_MAP: {mistake}") from mistake
+    return Locator(regions, gazetteer(settings))

@@ -31,6 +31,7 @@ VARIABLES = {
     "personal_kept_days": "DISPATCH112_PERSONAL_KEPT_DAYS",
     "cells": "DISPATCH112_CELLS",
     "map": "DISPATCH112_MAP",
+    "gtfs_rt_url": "DISPATCH112_GTFS_RT_URL",
     "places": "DISPATCH112_PLACES",
 }
 NUMBERS = ("disk_early_mib", "disk_low_mib", "disk_critical_mib", "personal_kept_days")
@@ -39,6 +40,7 @@ SCHEMES = {
     "database_url": ("postgresql", "postgres"),
     "redis_url": ("redis", "rediss", "unix"),
     "mqtt_url": ("mqtt", "mqtts"),
+    "gtfs_rt_url": ("http", "https"),
 }
 
 HOSTED = ("mqtt", "mqtts", "http", "https", "redis", "rediss")
@@ -80,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A file that names the neighbouring cells and holds their keys; None: `cells.json` in `data_dir`, if any."""
     map: Path | None = None
     """An imported map, whose roads give the travel times; None: straight lines, or in the demo its own roads."""
+
+    gtfs_rt_url: str | None = None
+    """`https://…`: GTFS-Realtime vehicle positions, so that a caller on a bus is found by its number; None: no feed."""
 
     places: tuple[Path, ...] = ()
     """Files of places beside our own, parted as in PATH: CSV, GeoJSON, directories of maps; docs/places.md."""
@@ -140,7 +145,7 @@ def masked(name: str, value: object) -> str:
     """The value as it may be printed: a URL without its password."""
     if value is None and name == "cells":
         return "as the data directory says"
-    if value is None and name == "map":
+    if value is None and name in ("map", "gtfs_rt_url"):
         return "none"
     if value is None:
         return "embedded" if name != "redis_url" else "in process"

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from routing.compiled import compiled
+from routing.compiled import compiled, released
 
 UNREACHABLE: Final = 2**30 - 1  # ms, twelve days: twice this still fits int32
 
@@ -63,13 +63,18 @@ def build(order: Ints, tail: Ints, head: Ints) -> Hierarchy:
     return Hierarchy(rank, upper_first, upper_head, parent, *number(parent))
 
 
-def customise(shape: Hierarchy, tail: Ints, head: Ints, ms: Ints) -> Metric:
-    """The weights of every upward arc, from the ms of each road arc (UNREACHABLE closes one)."""
-    assert ms.dtype == np.int32 and (len(ms) == 0 or (ms.min() >= 0 and ms.max() <= UNREACHABLE))
-    metric = Metric(*(np.full(len(shape.head), UNREACHABLE, np.int32) for _ in range(4)))
-    lay(shape.first, shape.head, shape.rank[tail], shape.rank[head], ms, metric)
-    relax_triangles(shape.first, shape.head, metric)
+def customise(shape: Hierarchy, tail: Ints, head: Ints, ms: Ints, into: Metric | None = None) -> Metric:
+    """The weights of every upward arc, from the ms of each road arc (UNREACHABLE closes one); written `into` an old
+    metric that nobody reads any more, where one is given."""
+    check_ms(ms)
+    metric = into or Metric(*(np.empty(len(shape.head), np.int32) for _ in range(4)))
+    weigh(shape, tail, head, ms, metric)
     return metric
+
+
+def check_ms(ms: Ints) -> None:
+    """Assert that the weights of road arcs are such that no sum of two overflows."""
+    assert ms.dtype == np.int32 and (len(ms) == 0 or (ms.min() >= 0 and ms.max() <= UNREACHABLE))
 
 
 @compiled
@@ -146,11 +151,21 @@ def arc_between(first: Ints, head: Ints, low: int, high: int) -> int:
     return left if left < first[low + 1] and head[left] == high else -1
 
 
+@released
+def weigh(shape: Hierarchy, tail: Ints, head: Ints, ms: Ints, metric: Metric) -> None:
+    """Fill a metric anew."""
+    metric.up[:] = UNREACHABLE
+    metric.down[:] = UNREACHABLE
+    lay(shape, tail, head, ms, metric)
+    relax_triangles(shape.first, shape.head, metric)
+
+
 @compiled
-def lay(first: Ints, head: Ints, tails: Ints, heads: Ints, ms: Ints, metric: Metric) -> None:
+def lay(shape: Hierarchy, tails: Ints, heads: Ints, ms: Ints, metric: Metric) -> None:
     """Lay the road arcs onto the upward arcs; of parallel ones the fastest counts."""
+    first, head = shape.first, shape.head
     for arc in range(len(ms)):
-        tail, end = tails[arc], heads[arc]
+        tail, end = shape.rank[tails[arc]], shape.rank[heads[arc]]
         if tail < end:
             i = arc_between(first, head, tail, end)
             if ms[arc] < metric.up[i]:

@@ -34,12 +34,12 @@ TRIES: Final = 12
 Link = tuple[int, int]
 
 
-def generate(seed: int, say: Callable[[str], None]) -> Roads:
-    """Draw the network: at most 100,000 nodes, strongly connected; without order and version."""
+def generate(seed: int, say: Callable[[str], None], density: float = 1.0) -> Roads:
+    """Draw the network: at most 100,000 nodes times the density, strongly connected; without order and version."""
     started = time.perf_counter()
     rng = np.random.default_rng(seed)
     places = sorted(built_up(), key=lambda place: -place.population)
-    sketch = Sketch()
+    sketch = Sketch(density)
     towns: list[Town] = []
     for place in places:
         towns.append(draw_town(sketch, rng, place.at, place.population, _close(towns, place.at)))
@@ -56,7 +56,7 @@ def generate(seed: int, say: Callable[[str], None]) -> Roads:
     highways = len(sketch.lat) - streets
     villages = _villages(sketch, rng, towns)
     roads = sketch.finish(rng)
-    assert len(roads.lat) <= 100_000, f"{len(roads.lat):,} nodes {streets} {highways} {villages}"
+    assert len(roads.lat) <= 100_000 * density, f"{len(roads.lat):,} nodes {streets} {highways} {villages}"
     say(
         f"drew {len(roads.lat):,} road nodes in {time.perf_counter() - started:.1f} s: {len(places)} towns with "
         f"{streets:,} crossings, {len(joined)} highways with {highways:,} nodes, {villages:,} villages"
@@ -181,7 +181,7 @@ def _highway(sketch: Sketch, rng: np.random.Generator, ends: Link, kind: int) ->
     a, b = (Point(float(sketch.lat[end]), float(sketch.lon[end])) for end in ends)
     east, north = local_m(a, b)
     length_m = math.hypot(east, north)
-    pieces = max(1, round(length_m / STEP_M))
+    pieces = max(1, round(length_m * sketch.density / STEP_M))
     t = np.linspace(0, 1, pieces + 1)[1:-1]
     swing = min(0.05 * length_m, 5_000.0)
     aside = np.sin(math.pi * t) * (rng.normal(0, swing) + rng.normal(0, swing / 2) * np.cos(2 * math.pi * t)) / 2

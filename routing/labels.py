@@ -2,7 +2,7 @@
 
 A position on an edge leaves by its head, and on a two-way street also by its tail; both ends lie on one path
 to the root of the elimination tree, so one label from the lower end holds both starts. A unit's forward label
-is kept until it moves; a target's backward label is made for each question.
+is kept until it moves or the weights change; a target's backward label is made for each question.
 """
 
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.cch import UNREACHABLE, Hierarchy, Metric, climb
-from routing.compiled import compiled
+from routing.compiled import compiled, released
 from routing.snapping import Grid, nearest
 
 Ints = NDArray[np.int32]
@@ -21,11 +21,12 @@ Floats = NDArray[np.float64]
 FREE_ACCESS_M: Final = 100.0
 ACCESS_MS_PER_M: Final = 250.0  # 4 m/s, 14 km/h
 
-EMPTY, MOVED, READY = 0, 1, 2
+EMPTY, MOVED, PLACED, READY = range(4)
 
 
 class Network(NamedTuple):
-    """All that the inner loops need of the roads."""
+    """All that the inner loops need of the roads. `ms` are the weights in force; `ends` what a part of an arc takes
+    that is closed to whoever would drive through."""
 
     shape: Hierarchy
     metric: Metric
@@ -33,12 +34,15 @@ class Network(NamedTuple):
     tail: Ints
     head: Ints
     ms: Ints
+    ends: Ints
     twin: Ints
 
 
 class Units(NamedTuple):
-    """Units by slot, columns of equal length. `enter` is the preorder number of the label's lowest node;
-    `label` (slots, deepest + 1) holds the times from the unit to the ancestors of that node, root first."""
+    """Units by slot, columns of equal length. `state` says how much of the rest is true: of a MOVED one the position
+    alone, of a PLACED one also where that is on the roads, of a READY one everything. `enter` is the preorder
+    number of the label's lowest node; `label` (slots, deepest + 1) holds the times from the unit to the ancestors
+    of that node, root first."""
 
     lat: Floats
     lon: Floats
@@ -88,6 +92,26 @@ def ways_out(net: Network, edge: int, leaving: bool) -> tuple[int, int]:
 
 
 @compiled
+def driven_ms(net: Network, arc: int) -> int:
+    """The time of a whole arc, closed or not, for whoever drives a part of it."""
+    return int(net.ms[arc] if net.ms[arc] < UNREACHABLE else net.ends[arc])
+
+
+@compiled
+def end_ms(net: Network, arc: int, part: float) -> int:
+    """The time over the part of an arc that lies between a place on it and the end by which it is left or reached.
+
+    Who stands on a closed street, or is asked for there, is not cut off: it is driven over the nearer end, and a
+    one-way street over the only one. Nobody drives through.
+    """
+    if arc < 0:
+        return UNREACHABLE
+    if net.ms[arc] == UNREACHABLE and part > 0.5 and net.twin[arc] >= 0:
+        return UNREACHABLE
+    return part_ms(driven_ms(net, arc), part)
+
+
+@compiled
 def start_label(net: Network, edge: int, offset: float, leaving: bool, label: Ints) -> int:
     """Fill `label` for a place on an edge, leaving it or (leaving = False) arriving there; its lowest
     node."""
@@ -97,25 +121,40 @@ def start_label(net: Network, edge: int, offset: float, leaving: bool, label: In
     low = near if near < far else far
     label[: shape.depth[low] + 1] = UNREACHABLE
     ahead, behind = (1.0 - offset, offset) if leaving else (offset, 1.0 - offset)
-    label[shape.depth[near]] = part_ms(net.ms[edge], ahead)
-    if back >= 0:
-        way = part_ms(net.ms[back], behind)
-        label[shape.depth[far]] = min(way, label[shape.depth[far]])
+    label[shape.depth[near]] = end_ms(net, edge, ahead)
+    label[shape.depth[far]] = min(end_ms(net, back, behind), label[shape.depth[far]])
     climb(shape, net.metric.up if leaving else net.metric.down, low, label)
     return int(low)
 
 
 @compiled
-def refresh(net: Network, units: Units, slots: Ints) -> None:
-    """Place and label those of the slots whose unit has moved."""
+def place(net: Network, units: Units, slots: Ints) -> None:
+    """Find on the roads those of the slots whose unit has moved."""
     for slot in slots:
         if slot >= 0 and units.state[slot] == MOVED:
             edge, offset, distance_m = nearest(net.cells, units.lat[slot], units.lon[slot])
-            low = start_label(net, edge, offset, True, units.label[slot])
             units.edge[slot], units.offset[slot] = edge, offset
             units.access_ms[slot] = access_ms(distance_m)
+            units.state[slot] = PLACED
+
+
+@compiled
+def refresh(net: Network, units: Units, slots: Ints) -> None:
+    """Place and label those of the slots that have no label."""
+    place(net, units, slots)
+    for slot in slots:
+        if slot >= 0 and units.state[slot] == PLACED:
+            low = start_label(net, units.edge[slot], units.offset[slot], True, units.label[slot])
             units.enter[slot] = net.shape.enter[low]
             units.state[slot] = READY
+
+
+@released
+def label_all(net: Network, state: NDArray[np.uint8], edge: Ints, offset: Floats, label: Ints) -> None:
+    """Fill the labels of all READY slots from where they are."""
+    for slot in range(len(state)):
+        if state[slot] == READY:
+            start_label(net, edge[slot], offset[slot], True, label[slot])
 
 
 @compiled
@@ -151,11 +190,12 @@ def common_prefix(target: Target, enter: int) -> int:
 
 @compiled
 def same_edge_ms(net: Network, edge: int, start: float, end: float) -> int:
-    """The time along one edge from offset to offset, the right way only; UNREACHABLE against a one-way."""
-    if start <= end:
-        return part_ms(net.ms[edge], end - start)
-    back = net.twin[edge]
-    return part_ms(net.ms[back], start - end) if back >= 0 else UNREACHABLE
+    """The time along one edge from offset to offset, the right way only; UNREACHABLE against a one-way. Along a closed
+    street only between places in the same half."""
+    arc = edge if start <= end else net.twin[edge]
+    if arc < 0 or (net.ms[arc] == UNREACHABLE and net.twin[arc] >= 0 and (start - 0.5) * (end - 0.5) < 0.0):
+        return UNREACHABLE
+    return part_ms(driven_ms(net, arc), abs(end - start))
 
 
 @compiled

@@ -2,7 +2,7 @@
 
 Three passes over the file, each a stream: relations, ways, then only those nodes that ways have asked for. What is
 kept is arrays and small values, so a country needs memory by its roads and names, not by its buildings' corners.
-Needs osmium, of the extra `map`. Not here: what tags mean for driving (tags), what becomes of it all (network,
+Not here: what tags mean for driving (tags), what becomes of it all (network,
 places_of_map).
 """
 
@@ -110,7 +110,7 @@ def _osmium() -> Any:
     try:
         import osmium
     except ImportError:
-        raise ValueError("reading OpenStreetMap extracts needs osmium: pip install 'dispatch112[map]'") from None
+        raise ValueError("osmium is missing, which reads OpenStreetMap extracts: run make setup again") from None
     return osmium
 
 

@@ -36,10 +36,13 @@ class Town(NamedTuple):
 
 
 class Sketch:
-    """Nodes and streets under construction."""
+    """Nodes and streets under construction. `density` multiplies the nodes on the same ground: closer crossings in the
+    places, shorter pieces of highway."""
 
-    def __init__(self, most_nodes: int = 400_000) -> None:
-        self._place = np.empty((2, most_nodes))
+    def __init__(self, density: float = 1.0, most_nodes: int = 400_000) -> None:
+        assert density >= 1, "a sketch is not drawn thinner than the demo"
+        self.density = density
+        self._place = np.empty((2, round(most_nodes * density)))
         self._count = 0
         self._streets: list[NDArray[np.int64]] = []
 
@@ -110,8 +113,9 @@ class Sketch:
 def draw_town(sketch: Sketch, rng: np.random.Generator, at: Point, population: int, others: list[Town]) -> Town:
     """Draw a settlement's streets: a turned, uneven grid within a wavy outline, outside what is already
     drawn."""
-    count = node_count(population)
+    count = round(node_count(population) * sketch.density)
     block_m = rng.uniform(170, 200) if population > 1_000_000 else rng.uniform(160, 240)
+    block_m /= math.sqrt(sketch.density)
     reach_m = block_m * math.sqrt(count / math.pi)
     place = _lattice(rng, reach_m, block_m)
     keep = _outline(rng, place, reach_m)
@@ -122,7 +126,7 @@ def draw_town(sketch: Sketch, rng: np.random.Generator, at: Point, population: i
         return min(others, key=lambda other: float(np.hypot(*_local(other.at, lat, lon)).min()))
     place = place[keep]
     nodes = sketch.add_nodes(lat[keep], lon[keep])
-    every = 6 if population > 100_000 else 4
+    every = (6 if population > 100_000 else 4) * round(math.sqrt(sketch.density))
     ends, kind = _grid_streets(place[:, :2].astype(np.int64), nodes, every)
     quiet = kind == RESIDENTIAL
     if population < URBAN_FROM:

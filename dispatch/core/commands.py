@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from dispatch.core.aid_terms import AidReport, Wanted
+from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.terms import (
     ActorId,
     AssignmentId,
@@ -340,6 +341,14 @@ class SendOrder(Command, frozen=True, kw_only=True, tag="send_order"):
     """The order's time has come: send it (again), or give it up and free the unit for the next one."""
 
     order_id: OrderId
+
+
+class CloseRoad(Command, frozen=True, kw_only=True, tag="close_road"):
+    closure: Closure
+
+
+class ReopenRoad(Command, frozen=True, kw_only=True, tag="reopen_road"):
+    closure_id: ClosureId
 
 
 class RecordHazard(Command, frozen=True, kw_only=True, tag="record_hazard"):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from dispatch.core import aid, assigning, calls, crews, incidents, regaining, warning
+from dispatch.core import aid, assigning, calls, closures, crews, incidents, regaining, warning
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.state import RegionState
@@ -60,6 +60,8 @@ DECIDERS: Mapping[type[c.Command], Callable[[RegionState, Any, datetime], Verdic
     c.ReportStatus: crews.report,
     c.StageOrder: crews.stage,
     c.SendOrder: crews.send,
+    c.CloseRoad: closures.close,
+    c.ReopenRoad: closures.reopen,
     c.RecordHazard: warning.record,
     c.AcknowledgeHazard: warning.acknowledge,
     c.EndHazard: warning.end,

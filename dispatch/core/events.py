@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from dispatch.core.aid_events import AidEvent
+from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.fact import Event as Event
 from dispatch.core.hazard_events import HazardEvent
 from dispatch.core.terms import (
@@ -302,6 +303,16 @@ class UnitLinked(Event, frozen=True, kw_only=True, tag="unit_linked"):
     linked: bool
 
 
+class RoadClosed(Event, frozen=True, kw_only=True, tag="road_closed"):
+    """A road is closed or slow. Closures whose time had passed are forgotten with it."""
+
+    closure: Closure
+
+
+class RoadReopened(Event, frozen=True, kw_only=True, tag="road_reopened"):
+    closure_id: ClosureId
+
+
 class PolicyChanged(Event, frozen=True, kw_only=True, tag="policy_changed"):
     policy: Policy
 
@@ -349,6 +360,8 @@ AnyEvent = (
     | UnitMoved
     | UnitShifted
     | UnitLinked
+    | RoadClosed
+    | RoadReopened
     | PolicyChanged
     | PhaseChanged
     | AidEvent

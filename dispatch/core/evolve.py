@@ -255,6 +255,19 @@ def _leg_cancelled(state: RegionState, event: e.LegCancelled, at: datetime) -> N
     state.put_incident(settled(replace(incident, legs=legs)))
 
 
+@on(e.RoadClosed)
+def _road_closed(state: RegionState, event: e.RoadClosed, at: datetime) -> None:
+    state.closures = {known: kept for known, kept in state.closures.items() if not kept.is_over(at)}
+    state.closures[event.closure.closure_id] = event.closure
+    state.touched.region = True
+
+
+@on(e.RoadReopened)
+def _road_reopened(state: RegionState, event: e.RoadReopened, at: datetime) -> None:
+    del state.closures[event.closure_id]
+    state.touched.region = True
+
+
 @on(e.PolicyChanged)
 def _policy_changed(state: RegionState, event: e.PolicyChanged, at: datetime) -> None:
     state.policy = event.policy

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from dispatch.core.closures import CLOSURES_MAX
 from dispatch.core.lifecycle import IN_HAND, WAITING_CALL, WORKING
 from dispatch.core.needs import is_live, lent, live, settled, unmet
 from dispatch.core.queue import call_key, incident_key
@@ -164,6 +165,12 @@ def _closed_is_over(state: RegionState) -> Iterator[str]:
         yield "the shelves have grown beyond their bound"
 
 
+def _closures_are_bounded(state: RegionState) -> Iterator[str]:
+    """A region keeps no more closures than it may have, each under its own name."""
+    if len(state.closures) > CLOSURES_MAX or any(name != kept.closure_id for name, kept in state.closures.items()):
+        yield f"{len(state.closures)} closures are kept, or under other names"
+
+
 def _hazards_are_ours(state: RegionState) -> Iterator[str]:
     """A hazard belongs to the region that keeps it, and there are no more of them than can be."""
     for hazard in state.hazards.values():
@@ -231,6 +238,7 @@ OF_ORDERS: tuple[RuleOf[Order], ...] = (_orders_belong,)
 OF_ALL: tuple[Rule, ...] = (
     _one_assignment_a_unit,
     _closed_is_over,
+    _closures_are_bounded,
     _numbers_run_on,
     _hazards_are_ours,
     _indexes_follow,

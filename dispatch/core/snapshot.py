@@ -5,8 +5,21 @@ from __future__ import annotations
 import msgspec
 
 from dispatch.core.aid_terms import AidReport, Ask, Loan
+from dispatch.core.closure_terms import Closure
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Call, CallId, Hazard, Incident, Offer, Order, Phase, Policy, RegionId, Unit, Value
+from dispatch.core.terms import (
+    Call,
+    CallId,
+    Hazard,
+    Incident,
+    Offer,
+    Order,
+    Phase,
+    Policy,
+    RegionId,
+    Unit,
+    Value,
+)
 
 
 class Snapshot(Value, frozen=True, kw_only=True):
@@ -28,6 +41,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     asks: tuple[Ask, ...] = ()
     loans: tuple[Loan, ...] = ()
     past_loans: tuple[AidReport, ...] = ()
+    closures: tuple[Closure, ...] = ()
     hazards: tuple[Hazard, ...] = ()
     closed_calls: tuple[Call, ...] = ()
     closed_incidents: tuple[Incident, ...] = ()
@@ -55,6 +69,7 @@ def take(state: RegionState) -> bytes:
             asks=tuple(state.asks.values()),
             loans=tuple(state.loans.values()),
             past_loans=tuple(state.past_loans.values()),
+            closures=tuple(state.closures.values()),
             hazards=tuple(state.hazards.values()),
             closed_calls=tuple(state.closed_calls.values()),
             closed_incidents=tuple(state.closed_incidents.values()),
@@ -84,6 +99,7 @@ def restore(data: bytes) -> RegionState:
     state.asks.update({ask.request_id: ask for ask in kept.asks})
     state.loans.update({loan.request_id: loan for loan in kept.loans})
     state.past_loans.update({report.request_id: report for report in kept.past_loans})
+    state.closures.update({closure.closure_id: closure for closure in kept.closures})
     state.closed_calls.update({call.call_id: call for call in kept.closed_calls})
     state.closed_incidents.update({incident.incident_id: incident for incident in kept.closed_incidents})
     state.taken()

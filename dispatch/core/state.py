@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dispatch.core.aid_terms import AidReport, Ask, Loan
+from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.ground import Cell, cell_of, cells_within
 from dispatch.core.lifecycle import FREE, IN_HAND, WAITING_CALL
 from dispatch.core.needs import Skill, unmet
@@ -92,6 +93,7 @@ class RegionState:
         self.asks: dict[str, Ask] = {}
         self.loans: dict[str, Loan] = {}
         self.past_loans: dict[str, AidReport] = {}
+        self.closures: dict[ClosureId, Closure] = {}
         self.hazards: dict[HazardId, Hazard] = {}
         self.closed_calls: dict[CallId, Call] = {}
         self.closed_incidents: dict[IncidentId, Incident] = {}

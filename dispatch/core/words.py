@@ -143,6 +143,13 @@ class Stage(Word):
     REFUSED = "refused"
 
 
+class Direction(Word):
+    """Of a closure along a line: whether it counts both ways, or only as the line was drawn."""
+
+    BOTH = "both"
+    AHEAD = "ahead"
+
+
 class HazardKind(Word):
     """What can harm a crew at a place."""
 

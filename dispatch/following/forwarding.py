@@ -20,6 +20,7 @@ from aiohttp import web
 from prometheus_client import Counter as Counted
 
 from dispatch.clock import elapsing_s
+from dispatch.core.closure_terms import ClosureId
 from dispatch.core.terms import CallId, HazardId, IncidentId, RegionId, UnitId
 from dispatch.errors import Elsewhere
 from dispatch.following.leaders import LOOK_S, Leaders
@@ -300,6 +301,8 @@ class Forwarder:
             return replicas.region_of_hazard(HazardId(names["hazard_id"]))
         if "unit_id" in names:
             return replicas.region_of_unit(UnitId(names["unit_id"]))
+        if "closure_id" in names:
+            return replicas.region_of_closure(ClosureId(names["closure_id"]))
         return RegionId(names["region"]) if "region" in names else None
 
     def _addresses(self, region: RegionId | None) -> list[str]:

@@ -35,6 +35,7 @@ _OURS: dict[str, Kind] = {
     "invalid_key": Kind(400, "An Idempotency-Key is 1 to 200 visible ASCII characters."),
     "idempotency_reuse": Kind(422, "The Idempotency-Key was used at another address. Nothing was done."),
     "outside_country": Kind(422, "The position is outside the country. Positions are [longitude, latitude]."),
+    "no_road_there": Kind(422, "The drawing has no road along it, or no road leads between its ends."),
     "unsupported_media_type": Kind(415, "The body's Content-Type is not one that this address takes."),
     "too_large": Kind(413, "The body is larger than this address takes."),
     "not_found": Kind(404, "There is nothing at this address."),

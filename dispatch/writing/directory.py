@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dispatch.core.closure_terms import ClosureId
 from dispatch.core.state import RegionState
 from dispatch.core.terms import CallId, HazardId, IncidentId, RegionId, UnitId
 
@@ -28,6 +29,10 @@ class Directory:
         """The region that a hazard's id names, whether it still stands or not."""
         letters = hazard_id.partition("-")[0]
         return next((r for r, s in self.states.items() if s.letters == letters), None)
+
+    def region_of_closure(self, closure_id: ClosureId) -> RegionId | None:
+        """The region that keeps a closure."""
+        return next((r for r, s in self.states.items() if closure_id in s.closures), None)
 
     def region_of_unit(self, unit_id: UnitId) -> RegionId | None:
         """The home region of a unit. Asked for every position, so the answer is kept."""

@@ -1,6 +1,7 @@
 """An independent answer to compare with: small networks, and Dijkstra's algorithm with a heap and nothing else."""
 
 import heapq
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,7 +13,7 @@ Arc = tuple[int, int, int]
 Answer = dict[int, int]
 
 
-def small_roads(places: list[tuple[float, float]], arcs: list[Arc], order: list[int] | None = None) -> Roads:
+def small_roads(places: Sequence[tuple[float, float]], arcs: list[Arc], order: list[int] | None = None) -> Roads:
     """A network of a few nodes (lat, lon) and arcs (tail, head, ms), in the given order of importance."""
     tail, head, ms = (np.array(column, dtype=np.int32) for column in zip(*arcs, strict=True))
     metres = [distance_m(places[a], places[b]) for a, b, _ in arcs]
@@ -55,27 +56,27 @@ def dijkstra(near: dict[int, list[tuple[int, int]]], starts: Answer, limit_ms: i
     return best
 
 
-def starts_at(roads: Roads, place: Snap) -> Answer:
-    """The nodes at which a place on an edge can be left, and after how many ms."""
-    return _ends(roads, place, (roads.head, 1 - place.offset), (roads.tail, place.offset))
+def starts_at(roads: Roads, place: Snap, ends: np.ndarray | None = None) -> Answer:
+    """The nodes at which a place on an edge can be left, and after how many ms; `ends` as in Travel.reweigh."""
+    return _ends(roads, place, ((roads.head, 1 - place.offset), (roads.tail, place.offset)), ends)
 
 
-def ends_at(roads: Roads, place: Snap) -> Answer:
+def ends_at(roads: Roads, place: Snap, ends: np.ndarray | None = None) -> Answer:
     """The nodes from which a place on an edge can be reached, and in how many ms."""
-    return _ends(roads, place, (roads.tail, place.offset), (roads.head, 1 - place.offset))
+    return _ends(roads, place, ((roads.tail, place.offset), (roads.head, 1 - place.offset)), ends)
 
 
-def expected_ms(roads: Roads, start: Snap, end: Snap) -> int:
+def expected_ms(roads: Roads, start: Snap, end: Snap, ends: np.ndarray | None = None) -> int:
     """The shortest time from place to place along the roads, or UNREACHABLE."""
-    return answer_ms(roads, (start, end), dijkstra(neighbours(roads), starts_at(roads, start)))
+    return answer_ms(roads, (start, end), dijkstra(neighbours(roads), starts_at(roads, start, ends)), ends)
 
 
-def answer_ms(roads: Roads, journey: tuple[Snap, Snap], best: Answer) -> int:
+def answer_ms(roads: Roads, journey: tuple[Snap, Snap], best: Answer, ends: np.ndarray | None = None) -> int:
     """The same with the times from the journey's start already known."""
     start, end = journey
-    ways = [best[node] + ms for node, ms in ends_at(roads, end).items() if node in best]
+    ways = [best[node] + ms for node, ms in ends_at(roads, end, ends).items() if node in best]
     if start.edge == end.edge:
-        along = _along(roads, start, end)
+        along = _along(roads, start, end, ends)
         ways += [along] if along < UNREACHABLE else []
     return min([off_road_ms(start) + way + off_road_ms(end) for way in ways], default=UNREACHABLE)
 
@@ -88,19 +89,30 @@ def off_road_ms(place: Snap) -> int:
 Side = tuple[np.ndarray, float]
 
 
-def _ends(roads: Roads, place: Snap, ahead: Side, behind: Side) -> Answer:
+def _ends(roads: Roads, place: Snap, sides: tuple[Side, Side], closed: np.ndarray | None) -> Answer:
     ends: Answer = {}
     twin = int(roads.twin[place.edge])
-    for arc, (nodes, part) in ((place.edge, ahead), (twin, behind)):
-        if arc >= 0 and roads.ms[arc] < UNREACHABLE:
+    for arc, (nodes, part) in zip((place.edge, twin), sides, strict=True):
+        ms = _driven_ms(roads, arc, closed)
+        shut_off = ms < UNREACHABLE and roads.ms[arc] >= UNREACHABLE and part > 0.5 and twin >= 0
+        if ms < UNREACHABLE and not shut_off:
             node = int(nodes[place.edge])
-            ends[node] = min(ends.get(node, UNREACHABLE), round(int(roads.ms[arc]) * part))
+            ends[node] = min(ends.get(node, UNREACHABLE), round(ms * part))
     return ends
 
 
-def _along(roads: Roads, start: Snap, end: Snap) -> int:
-    forward = start.offset <= end.offset
-    arc = start.edge if forward else int(roads.twin[start.edge])
-    if arc < 0 or roads.ms[arc] >= UNREACHABLE:
+def _along(roads: Roads, start: Snap, end: Snap, closed: np.ndarray | None) -> int:
+    arc = start.edge if start.offset <= end.offset else int(roads.twin[start.edge])
+    ms = _driven_ms(roads, arc, closed)
+    halves = {offset > 0.5 for offset in (start.offset, end.offset) if offset != 0.5}
+    if len(halves) == 2 and roads.ms[arc] >= UNREACHABLE and roads.twin[arc] >= 0:
         return UNREACHABLE
-    return round(int(roads.ms[arc]) * abs(end.offset - start.offset))
+    return ms if ms >= UNREACHABLE else round(ms * abs(end.offset - start.offset))
+
+
+def _driven_ms(roads: Roads, arc: int, closed: np.ndarray | None) -> int:
+    """An arc's time, for a part of it also where it is closed to drive through."""
+    if arc < 0:
+        return UNREACHABLE
+    ms = int(roads.ms[arc])
+    return ms if ms < UNREACHABLE or closed is None else int(closed[arc])

@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+import osmium
 
 from routing import network, osm, roads
 from routing.network import Network
 from routing.profiles import read_profiles
 from routing.progress import Progress
 from routing.roads import Roads
-
-osmium = pytest.importorskip("osmium", reason="osmium is not installed: pip install 'dispatch112[map]'")
 
 SOUTH, WEST = 41.0, 69.0
 STEP_DEG = 0.002  # some 200 m

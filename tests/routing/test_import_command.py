@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import osmium
 import pytest
 
 from dispatch.cli import main
@@ -14,7 +15,7 @@ from routing import mapfolder
 from routing.basemap import Basemap
 from routing.cch import UNREACHABLE
 from routing.travel import Travel
-from tests.routing.osm_files import SOUTH, STEP_DEG, WEST, Drawn, drawn, osmium
+from tests.routing.osm_files import SOUTH, STEP_DEG, WEST, Drawn, drawn
 
 HOUSES = {"addr__street": "Navoiy koʻchasi", "addr__housenumber": "12a", "addr__city": "Buxoro"}
 

@@ -35,11 +35,15 @@ from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Routes
 from dispatch.writing.leading import Leader
+from dispatch.writing.live_roads import LiveRoads
 from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.records import Device
 from routing.gazetteer import Gazetteer
 from routing.regions import Regions
+from routing.roads import Roads
+from routing.travel import Travel
+from routing.vehicles import Vehicles
 
 TK, TO, SA = RegionId("UZ-TK"), RegionId("UZ-TO"), RegionId("UZ-SA")
 AML_KEY = b"a key that the operators share"
@@ -85,8 +89,10 @@ class Got(msgspec.Struct, frozen=True):
 class ApiWorld:
     """`call` asks as one of ACTORS; `clock` is moved by hand; the store and `home` outlive a `stop`."""
 
-    def __init__(self, store: Store, home: Path | None, trust: Trust) -> None:
+    def __init__(self, store: Store, home: Path | None, trust: Trust, roads: Roads | None = None) -> None:
         self.store = store
+        self._roads = roads
+        self.vehicles: Vehicles | None = None
         self.clock = ManualClock()
         self.home = home
         self._trust = trust
@@ -96,7 +102,10 @@ class ApiWorld:
     async def start(self) -> None:
         self.metrics = Metrics()
         self.positions = Positions(lambda unit_id: self.engine.region_of_unit(unit_id))
-        self.engine = Engine(self.store, self.clock, Reacher(self.positions, None), self.positions)
+        self.travel = Travel(self._roads) if self._roads is not None else None
+        if self.travel is not None:
+            self.positions.on_move = self.travel.move
+        self.engine = Engine(self.store, self.clock, Reacher(self.positions, self.travel), self.positions)
         self.leader = Leader(self.engine, self.store, (TK, TO, SA), "test")
         self.neighbours = Neighbours(self.engine, self.store, self.clock, self.peers)
         self._tasks = [asyncio.create_task(self.engine.run()), asyncio.create_task(self.neighbours.run())]
@@ -107,6 +116,12 @@ class ApiWorld:
         self.spool = Spool(self.home) if self.home is not None else None
         if self.spool is not None:
             self.spool.load()
+        self.live_roads = None
+        if self.travel is not None:
+            self.live_roads = LiveRoads(self.travel, self.engine.replicas.states, self.clock)
+            self.live_roads.look()
+            self.engine.on_commit.append(self.live_roads.heard)
+            self._tasks.append(asyncio.create_task(self.live_roads.run()))
         self.interface = self._interface()
         self._tasks.append(asyncio.create_task(self.interface.run()))
         calls = [call for state in self.engine.states.values() for call in state.calls.values()]
@@ -133,6 +148,8 @@ class ApiWorld:
                 ids=IdSource(self.clock, seed=7),
                 trust=self._trust,
                 spool=self.spool,
+                streets=self.live_roads,
+                vehicles=self.vehicles,
             )
         )
 
@@ -215,7 +232,7 @@ class ApiWorld:
 
 @contextlib.asynccontextmanager
 async def api_world(
-    store: Store | None = None, home: Path | None = None, trust: Trust | None = None
+    store: Store | None = None, home: Path | None = None, trust: Trust | None = None, roads: Roads | None = None
 ) -> AsyncIterator[ApiWorld]:
     """The interface, running, with a token for each of ACTORS; with `home` it has a spool there."""
     kept = store or MemoryStore()
@@ -231,7 +248,7 @@ async def api_world(
                 regions=regions,
             )
         )
-    world = ApiWorld(kept, home, trust or Trust(AML_KEY))
+    world = ApiWorld(kept, home, trust or Trust(AML_KEY), roads)
     await world.start()
     try:
         yield world
