@@ -14,7 +14,18 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from routing.names import APOSTROPHES, fold, fold_each, fold_letters
-from routing.words import ABBREVIATIONS, BESIDE, BUILDING, ENDINGS, HOUSE, INSIDE, KIND_WORDS, LANES, ORDINALS
+from routing.words import (
+    ABBREVIATIONS,
+    BESIDE,
+    BUILDING,
+    ENDINGS,
+    HOUSE,
+    INSIDE,
+    KIND_WORDS,
+    LANES,
+    ORDINALS,
+    RUSSIAN_CASES,
+)
 
 MOST_CHARS: Final = 500  # a longer text names no place
 MOST_WORDS: Final = 16  # what comes after them is not read
@@ -23,6 +34,7 @@ INITIAL_COST: Final = 1.5
 WORD_COST, REST_COST = 5.0, 14.0  # one word of several: for that, and by the share of letters not said
 LEAST_KIND_WORD: Final = 5  # letters of a word of kind that is known with a slip in it
 LEAST_STEM: Final = 4  # letters of a word without the ending of its case
+LEAST_ADJECTIVE: Final = 2  # letters before «-ский»
 LEAST_WORD: Final = 4  # letters of a word that a name is found by
 
 _ABBREVIATED: Final = re.compile(
@@ -138,8 +150,11 @@ def _token(match: re.Match[str]) -> _Token:
     sorts: tuple[tuple[Sort, frozenset[str]], ...] = (
         ("house", HOUSE), ("building", BUILDING), ("inside", INSIDE), ("ordinal", ORDINALS), ("lane", LANES),
     )  # fmt: skip
-    known = next((sort for sort, words in sorts if word in words), "kind" if word in KIND_WORDS else "word")
-    return _Token(word, known, letters=fold_letters(match["word"]))
+    known = next((sort for sort, words in sorts if word in words), None)
+    stem = word if word in KIND_WORDS else _stem(word)
+    if known is None and stem in KIND_WORDS:
+        return _Token(stem, "kind")
+    return _Token(word, known or "word", letters=fold_letters(match["word"]))
 
 
 def _as_letters(token: _Token) -> _Token:
@@ -164,9 +179,17 @@ def _as_name(token: _Token) -> _Token:
         return token
     if token.text in BESIDE:
         return _Token("", "word")
-    ending = next((each for each in ENDINGS if token.text.endswith(each)), "")
-    stem = token.text[: len(token.text) - len(ending)]
-    return _Token(stem, "word") if ending and len(stem) >= LEAST_STEM else token
+    stem = _stem(token.text)
+    return _Token(stem, "word") if stem != token.text else token
+
+
+def _stem(word: str) -> str:
+    """A folded word in its first case."""
+    for ending, first in RUSSIAN_CASES.items():
+        if word.endswith(ending) and len(word) - len(ending) >= LEAST_ADJECTIVE:
+            return word.removesuffix(ending) + first
+    ending = next((each for each in ENDINGS if word.endswith(each)), "")
+    return word.removesuffix(ending) if len(word) - len(ending) >= LEAST_STEM else word
 
 
 def _with_quarters_joined(address: Address) -> list[Address]:

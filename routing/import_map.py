@@ -44,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import, and print what the map is made of. Raises ValueError with one sentence."""
     _readable(args.file)
+    if args.edges is not None and not (_is_within_map(args) or args.edges.parent.is_dir()):
+        raise ValueError(f"cannot write {args.edges}: there is no directory {args.edges.parent}")
     progress = Progress()
     with mapfolder.writing(args.map_dir) as place:
         said = _imported_jemss(args, place, progress) if jemss.is_jemss(args.file) else _imported(args, place, progress)
@@ -62,6 +64,11 @@ def _readable(path: Path) -> None:
         raise ValueError(f"{path} is a directory; name an extract, such as uzbekistan-latest.osm.pbf")
     if path.is_file() and path.stat().st_size == 0:
         raise ValueError(f"{path} is empty")
+
+
+def _is_within_map(args: argparse.Namespace) -> bool:
+    """Whether the edges are asked for in the map's own folder."""
+    return bool(args.edges.absolute().parent == args.map_dir.absolute())
 
 
 def _imported(args: argparse.Namespace, place: Path, progress: Progress) -> dict[str, Any]:
@@ -110,7 +117,9 @@ def _finished(args: argparse.Namespace, place: Path, made: Network, profile: str
     mapfolder.write_network(made, place)
     first_node = 1 if jemss.is_jemss(args.file) else 0
     if args.edges is not None:
-        _export(made, profile, args.edges, first_node)
+        # In the map's own folder they appear with it: what stands there now is about to go.
+        path = place / args.edges.name if _is_within_map(args) else args.edges
+        _export(made, profile, path, first_node)
     return {
         "version": ordered.version,
         "source": args.file.name,

@@ -76,6 +76,8 @@ def load(directory: Path, profile: str | None = None, for_units: bool = False) -
             stored = said["times_of"][chosen]
             ms, snaps = file[f"ms_{stored}"], file[f"snaps_{stored}"]
         names = (directory / STREETS).read_text("utf-8").splitlines()
+        if found.name is not None and found.name.max() >= len(names):
+            raise ValueError(f"{STREETS} is cut short")
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as fault:
         raise ValueError(f"cannot read the map {directory}: {fault}; import it anew") from None
     closed = ms >= UNREACHABLE

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from routing import cch
+from routing import cch, far
 from routing.cch import UNREACHABLE, Hierarchy
 from routing.compiled import compiled
 from routing.labels import access_ms, part_ms
@@ -56,6 +56,7 @@ class Matrix:
         metric = cch.customise(self._shape, roads.tail, roads.head, roads.ms)
         lengths = carried_metres(self._shape.first, self._shape.head, metric, roads.metres)
         self._weights = ((metric.up, lengths[0]), (metric.down, lengths[1]))
+        self._is_far = far.may_overflow(metric.up, metric.down)
         self._cells: Grid | None = None
 
     def at_nodes(self, nodes: list[int]) -> Places:
@@ -71,11 +72,13 @@ class Matrix:
         edge, offset, away_m = (np.array(column) for column in zip(*found, strict=True)) if found else [np.zeros(0)] * 3
         return Places(np.full(len(found), -1, np.int32), edge.astype(np.int32), offset, away_m)
 
-    def rows(self, starts: Places, ends: Places) -> list[tuple[Ints, NDArray[np.float32]]]:
+    def rows(self, starts: Places, ends: Places) -> list[tuple[NDArray[np.integer], NDArray[np.float32]]]:
         """For each start its ms and metres to every end: UNREACHABLE and not a number where no road leads. At most
         ROWS_AT_ONCE starts."""
         assert len(starts.node) <= ROWS_AT_ONCE
         out, back = self._labels(starts, True), self._labels(ends, False)
+        if self._is_far or far.may_overflow(out.ms, back.ms):
+            return list(far.rows(self.roads, starts, ends))
         columns = (self.roads.ms, self.roads.twin, self.roads.metres)
         return [meet(self._shape, (out, i, starts), (back, ends), columns) for i in range(len(starts.node))]
 

@@ -34,7 +34,7 @@ _MARKS: Final = re.compile(
 )
 _DEGREES: Final = re.compile(
     r"(\d{1,3})\s*(?:°|deg|град\.?|[:\s])\s*"
-    r"(?:(\d{1,2}(?:[.,]\d+)?)\s*(?:'(?!')|min|мин\.?|[:\s]|$)\s*(?:(\d{1,2}(?:[.,]\d+)?)\s*(?:\"|''|sec|сек\.?|\s|$))?)?"
+    r"(?:(\d{1,2}(?:[.,]\d+)?)\s*(?:'(?!')|min|мин\.?|[:\s]|$)\s*(?:([0-5]?\d(?:[.,]\d+)?)\s*(?:\"|''|sec|сек\.?|\s|$))?)?"
 )
 _ONE_SIGN: Final = str.maketrans({"º": "°", "˚": "°", **dict.fromkeys("′’‘ʹʼʻ`´", "'"), **dict.fromkeys("″”“„ʺ", '"')})
 _LINK: Final = re.compile(r"\bgeo:|https?://|\b(?:maps?|go|yandex|google|2gis|openstreetmap)\.[\w./-]+|[?&#@!]\w+[=/]")
@@ -75,7 +75,7 @@ def read_position(text: str) -> Position | None:
         return None
     if _LINK.search(text):
         return _in_link(unquote_plus(text))
-    plain = " ".join(_MARKS.sub(" ", text.casefold().translate(_ONE_SIGN)).split()).strip(" ,;.()")
+    plain = " ".join(_MARKS.sub(" ", text.casefold().translate(_ONE_SIGN)).split()).strip(" ,;.()[]{}")
     return _decimal(plain) or _sexagesimal(plain)
 
 

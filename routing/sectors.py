@@ -18,6 +18,7 @@ RINGS: Final = 4  # a sector is cut into so many rings of equal area …
 STEP_DEG: Final = 40.0  # … and each of them into steps about so wide
 GRID: Final = 6  # an area's box is cut into so many rows and columns
 SPILL: Final = 0.1  # antennas reach beyond their edges: share of the reach by which every cell is blurred
+LEAST_SIGMA_M: Final = 30.0  # no mast knows its edge better, however small an area is drawn
 AREAS_KEPT: Final = 2_000
 USUAL_REACH_M: Final = 3_000.0
 
@@ -63,13 +64,16 @@ class Area(msgspec.Struct, frozen=True):
 def _of_sector(mast: tuple[float, float], sector: Sector) -> Area:
     width_deg = min(360.0, max(1.0, sector.width_deg))
     steps = max(1, round(width_deg / STEP_DEG))
-    inner, outer = sector.min_range_m, max(sector.range_m, sector.min_range_m + 1.0)
+    outer = max(1.0, sector.range_m)
+    inner = (
+        sector.min_range_m if sector.min_range_m < outer else 0.0
+    )  # a ring that begins where it has ended says nothing
     edges = [math.sqrt(inner**2 + (outer**2 - inner**2) * i / RINGS) for i in range(RINGS + 1)]
     cells = []
     for near_m, far_m in pairwise(edges):
         away_m, deep_m = (near_m + far_m) / 2, far_m - near_m
         wide_m = away_m * math.radians(width_deg / steps)
-        sigma_m = math.hypot(max(deep_m, wide_m) / 3.5, SPILL * outer)
+        sigma_m = math.hypot(max(deep_m, wide_m) / 3.5, SPILL * outer, LEAST_SIGMA_M)
         for step in range(steps):
             turn = math.radians(sector.azimuth_deg + width_deg * ((step + 0.5) / steps - 0.5))
             at = from_local_m(mast, away_m * math.sin(turn), away_m * math.cos(turn))
@@ -94,7 +98,7 @@ def _of_ring(ring: Ring) -> Area:
     if not inside:
         within = shape.representative_point()
         inside = [(within.x, within.y)]
-    sigma_m = math.hypot(step / 3.5, SPILL * step)
+    sigma_m = math.hypot(step / 3.5, SPILL * step, LEAST_SIGMA_M)
     return _area([Cell(*from_local_m(origin, *middle), sigma_m) for middle in inside])
 
 

@@ -22,12 +22,15 @@ MOST_GROWTH_M: Final = 20_000.0
 CANDIDATE_SCORE: Final = 1.7  # points of a search's score (0..100) that make a candidate e times likelier
 SECOND_THOUGHTS: Final = 0.5  # share of places named first that are wrong once the caller names another
 BEYOND: Final = 3.0  # a mistaken fix is off by more than its radius explains
+MISTAKES: Final = (0.45, 0.45, 0.1)  # shares of the mistaken: near, far, and anywhere in the country
+ANYWHERE_M: Final = 250_000.0  # without such a part two exact places far apart would meet where nobody is
 
 
 class Habit(msgspec.Struct, frozen=True, kw_only=True):
     """A source's habits. `usual_m` is the radius where none is stated, and `confidence` the share of cases that a
     stated radius is meant to hold. True radii are the stated one times `optimism`, lognormally spread by `spread`.
-    A share `wrong` is mistaken, by a few times `wrong_m` metres. Of the callers a share `moving` moves on, at `pace`.
+    A share `wrong` is mistaken, mostly by a few times `wrong_m` metres. Of the callers a share `moving` moves on, at
+    `pace`.
     """
 
     usual_m: float
@@ -131,7 +134,7 @@ def restated(radius_m: float, confidence: float, source: str) -> float:
 
 
 class Spread(msgspec.Struct, frozen=True, gc=False):
-    """How a round fix scatters about its point by now: the last two parts are those of a mistake."""
+    """How a round fix scatters about its point by now: the last parts are those of MISTAKES."""
 
     weights: tuple[float, ...]
     variances: tuple[float, ...]
@@ -152,8 +155,14 @@ def spread(source: str, radius_m: float, age_s: float, wrong: float | None = Non
             weights.append(weight * (1.0 - bad))
             variances.append(variance)
     widest = BEYOND * BEYOND * square * FACTORS[source][1][1] + moved
-    near_m, far_m = habit.wrong_m
-    return Spread((*weights, bad / 2, bad / 2), (*variances, widest + near_m * near_m, widest + far_m * far_m))
+    mistaken = _mistaken(habit, bad, widest)
+    return Spread((*weights, *mistaken.weights), (*variances, *mistaken.variances))
+
+
+def _mistaken(habit: Habit, wrong: float, variance: float) -> Spread:
+    """The parts of a mistake, together `wrong`, that is off by more than what `variance` explains."""
+    distances_m = (*habit.wrong_m, ANYWHERE_M)
+    return Spread(tuple(wrong * share for share in MISTAKES), tuple(variance + away_m**2 for away_m in distances_m))
 
 
 def placed(fix: Fix, now: datetime, origin: tuple[float, float], mark: int, again: bool = False) -> Mixture:
@@ -184,14 +193,14 @@ def _within(fix: Fix, age_s: float, origin: tuple[float, float], mark: int) -> M
     parts = [
         (good, *local_m(origin, (cell.lat, cell.lon)), cell.sigma_m**2 + moved * habit.moving, 0) for cell in area.cells
     ]
-    mistaken = Spread((habit.wrong / 2,) * 2, tuple(area.reach_m**2 + far_m**2 for far_m in habit.wrong_m))
+    mistaken = _mistaken(habit, habit.wrong, area.reach_m**2)
     return mixture([*parts, *_about(mistaken, local_m(origin, area.middle), 1.0, mark)])
 
 
 def _about(
     scatter: Spread, at: tuple[float, float], share: float, mark: int
 ) -> list[tuple[float, float, float, float, int]]:
-    last_good = len(scatter.weights) - 2
+    last_good = len(scatter.weights) - len(MISTAKES)
     return [
         (share * weight, *at, variance, 0 if i < last_good else mark)
         for i, (weight, variance) in enumerate(zip(scatter.weights, scatter.variances, strict=True))

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from routing.cch import UNREACHABLE
 from routing.geometry import Box, inside
 from routing.matrix import ROWS_AT_ONCE, Matrix, Places
 
@@ -91,7 +90,7 @@ def write_table(matrix: Matrix, starts: Asked, ends: Asked, path: Path) -> dict[
             for begin in range(0, len(starts.ids), ROWS_AT_ONCE):
                 block = sources.part(begin, begin + ROWS_AT_ONCE)
                 for start, (ms, metres) in zip(starts.ids[begin:], matrix.rows(block, targets), strict=False):
-                    unreachable += int(np.count_nonzero(ms == UNREACHABLE))
+                    unreachable += int(np.count_nonzero(np.isnan(metres)))
                     out.writerows(map(_row, [start] * len(ms), ends.ids, ms.tolist(), metres.tolist()))
         part.replace(path)
     except OSError as fault:

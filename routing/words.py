@@ -90,6 +90,11 @@ BESIDE: Final = _folded(
 ENDINGS: Final = ("dagi", "dan", "da", "ning", "ga", "ka")
 """Of Uzbek cases, folded: «Urgutda», «Chilonzordan»."""
 
+RUSSIAN_CASES: Final = {
+    "skom": "skiy", "skogo": "skiy", "skomu": "skiy", "skim": "skiy", "skoy": "skaya", "skuyu": "skaya",
+}  # fmt: skip
+"""Endings of Russian names of districts and regions, folded, and those of the list: «в Чустском районе»."""
+
 ORDINALS: Final = _folded("й я е ый ий ой ая го му ом inchi nchi chi инчи нчи чи i инши ınshı nshı shı th nd rd")
 
 ABBREVIATIONS: Final = {

@@ -33,6 +33,8 @@ CORNERS_MAX = 100
 FUTURE_MAX = timedelta(minutes=5)
 """A fix further ahead than this, or from before there were such phones, was made by a wrong clock: it counts as made
 now."""
+PAST_MAX = timedelta(days=366)
+"""A fix further back counts as so old: nothing that it says has any weight."""
 
 Coordinates = Annotated[list[float], Meta(min_length=2, max_length=3, description="[longitude, latitude]")]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a zone")]
@@ -154,11 +156,16 @@ def _positions(piece: Evidence) -> Iterator[tuple[str, list[float]]]:
             yield f"/area/coordinates/0/{index}", corner
 
 
+def made_at(said: datetime | None, now: datetime) -> datetime:
+    """When a fix was made, as far as its clock can be believed."""
+    at = plausible(said) if said is not None else None
+    return now if at is None or at > now + FUTURE_MAX else max(at, now - PAST_MAX)
+
+
 def fix_of(piece: Evidence, now: datetime) -> LocationFix:
     """The piece as the core keeps it: without words, which are personal. A confirmed one is a person's."""
     lonlat, ring = piece.lonlat(), piece.ring()
-    at = plausible(piece.at) if piece.at is not None else None
-    at = at if at is not None and at <= now + FUTURE_MAX else now
+    at = made_at(piece.at, now)
     if lonlat is None and not ring:
         return LocationFix(source=piece.source, at=at)
     point = from_lonlat(lonlat) if lonlat is not None else Area.of_ring(ring).middle

@@ -15,7 +15,7 @@ from functools import lru_cache
 import msgspec
 
 from dispatch.calling.contradictions import in_words
-from dispatch.calling.evidence import FUTURE_MAX, Evidence, fix_of
+from dispatch.calling.evidence import Evidence, fix_of, made_at
 from dispatch.core.terms import Location, LocationFix, RegionId, Source, Spot
 from dispatch.formats.aml_message import AmlMessage
 from routing import sources
@@ -133,8 +133,7 @@ def aml_fix(message: AmlMessage, now: datetime) -> LocationFix | None:
     point = message.position
     if point is None or not in_country(point.lat, point.lon):
         return None
-    at = message.at if message.at is not None and message.at <= now + FUTURE_MAX else now
-    accuracy_m = message.accuracy_m
+    at, accuracy_m = made_at(message.at, now), message.accuracy_m
     if accuracy_m is not None and message.confidence is not None:
         accuracy_m = round(sources.restated(accuracy_m, message.confidence / 100, "aml"), 1)
     return LocationFix(source=Source.AML, at=at, lat=point.lat, lon=point.lon, accuracy_m=accuracy_m)

@@ -41,8 +41,8 @@ def neighbours(roads: Roads) -> dict[int, list[tuple[int, int]]]:
     return near
 
 
-def dijkstra(near: dict[int, list[tuple[int, int]]], starts: Answer) -> Answer:
-    """Shortest times in ms from several starts with times of their own."""
+def dijkstra(near: dict[int, list[tuple[int, int]]], starts: Answer, limit_ms: int = UNREACHABLE) -> Answer:
+    """Shortest times in ms from several starts with times of their own, below a limit."""
     best, heap = dict(starts), [(ms, node) for node, ms in starts.items()]
     heapq.heapify(heap)
     while heap:
@@ -50,7 +50,7 @@ def dijkstra(near: dict[int, list[tuple[int, int]]], starts: Answer) -> Answer:
         if so_far > best[node]:
             continue
         for after, ms in near.get(node, []):
-            if so_far + ms < best.get(after, UNREACHABLE):
+            if so_far + ms < best.get(after, limit_ms):
                 best[after] = so_far + ms
                 heapq.heappush(heap, (so_far + ms, after))
     return best

@@ -44,6 +44,7 @@ def first(text: str) -> tuple[Names, str | None]:
             None,
         ),
         ("Bogʻ koʻchasi", [("bog", "street")], None),
+        ("Buvayda tumanida, Navoiy koʻchasidan", [("buvayda", "district"), ("navoiy", "street")], None),
     ],
 )
 def test_an_address_is_cut_at_its_words_of_kind(text: str, names: Names, house: str | None) -> None:

@@ -77,6 +77,17 @@ def test_an_exact_phone_is_hardly_moved_by_a_cell_that_agrees() -> None:
     assert distance_m(CENTRE, (together.lat, together.lon)) < 5 and together.source == "aml"
 
 
+@pytest.mark.parametrize("apart_m", [30_000, 60_000, 100_000, 266_000])
+@pytest.mark.parametrize(("source", "accuracy_m"), [("app", 10), ("cell", 3_000), ("address", 500)])
+def test_who_contradicts_from_however_far_is_never_met_half_way(
+    source: Source, accuracy_m: float, apart_m: float
+) -> None:
+    """Nobody said that the caller is on the steppe between two towns."""
+    estimate = best(fix("aml", accuracy_m=10), fix(source, accuracy_m=accuracy_m, away=(0, apart_m)))
+    assert distance_m((estimate.lat, estimate.lon), CENTRE) < 100
+    assert estimate.contradiction is not None
+
+
 def test_evidence_that_disagrees_widens_the_circle_until_it_holds_both() -> None:
     estimate = best(fix("aml", 0, 20), fix("address", 0, 100, (5_000, 0)))
     assert estimate.accuracy_m > 4_500 and estimate.contradiction is not None

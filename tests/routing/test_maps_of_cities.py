@@ -211,7 +211,7 @@ def test_tiny_networks_are_read_as_they_are_meant(shared_data: Path, tmp_path: P
         nodes = sorted(found.nodes)
         answers = table(found, place, nodes, nodes)
         for start in nodes:
-            best = dijkstra(found.edges, {start: 0})
+            best = dijkstra(found.edges, {start: 0}, limit_ms=2**62)
             assert {end: answers[start, end] for end in nodes} == {end: str(best.get(end, "")) for end in nodes}, source
 
 
@@ -221,6 +221,22 @@ def test_a_network_of_days_and_kilometres(tmp_path: Path) -> None:
     assert made.roads.tail.tolist() == [0, 1] and made.roads.head.tolist() == [1, 2]
     assert made.ms["mode_1"].tolist() == [86_400, 43_200] and made.ms["mode_2"].tolist() == [172_800, 86_400]
     assert made.roads.metres.tolist() == [1_500, 500]
+
+
+def test_ways_of_many_days_are_in_the_table(tmp_path: Path) -> None:
+    """Twelve days are as many milliseconds as the hierarchy holds."""
+    write_jemss(tmp_path, "1,1,2,1,7,1\n2,2,1,1,7,1\n3,2,3,1,8,1\n4,3,2,1,6,1\n")
+    found = import_map(tmp_path, tmp_path)
+    days = {(1, 2): 7, (1, 3): 15, (2, 1): 7, (2, 3): 8, (3, 1): 13, (3, 2): 6} | {
+        (node, node): 0 for node in (1, 2, 3)
+    }
+    assert table(found, tmp_path, [1, 2, 3], [1, 2, 3]) == {pair: str(days[pair] * 86_400_000) for pair in days}
+    (tmp_path / "p.csv").write_text("id,lat,lon\na,41.0,69.0025\nb,41.0,69.0125\nc,41.0,69.0175\n")
+    files = [word for flag in ("--from-file", "--to-file") for word in (flag, str(tmp_path / "p.csv"))]
+    assert main(["travel", "--map", str(found.folder), *files, "--out", str(tmp_path / "m.csv")]) == 0
+    ms = {(row["from"], row["to"]): int(row["ms"]) for row in rows(tmp_path / "m.csv")}
+    known = {("a", "c"): 5.25 + 6, ("c", "a"): 4.5 + 5.25, ("b", "c"): 4, ("c", "b"): 3, ("a", "a"): 0}
+    assert {pair: round(ms[pair] / 86_400_000, 2) for pair in known} == known
 
 
 @pytest.mark.parametrize(

@@ -344,3 +344,11 @@ async def test_a_unit_is_on_its_way_when_a_located_call_names_a_service(world: A
     call = await world.new_call(service="ambulance", location=app(CHORSU))
     got = await world.get(f"incidents/{call['incident_id']}", token="dispatcher")
     assert [unit["unit_id"] for unit in got.json["units"]] == ["TK-A1"]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_clock_at_the_end_of_the_calendar_leaves_the_region_able_to_be_kept(world: ApiWorld, at: str) -> None:
+    """Such a time cannot be written in UTC: one call with it would stop the region's snapshots for good."""
+    call = await world.new_call(location=[app(CHORSU)[0] | {"at": at}])
+    assert call["location"]["point"]["coordinates"] == CHORSU
+    await world.leader.snapshots.take(TK)

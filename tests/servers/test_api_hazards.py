@@ -195,3 +195,8 @@ async def test_an_incident_gives_its_own_place_to_a_hazard(world: ApiWorld) -> N
     assert (got.status, got.json["region"], got.json["hazard"]["incident_id"]) == (201, TK, incident_id)
     elsewhere = await acknowledged(world, await hazard_of(world, point=[69.28, 41.32]), incident_id)
     assert (elsewhere.status, elsewhere.code) == (409, "hazard_elsewhere")
+
+
+async def test_a_hazard_ends_within_ten_years_or_by_hand(world: ApiWorld) -> None:
+    got = await recorded(world, until="9999-12-31T23:59:59-14:00")
+    assert (got.status, got.json["errors"][0]["pointer"]) == (422, "/until")
