@@ -7,7 +7,7 @@ Which incidents a hazard concerns, and whether units may be sent there, is decid
 from __future__ import annotations
 
 import base64
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
