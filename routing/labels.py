@@ -102,10 +102,11 @@ def end_ms(net: Network, arc: int, part: float) -> int:
     """The time over the part of an arc that lies between a place on it and the end by which it is left or reached.
 
     Who stands on a closed street, or is asked for there, is not cut off: it is driven over the nearer end, and a
-    one-way street over the only one. Nobody drives through.
+    one-way street over the only one. Nobody drives through. Who is at that very end need not drive at all, also where
+    the street (`arc` -1: there is no way back) leads the other way.
     """
     if arc < 0:
-        return UNREACHABLE
+        return 0 if part == 0.0 else UNREACHABLE
     if net.ms[arc] == UNREACHABLE and part > 0.5 and net.twin[arc] >= 0:
         return UNREACHABLE
     return part_ms(driven_ms(net, arc), part)

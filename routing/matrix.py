@@ -70,7 +70,10 @@ class Matrix:
             self._cells = grid(self.roads)
         found = [nearest(self._cells, lat, lon) for lat, lon in points]
         edge, offset, away_m = (np.array(column) for column in zip(*found, strict=True)) if found else [np.zeros(0)] * 3
-        return Places(np.full(len(found), -1, np.int32), edge.astype(np.int32), offset, away_m)
+        edge = edge.astype(np.int32)
+        # Whoever is at a crossing leaves by any of its streets, not only by that which was found first.
+        node = np.where(offset == 0.0, self.roads.tail[edge], np.where(offset == 1.0, self.roads.head[edge], -1))
+        return Places(node.astype(np.int32), np.where(node >= 0, -1, edge).astype(np.int32), offset, away_m)
 
     def rows(self, starts: Places, ends: Places) -> list[tuple[NDArray[np.integer], NDArray[np.float32]]]:
         """For each start its ms and metres to every end: UNREACHABLE and not a number where no road leads. At most

@@ -17,6 +17,7 @@ from routing.geometry import METRES_PER_DEGREE
 from routing.roads import Roads
 
 CELL_DEG: Final = 0.01
+AT_END: Final = 1e-6  # of an edge, at most some millimetres: who is so near to a crossing is at it
 MOST_RINGS: Final = 40  # about 40 km; farther from any road, every edge is looked at
 
 Ints = NDArray[np.int32]
@@ -95,5 +96,9 @@ def nearest(cells: Grid, lat: float, lon: float) -> tuple[int, float, float]:
             offset, square = offset_and_square(cells.ends, piece, lat, lon)
             if square < best_square:
                 best, best_offset, best_square = piece, offset, square
-    offset = min(1.0, cells.start[best] + best_offset * cells.share[best])
+    offset = cells.start[best] + best_offset * cells.share[best]
+    if offset < AT_END:
+        offset = 0.0
+    elif offset > 1.0 - AT_END:
+        offset = 1.0
     return cells.edge[best], offset, math.sqrt(best_square)

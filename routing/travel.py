@@ -239,7 +239,7 @@ class Travel:
         if target.access_ms:
             points.append(Point(*end))
             seconds.append(seconds[-1] + target.access_ms / 1000)
-        return Path(points, seconds, metres, [arc for arc, _, _ in arcs])
+        return Path(points, seconds, metres, [arc for arc, start_at, end_at in arcs if end_at > start_at])
 
     def driven(self, start: tuple[float, float], end: tuple[float, float]) -> list[Driven] | None:
         """The arcs of the quickest way between two positions, and which part of each; None where no road leads."""
@@ -291,8 +291,9 @@ class Travel:
         ahead = (int(place.edge), place.offset, 1.0) if leaving else (int(place.edge), 0.0, place.offset)
         behind = (twin, 1.0 - place.offset, 1.0) if leaving else (twin, 0.0, 1.0 - place.offset)
         ways = [ahead] if own else []
-        ways += [behind] if twin >= 0 and other else []
-        return min(ways, key=lambda way: labels.end_ms(net, way[0], way[2] - way[1]))
+        if other:  # of a one-way street its own end, where nothing is driven
+            ways.append(behind if twin >= 0 else (int(place.edge), place.offset, place.offset))
+        return min(ways, key=lambda way: labels.end_ms(net, way[0], way[2] - way[1]) if way[1] < way[2] else 0)
 
     def _legs(self, source: Target, target: Target, arcs: list[Driven]) -> list[tuple[list[Stop], float, int]]:
         """For each arc driven: its bends and where it leaves us, its metres and its milliseconds."""

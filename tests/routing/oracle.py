@@ -98,6 +98,8 @@ def _ends(roads: Roads, place: Snap, sides: tuple[Side, Side], closed: np.ndarra
         if ms < UNREACHABLE and not shut_off:
             node = int(nodes[place.edge])
             ends[node] = min(ends.get(node, UNREACHABLE), round(ms * part))
+        elif arc < 0 and part == 0:
+            ends[int(nodes[place.edge])] = 0  # at that very end of a one-way street
     return ends
 
 

@@ -237,3 +237,19 @@ def test_a_receiver_that_trembles_moves_no_unit_and_a_unit_that_creeps_does_move
 def at_of(travel: Travel, answer: TravelTimes) -> Point:
     """Where the only unit of an answer was found."""
     return travel._at(int(answer.edges[0]), float(answer.offsets[0]))
+
+
+def test_whoever_is_at_a_crossing_is_not_forced_along_the_one_way_street_that_was_found_first() -> None:
+    places = [(41.0, 69.0), (41.0, 69.01), (41.01, 69.0), (41.0, 68.99)]
+    one_ways = [(0, 1, 60_000), (1, 2, 60_000), (2, 0, 60_000), (0, 3, 50_000), (3, 0, 40_000)]
+    roads = small_roads(places, one_ways, [3, 1, 2, 0])
+    travel = Travel(roads)
+    near = neighbours(roads)
+    for start, position in enumerate(places):
+        travel.move("unit", *position)
+        best = dijkstra(near, {start: 0})
+        for end, target in enumerate(places):
+            assert travel.times(["unit"], *target).ms[0] == best[end], (start, end)
+            path = travel.path(position, target)
+            assert path is not None
+            assert path.seconds_at[-1] == pytest.approx(best[end] / 1000)
