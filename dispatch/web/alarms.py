@@ -87,10 +87,10 @@ class Alarms:
                 log.warning("over after %.0f s: %s", lasted_s, code, extra={"action": "alarm"})
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
+        """Look again and again until cancelled; not at once, for lines that are being opened are not away."""
         while True:
-            self.look()
             await asyncio.sleep(LOOK_S)
+            self.look()
 
     def _stand(self, watched: Watched, detail: str, known: Alarm | None) -> None:
         if known is None:
