@@ -94,6 +94,8 @@ class Calls:
         self._poster = poster
         self._takers = takers
         self._mix = mix
+        self._seed = seed
+        """Also what tells the keys of one stretch from those of another: a repeated key is no new call."""
         self._rng = Random(f"{seed}:bench")
         self._tasks = Tasks()
         self._taking = Tasks()
@@ -122,7 +124,7 @@ class Calls:
     async def _call(self, body: bytes, due_s: float, urgent: bool) -> None:
         self.sent += 1
         with contextlib.suppress(OSError):
-            reply = await self._poster.post("/api/v1/calls", body, f"bench-{self.sent}")
+            reply = await self._poster.post("/api/v1/calls", body, f"bench-{self._seed}-{self.sent}")
             if reply.status == 201:
                 said = _receipt(reply.body)
                 self.kept.append(self._sent(due_s, reply.at_s, said, urgent))
