@@ -96,6 +96,8 @@ class Oracle:
         found = [(int(ends[place.edge]), self._end_ms(place.edge, ahead))]
         if back >= 0:
             found.append((int(ends[back]), self._end_ms(back, behind)))
+        elif behind == 0.0:  # at that very end of a one-way street
+            found.append((int((roads.head if arriving else roads.tail)[place.edge]), 0))
         return [(node, ms) for node, ms in found if ms < UNREACHABLE]
 
     def _end_ms(self, arc: int, part: float) -> int:

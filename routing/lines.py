@@ -47,12 +47,17 @@ def pieces(roads: Roads) -> Pieces:
 
 def bends(roads: Roads, arc: int, start: float, end: float) -> list[tuple[float, Point]]:
     """The bends of an arc between two offsets, in the order in which they are driven, each with its offset."""
+    if roads.bend_first is None or roads.bend_first[arc] == roads.bend_first[arc + 1]:
+        return []
     points, offsets = _line(roads, arc)
     return [(offset, point) for offset, point in zip(offsets, points, strict=True) if start < offset < end]
 
 
 def place_at(roads: Roads, arc: int, offset: float) -> Point:
     """The place at an offset of an arc."""
+    if offset in (0.0, 1.0):
+        node = roads.head[arc] if offset else roads.tail[arc]
+        return Point(float(roads.lat[node]), float(roads.lon[node]))
     points, offsets = _line(roads, arc)
     after = min(max(1, int(np.searchsorted(offsets, offset))), len(points) - 1)
     share = offsets[after] - offsets[after - 1]
