@@ -243,7 +243,12 @@ def _node_version(node: str) -> tuple[int, ...]:
 
 
 def _prepare() -> None:
-    """Compile and cache what would make the first start slow."""
+    """Compile and cache what would make the first start slow.
+
+    numba looks only at the file of a function: what that calls in another file may have changed, so all is made anew.
+    """
+    for stale in (ROOT / "routing" / "__pycache__").glob("*.nb[ic]"):
+        stale.unlink()
     _run([str(COMMAND), "prepare"])
 
 
