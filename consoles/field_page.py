@@ -28,7 +28,7 @@ from consoles.field_frames import (
     Row,
 )
 from consoles.onward import Onward, Refused
-from consoles.sittings import Sittings
+from consoles.sittings import Sittings, let_in
 from dispatch.actors import Actor, require
 from dispatch.clock import Clock
 from dispatch.core.events import Event
@@ -99,16 +99,10 @@ class FieldPages:
 
     async def handle(self, socket: Socket) -> None:
         """Answer a handshake, and stay with the page until it leaves."""
-        try:
-            actor, unit_id = await self._admitted(socket)
-        except Problem as problem:
-            socket.reject(problem)
+        admission = await let_in(socket, self._admitted(socket))
+        if admission is None:
             return
-        except ServiceAway:
-            socket.reject(Problem("service_away"))
-            return
-        if not socket.accept():
-            return
+        actor, unit_id = admission
         page = Page(socket, actor, unit_id)
         self._enter(page)
         self.sittings.enter(socket, actor)

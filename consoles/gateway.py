@@ -10,10 +10,9 @@ from time import monotonic
 from consoles.access import Access
 from consoles.broadcast import Broadcast, Console
 from consoles.feed import said
-from consoles.sittings import Sittings
+from consoles.sittings import Sittings, let_in
 from dispatch.actors import Actor, require, visible
 from dispatch.core.terms import RegionId
-from dispatch.errors import ServiceAway
 from dispatch.web.problems import Problem
 from dispatch.web.websocket import Closed, Socket
 
@@ -32,16 +31,10 @@ class Gateway:
 
     async def handle(self, socket: Socket) -> None:
         """Answer a handshake, and stay with the console until it leaves."""
-        try:
-            actor, regions = await self._admitted(socket)
-        except Problem as problem:
-            socket.reject(problem)
+        admission = await let_in(socket, self._admitted(socket))
+        if admission is None:
             return
-        except ServiceAway:
-            socket.reject(Problem("service_away"))
-            return
-        if not socket.accept():
-            return
+        actor, regions = admission
         console = self._broadcast.join(socket, actor, regions)
         self.sittings.enter(socket, actor)
         try:

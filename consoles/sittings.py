@@ -1,16 +1,36 @@
-"""Who sits at the sockets of one process, by log-in: a socket is closed when its log-in is over."""
+"""Who sits at the sockets of one process, by log-in: let in at the handshake, closed when the log-in is over."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from consoles.access import Access
 from dispatch.actors import Actor
+from dispatch.errors import ServiceAway
+from dispatch.web.problems import Problem
 from dispatch.web.websocket import SESSION_OVER, Socket
 
 CHECK_S = 1.0
 CHECKED_MAX = 100
 """Sessions looked at again each CHECK_S; with more than this it takes a few rounds to see them all."""
+
+
+Admission = TypeVar("Admission")
+
+
+async def let_in(socket: Socket, admission: Awaitable[Admission]) -> Admission | None:
+    """What the handshake's admission gives, the socket open by then; None when it was turned away or has gone."""
+    try:
+        found = await admission
+    except Problem as problem:
+        socket.reject(problem)
+        return None
+    except ServiceAway:
+        socket.reject(Problem("service_away"))
+        return None
+    return found if socket.accept() else None
 
 
 class Sittings:

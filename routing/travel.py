@@ -293,7 +293,7 @@ class Travel:
         ways = [ahead] if own else []
         if other:  # of a one-way street its own end, where nothing is driven
             ways.append(behind if twin >= 0 else (int(place.edge), place.offset, place.offset))
-        return min(ways, key=lambda way: labels.end_ms(net, way[0], way[2] - way[1]) if way[1] < way[2] else 0)
+        return min(ways, key=lambda way: labels.end_ms(net, way[0], way[2] - way[1]))
 
     def _legs(self, source: Target, target: Target, arcs: list[Driven]) -> list[tuple[list[Stop], float, int]]:
         """For each arc driven: its bends and where it leaves us, its metres and its milliseconds."""

@@ -11,8 +11,8 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from typing import cast
-from urllib.parse import unquote, urlsplit
 
+from dispatch.units.line import broker_at
 from dispatch.units.wire import (
     CONNACK,
     PINGREQ,
@@ -115,10 +115,8 @@ class LeanLine(asyncio.Protocol):
 
 async def connected(url: str, name: str, heard: Heard) -> LeanLine:
     """A line to the broker of a URL with its log-in. Raises OSError when it does not let us in."""
-    parts = urlsplit(url)
-    assert parts.hostname and parts.port
-    login = (unquote(parts.username or ""), unquote(parts.password or ""))
-    loop = asyncio.get_running_loop()
-    _, line = await loop.create_connection(lambda: LeanLine(name, login, heard), parts.hostname, parts.port)
+    broker = broker_at(url)
+    login, loop = (broker.username, broker.password), asyncio.get_running_loop()
+    _, line = await loop.create_connection(lambda: LeanLine(name, login, heard), broker.host, broker.port)
     await line.opened()
     return line

@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
@@ -45,6 +45,25 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     payload: bytes
     delay_s: int = 30
+
+
+class BrokerAddress(NamedTuple):
+    """Where a broker answers, and our log-in there; without one, both texts are empty."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+    secure: bool
+
+
+def broker_at(url: str) -> BrokerAddress:
+    """What `mqtt://user:password@host:port` or `mqtts://…` says."""
+    parts = urlsplit(url)
+    assert parts.hostname, "an MQTT URL names a host"
+    secure = parts.scheme == "mqtts"
+    port = parts.port or (8883 if secure else 1883)
+    return BrokerAddress(parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""), secure)
 
 
 class LinePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,14 +195,12 @@ class Line(Lasting):
 
     def _new_client(self) -> aiomqtt.Client:
         """A fresh client for each connection, so that nothing half sent is sent again behind our back."""
-        parts = urlsplit(self._plan.url)
-        assert parts.hostname, "an MQTT URL names a host"
-        secure = parts.scheme == "mqtts"
+        broker = broker_at(self._plan.url)
         client = aiomqtt.Client(
-            parts.hostname,
-            parts.port or (8883 if secure else 1883),
-            username=unquote(parts.username) if parts.username else None,
-            password=unquote(parts.password) if parts.password else None,
+            broker.host,
+            broker.port,
+            username=broker.username or None,
+            password=broker.password or None,
             identifier=self._plan.client_id,
             protocol=aiomqtt.ProtocolVersion.V5,
             clean_start=False,
@@ -195,7 +212,7 @@ class Line(Lasting):
             socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
             properties=connect_properties(self._plan.session_expiry_s),
             will=_will(self._plan.will() if self._plan.will is not None else None),
-            tls_context=ssl.create_default_context() if secure else None,
+            tls_context=ssl.create_default_context() if broker.secure else None,
             queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", self._inbox),
         )
         client.pending_calls_threshold = INFLIGHT_LIMIT

@@ -1,4 +1,4 @@
-"""The line on which positions come: it only reads, at a twentieth of the cost of the library's client.
+"""The line on which positions come: it only reads, at a sixth of the cost of the library's client.
 
 QoS 0, no session, no properties: whatever is missed on a broken line is older than what comes next. Broken or
 silent, it connects again as `line.py` does.
@@ -11,15 +11,13 @@ import logging
 import ssl
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
 
 from dispatch.errors import ServiceAway
 from dispatch.units import wire
-from dispatch.units.line import GREETING_LIMIT_S, KEEPALIVE_S, Lasting, Line, LinePlan, batches
+from dispatch.units.line import GREETING_LIMIT_S, KEEPALIVE_S, Lasting, Line, LinePlan, batches, broker_at
 
 PACKETS_AT_ONCE = 64
 """So many messages, about a millisecond's work, then everybody else has a turn; the socket waits."""
-
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +28,6 @@ class ReadingLine(Lasting):
     def __init__(
         self, plan: LinePlan, *, on_message: Callable[[str, bytes], None], on_up: Callable[[], None] = lambda: None
     ) -> None:
-        super().__init__()
         self._plan = plan
         self._on_message = on_message
         self._on_up = on_up
@@ -46,16 +43,14 @@ class ReadingLine(Lasting):
 
     async def _stay(self) -> None:
         """One connection from its beginning to its end. Raises OSError or TimeoutError."""
-        parts, loop = urlsplit(self._plan.url), asyncio.get_running_loop()
-        assert parts.hostname, "an MQTT URL names a host"
-        secure = ssl.create_default_context() if parts.scheme == "mqtts" else None
-        login = unquote(parts.username or ""), unquote(parts.password or "")
+        broker = broker_at(self._plan.url)
+        tls = ssl.create_default_context() if broker.secure else None
         async with asyncio.timeout(GREETING_LIMIT_S):
-            _, stream = await loop.create_connection(
-                lambda: _Stream(self._on_message), parts.hostname, parts.port or (8883 if secure else 1883), ssl=secure
+            _, stream = await asyncio.get_running_loop().create_connection(
+                lambda: _Stream(self._on_message), broker.host, broker.port, ssl=tls
             )
         try:
-            stream.send(wire.connect(self._plan.client_id, login, KEEPALIVE_S))
+            stream.send(wire.connect(self._plan.client_id, (broker.username, broker.password), KEEPALIVE_S))
             await stream.answered(wire.CONNACK)
             for number, topics in enumerate(batches(self._plan.subscriptions), 1):
                 stream.send(wire.subscribe(number, topics))

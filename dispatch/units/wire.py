@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 0x10, 0x20, 0x30, 0x40, 0x82, 0x90
-PINGREQ, PINGRESP, DISCONNECT = 0xC0, 0xD0, 0xE0
+PINGREQ, PINGRESP = 0xC0, 0xD0
 PACKET_LIMIT: Final = 1 << 20
 """Bytes of one packet; a longer one is skipped as it comes and never held."""
 
