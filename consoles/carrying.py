@@ -6,6 +6,7 @@ keeps the id and the answer that its sender was given.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,7 @@ from aiohttp import web
 from dispatch.cells.exchange import Answer, Message, fault_in
 from dispatch.cells.inbox import Inbox
 from dispatch.core.terms import RegionId
+from dispatch.engine import Reply
 from dispatch.errors import ServiceAway
 from dispatch.following.leaders import Leaders
 from dispatch.intake import Intake
@@ -25,14 +27,19 @@ from dispatch.web.application import answer, nothing
 from dispatch.web.bodies import body, decode, read
 from dispatch.web.problems import Problem
 from dispatch.web.routes import Route
+from dispatch.writing.keys import Key
 from dispatch.writing.leases import Leases
 from dispatch.writing.records import Process
 
 log = logging.getLogger(__name__)
 
-PATH, SAID_PATH = "/api/v1/spooled", "/api/v1/said"
+PATH, SAID_PATH, ANSWERED_PATH = "/api/v1/spooled", "/api/v1/said", "/api/v1/answered"
 SCHEME = "Process "
 CARRY_LIMIT_S = 5.0
+ASK_LIMIT_S = 1.0
+"""A caller waits meanwhile."""
+DEAF_S = 5.0
+"""So long a process that did not answer in time is not asked: the callers behind must not wait for it too."""
 CARRIED_BYTES_MAX = 8 * 1024 * 1024
 """As many calls as are drained at once, each as large as a call may be."""
 
@@ -46,14 +53,21 @@ class Carried(msgspec.Struct, frozen=True):
     calls: tuple[Spooled, ...]
 
 
+class Known(msgspec.Struct, frozen=True):
+    """The first answer to a key; None where nothing was answered under it."""
+
+    reply: Reply | None
+
+
 class Carrier:
-    """Both ends: `carry` and `say` give something to another process, `routes` takes it there."""
+    """Both ends: `carry` and `say` give something to another process, `ask` asks them all, `routes` answers there."""
 
     def __init__(self, intake: Intake, inbox: Inbox, leases: Leases, post: Post) -> None:
         self._intake = intake
         self._inbox = inbox
         self._leases = leases
         self._post = post
+        self._deaf_until_s: dict[str, float] = {}
 
     def routes(self) -> list[Route]:
         return [
@@ -70,6 +84,13 @@ class Carrier:
                 errors=("unauthenticated",), body_max=CARRIED_BYTES_MAX,
                 description="Between processes only, as above: hand-overs and mutual aid inside a cell.",
             ),
+            Route(
+                method="POST", path=ANSWERED_PATH, handler=self.tell, tag="calls", request=Key,
+                summary="What this process has answered to an idempotency key", responses={200: Known},
+                errors=("unauthenticated",),
+                description="Between processes only, as above: asked by one that has lost the database, before it "
+                "keeps a call under a new id.",
+            ),
         ]  # fmt: skip
 
     async def receive(self, request: web.Request) -> web.Response:
@@ -82,6 +103,11 @@ class Carrier:
         """POST /said."""
         self._admit(request)
         return answer(await self.answered(await read(request, CARRIED_BYTES_MAX)))
+
+    async def tell(self, request: web.Request) -> web.Response:
+        """POST /answered."""
+        self._admit(request)
+        return answer(Known(await self._intake.answered(await body(request, Key))))
 
     async def keep(self, carried: Carried) -> None:
         """Commit what another process spooled. Raises ServiceAway when not all of it is; all may be sent again."""
@@ -124,6 +150,28 @@ class Carrier:
             log.warning("spooled calls could not be carried: %s", away, extra={"region": region})
             return False
         return status == 204
+
+    async def ask(self, key: Key) -> Reply | None:
+        """What another process has answered to the key; None where none of those that can be asked says so."""
+        now_s = asyncio.get_running_loop().time()
+        others = [
+            process
+            for process in self._leases.view.processes
+            if process.holder != self._leases.holder and self._deaf_until_s.get(process.holder, 0.0) <= now_s
+        ]
+        found = await asyncio.gather(*(self._answer_of(process, key) for process in others))
+        return next((reply for reply in found if reply is not None), None)
+
+    async def _answer_of(self, process: Process, key: Key) -> Reply | None:
+        try:
+            async with asyncio.timeout(ASK_LIMIT_S):
+                status, raw = await self._post(process, ANSWERED_PATH, msgspec.json.encode(key))
+        except TimeoutError:
+            self._deaf_until_s[process.holder] = asyncio.get_running_loop().time() + DEAF_S
+            return None
+        except ServiceAway:
+            return None
+        return msgspec.json.decode(raw, type=Known).reply if status == 200 else None
 
     async def _posted(self, path: str, raw: bytes, region: RegionId) -> tuple[int, bytes]:
         leader = self._leader_of(region)

@@ -47,6 +47,7 @@ DRAINED_AT_ONCE = 50
 """One by one a thousand calls would wait a minute longer than they must."""
 
 Carry = Callable[[Sequence[Spooled], RegionId], Awaitable[bool]]
+Ask = Callable[[Key], Awaitable[Reply | None]]
 
 JSON_TYPES = ("application/json", "application/octet-stream")
 
@@ -61,6 +62,8 @@ class Intake:
         self.spool = spool
         self.carry: Carry | None = None
         """Takes calls of the spool to the process that leads their region; says whether that has them now."""
+        self.ask: Ask | None = None
+        """What another process answered to a key, while we cannot look it up ourselves; None where none says so."""
         self._taking: dict[tuple[str, str], asyncio.Task[Reply]] = {}
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
@@ -136,7 +139,7 @@ class Intake:
 
     async def _taken(self, contact: Contact, raw: bytes, patient: bool) -> Reply:
         """The first answer to the key; who hangs up meanwhile has called all the same."""
-        return self._repeated(contact.actor, contact.key) or await self._kept(contact, raw, patient)
+        return self._waiting(contact.key) or await self._kept(contact, raw, patient)
 
     async def relocate(self, request: web.Request) -> web.Response:
         """POST /calls/{call_id}/location."""
@@ -239,7 +242,7 @@ class Intake:
         if self.spool is not None and self.spool.holds(caller_known_by(contact)):
             # Only this caller's own calls wait behind each other: nobody else waits for the spool.
             with contextlib.suppress(ServiceAway):  # Better out of its order than not kept.
-                return await self._spooled(contact, raw)
+                return await self._put_by(contact, raw)
         try:
             reply = await self.reception.receive(contact)
             if reply.refusal is not None and reply.refusal.code == REUSED and contact.key is not None:
@@ -250,7 +253,7 @@ class Intake:
         except ServiceAway as away:
             if isinstance(away, Elsewhere) and patient:
                 raise
-            return await self._spooled(contact, raw)
+            return await self._put_by(contact, raw)
         if reply.refusal is None and not reply.replayed:
             self._received.labels(channel, "committed").inc()
         return reply
@@ -262,16 +265,30 @@ class Intake:
             key = key_of(request, actor, cause.raw)
             if key is None:
                 return None
-            reply = self._repeated(actor, key) or await self.reception.engine.answered(key)
+            reply = self._waiting(key) or await self.reception.engine.answered(key)
         except (Problem, ServiceAway):
             return None
         return reply if reply is not None and reply.refusal is None else None
 
-    def _repeated(self, actor: Actor, key: Key | None) -> Reply | None:
+    async def answered(self, key: Key) -> Reply | None:
+        """What this process has answered to a key, or is about to; None when nothing. Raises ServiceAway."""
+        while (earlier := self._taking.get((key.actor, key.key))) is not None:
+            await asyncio.wait([earlier])
+        return self._waiting(key) or await self.reception.engine.answered(key)
+
+    async def _put_by(self, contact: Contact, raw: bytes) -> Reply:
+        """What another process answered to the key that we cannot look up, else a call in the spool."""
+        if self.ask is not None and contact.key is not None:
+            first = await self.ask(contact.key)
+            if first is not None and first.refusal is None:
+                return first
+        return await self._spooled(contact, raw)
+
+    def _waiting(self, key: Key | None) -> Reply | None:
         """The answer of a call that waits in the spool under the same key."""
         if self.spool is None or key is None:
             return None
-        waiting = self.spool.repeated(actor, key.key)
+        waiting = self.spool.repeated(key.actor, key.key)
         if waiting is None:
             return None
         mismatch = waiting.body_hash != key.body_hash

@@ -17,7 +17,7 @@ import msgspec
 
 from consoles.access import Access
 from consoles.broadcast import Broadcast, Scene
-from consoles.carrying import CARRY_LIMIT_S, PATH, SCHEME, Carried, Carrier
+from consoles.carrying import ANSWERED_PATH, CARRY_LIMIT_S, PATH, SCHEME, Carried, Carrier, Known
 from consoles.gateway import Gateway
 from dispatch.actors import Actor, Role
 from dispatch.calling.contacts import Contacts
@@ -38,6 +38,7 @@ from dispatch.keeping.spool import Spool
 from dispatch.units.line import LinePlan
 from dispatch.web.bodies import decode
 from dispatch.web.metrics import Metrics
+from dispatch.writing.keys import Key
 from dispatch.writing.leading import Leader
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
@@ -157,7 +158,7 @@ class Station:
         leases.on_elsewhere.append(follower.begin)
         follower.on_commit.append(self.broadcast.committed)
         self.carrier = Carrier(self.intake, self.neighbours.inbox, leases, self._posted)
-        self.intake.carry = self.carrier.carry
+        self.intake.carry, self.intake.ask = self.carrier.carry, self.carrier.ask
         self.neighbours.beside(self.carrier)
 
     async def _posted(self, process: Process, path: str, raw: bytes) -> tuple[int, bytes]:
@@ -182,6 +183,8 @@ class Station:
             if path == PATH:
                 await self.carrier.keep(decode(raw, Carried))
                 return 204, b""
+            if path == ANSWERED_PATH:
+                return 200, msgspec.json.encode(Known(await self.intake.answered(decode(raw, Key))))
             return 200, msgspec.json.encode(await self.carrier.answered(raw))
         except ServiceAway:
             return 503, b""

@@ -95,9 +95,9 @@ class Spool:
         """Hold RESERVE_BYTES of the disk for the spool; False where there is no room for that."""
         return self._files.reserve()
 
-    def repeated(self, actor: Actor, key: str | None) -> Spooled | None:
+    def repeated(self, actor: str, key: str) -> Spooled | None:
         """The waiting call that came with this key of this actor, if any."""
-        return self._by_key.get((actor.actor_id, key)) if key is not None else None
+        return self._by_key.get((actor, key))
 
     def holds(self, caller: str) -> bool:
         """Whether a call of this caller waits: the next one must not overtake it."""

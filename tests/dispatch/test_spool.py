@@ -113,12 +113,12 @@ async def test_a_line_torn_by_a_crash_is_dropped_and_the_next_one_is_whole(tmp_p
 async def test_a_repeated_key_finds_the_call_that_waits(tmp_path: Path) -> None:
     await loaded(tmp_path).add(call("a", key="k"))
     spool = loaded(tmp_path)
-    waiting = spool.repeated(SENDER, "k")
+    waiting = spool.repeated(SENDER.actor_id, "k")
     assert waiting is not None
     assert waiting.call_id == "a"
-    assert spool.repeated(SENDER, "other") is None
+    assert spool.repeated(SENDER.actor_id, "other") is None
     await drained(spool)
-    assert spool.repeated(SENDER, "k") is None
+    assert spool.repeated(SENDER.actor_id, "k") is None
 
 
 async def test_nobody_else_on_the_machine_reads_it(tmp_path: Path) -> None:

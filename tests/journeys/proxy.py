@@ -91,6 +91,8 @@ class Line:
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 await self._flows.wait()
+                if sink.is_closing():
+                    return  # It was broken meanwhile, which uvloop says with an error of its own.
                 sink.write(data)
                 await sink.drain()
         sink.close()
