@@ -65,6 +65,7 @@ def _told(tracks: dict[str, list[Fix]], observations: int, learnt: Learnt, path:
         "fixes": sum(map(len, tracks.values())),
         "stretches_observed": observations,
         "groups_with_enough": sum(count >= learning.FEWEST for count in counts),
+        "drives_observed": sum(count for day in learnt.drives for hour in day for count in hour),
         "written_to": str(path),
     }
 

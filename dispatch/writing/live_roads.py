@@ -90,6 +90,7 @@ class LiveRoads:
         if hour == self._hour:
             return
         self._hour = hour
+        self._travel.late = self._profile.late_at(now)
         made = await asyncio.to_thread(profiled, self._travel.roads, self._profile, hour)
         if not (made == self._hour_ms).all():
             self._hour_ms = made
