@@ -22,7 +22,6 @@ from consoles.access import KNOWN_MAX, actor_of_device, bearer, digest
 from consoles.front import cancelled
 from dispatch.actors import Actor
 from dispatch.calling.contacts import Contacts
-from dispatch.calling.locating import Locator
 from dispatch.calling.reception import Reception
 from dispatch.clock import SystemClock
 from dispatch.core.state import RegionState
@@ -35,6 +34,7 @@ from dispatch.intake import Intake
 from dispatch.keeping.files import write_whole
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.spool import Spool
+from dispatch.searching import locator
 from dispatch.settings import Settings
 from dispatch.store import Store
 from dispatch.web.application import application
@@ -46,8 +46,6 @@ from dispatch.web.websocket import Socket
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.records import Device
-from routing.gazetteer import Gazetteer
-from routing.regions import Regions
 from routing.roads import Roads
 from routing.travel import warm
 
@@ -153,7 +151,7 @@ async def _calls_only(settings: Settings, store: Store, regions: Sequence[Region
     ids, spool = IdSource(clock), Spool(settings.data_dir / "spool")
     spool.load()
     contacts = Contacts(store, ids, clock, metrics)
-    reception = Reception(engine, Locator(Regions(), Gazetteer()), ids, clock)
+    reception = Reception(engine, await asyncio.to_thread(locator, settings), ids, clock)
     intake = Intake(reception, contacts, metrics, spool)
     receive = next(route for route in intake.routes() if route.handler == intake.receive)
     health = Health(metrics, store.ping, lambda: False)
