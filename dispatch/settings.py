@@ -181,7 +181,7 @@ def _url(given: str, schemes: tuple[str, ...], source: str) -> str:
         if parts.scheme not in schemes:
             raise UserMistake(f"{source} must begin with {schemes[0]}://")
         if parts.scheme in SCHEMES["database_url"] and not all(map(_is_port, _ports(parts))):
-            raise UserMistake(f"{source} names a port that cannot be: it is a number from 1 to 65535")
+            raise UserMistake(f"{source} names a port that cannot be; a slash in a password is written %2F")
         # Postgres' own reader knows more shapes, and a Unix socket has no host.
         if parts.scheme in HOSTED and (not parts.hostname or parts.port == 0):
             raise UserMistake(f"{source} names no host")
