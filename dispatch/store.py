@@ -31,6 +31,7 @@ from dispatch.writing.records import (
     Process,
     Recorded,
     Rows,
+    Seat,
     Session,
     TrackPoint,
     UnitRow,
@@ -160,10 +161,13 @@ class Store(Protocol):
 
     # Leadership, on the database's clock
 
-    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
+    async def claim(
+        self, region: str, holder: str, lease_s: float, address: str = "", *, dead: Seat | None = None
+    ) -> int | None:
         """Lead a region: the new epoch, or None while another holds a live lease.
 
-        `address` is where the holder answers by HTTP; empty while it does not yet.
+        `address` is where the holder answers by HTTP; empty while it does not yet. The lease of `dead`, whose
+        process is no more, does not count unless it was renewed since it was seen so.
         """
 
     async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
