@@ -59,6 +59,7 @@ ACTORS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
     "dispatcher": ("dispatcher", None, ()),
     "dispatcher_sa": ("dispatcher", None, ("UZ-SA",)),
     "supervisor": ("supervisor", None, ()),
+    "supervisor_to": ("supervisor", None, ("UZ-TO",)),
     "planner": ("planner", None, ()),
     "admin": ("admin", None, ()),
     "mia": ("body", "mia", ()),

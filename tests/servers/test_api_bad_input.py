@@ -259,6 +259,15 @@ async def test_the_service_takes_calls_as_before_after_all_of_it(world: ApiWorld
     assert await world.counted("dispatch112_faults_total", where="http") == 0
 
 
+async def test_a_supervisor_settles_no_contact_of_a_region_that_is_not_theirs(world: ApiWorld) -> None:
+    theirs = (await world.post("calls", b"nonsense", token="device_sa")).json["contact_id"]
+    anybodys = (await world.post("calls", b"nonsense")).json["contact_id"]
+    assert (await world.post(f"contacts/{theirs}/close", token="supervisor_to")).code == "unknown_contact"
+    assert (await world.post(f"contacts/{anybodys}/close", token="supervisor_to")).status == 200
+    left = (await world.get("contacts", token="supervisor")).json["contacts"]
+    assert [contact["contact_id"] for contact in left] == [theirs]
+
+
 async def test_a_supervisor_sees_an_unreadable_contact_and_settles_it(world: ApiWorld) -> None:
     raw = "{yong‘in, Chorsu bozori!".encode()
     contact_id = (await world.post("calls", raw)).json["contact_id"]
