@@ -299,7 +299,7 @@ class Intake:
         """The database is away: keep the call on the disk, and say so. Raises ServiceAway where not."""
         reception, said, key = self.reception, contact.said, contact.key
         now = reception.clock.now()
-        location = reception.locator.estimate(reception.locator.fixes(said.location, now), now)
+        location = reception.locator.estimate(reception.locator.fixes(said.evidence, now), now)
         region = reception.region_for(location, contact.actor)
         if self.spool is None or region not in reception.engine.replicas.states:
             raise ServiceAway(f"{region} cannot be written here now")

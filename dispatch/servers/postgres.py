@@ -232,9 +232,7 @@ def _run_initdb(place: Place, fresh: Path, password: Path) -> None:
     )
     said = made.stderr or made.stdout
     if os.strerror(errno.ENOSPC) in said:
-        raise UserMistake(
-            f"the disk of {place.home} has no room for a database: make some, or choose another --data-dir"
-        )
+        raise UserMistake(f"the disk has no room for {place.data}: make some, or choose another --data-dir")
     if made.returncode != 0:
         raise ServiceAway(f"initdb failed:\n{said[-2000:]}")
 
