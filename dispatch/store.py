@@ -218,8 +218,11 @@ class Store(Protocol):
     ) -> tuple[list[UnreadableContact], str | None]:
         """Those that wait for a supervisor, oldest first; `region` None: all, also those of none."""
 
-    async def settle_contact(self, contact_id: str, by: str, at: datetime) -> bool:
-        """A supervisor has seen to it. False when it is unknown or already settled."""
+    async def settle_contact(
+        self, contact_id: str, by: str, at: datetime, regions: Sequence[str] | None = None
+    ) -> bool:
+        """A supervisor of these regions (None: of all) has seen to it. False when it is unknown to such a one, or
+        already settled."""
 
     # Read models
 

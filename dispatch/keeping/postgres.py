@@ -237,8 +237,11 @@ class PostgresStore(PostgresPruning, PostgresAccess):
         more = len(rows) > len(found)
         return found, cursor_after(found[-1].contact_id, found[-1].at) if more else None
 
-    async def settle_contact(self, contact_id: str, by: str, at: datetime) -> bool:
-        return bool(await self._readers.run("keeping.settle_contact", contact_id, by, at))
+    async def settle_contact(
+        self, contact_id: str, by: str, at: datetime, regions: Sequence[str] | None = None
+    ) -> bool:
+        seen = None if regions is None else list(regions)
+        return bool(await self._readers.run("keeping.settle_contact", contact_id, by, at, seen))
 
     # Read models
 

@@ -53,6 +53,13 @@ SESSION_OVER = 4401
 """Our close code: the log-in has expired or was revoked; log in before you come again."""
 
 
+_REFUSED = {
+    HTTPStatus.UPGRADE_REQUIRED: "upgrade_required",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "head_too_large",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "head_too_large",
+}
+
+
 class Closed(Exception):
     """The connection is over; there is nothing more to receive."""
 
@@ -60,6 +67,13 @@ class Closed(Exception):
 def frame(text: bytes) -> bytes:
     """The bytes on the wire of one UTF-8 text message, the same for every client."""
     return Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+class _Protocol(ServerProtocol):
+    """websockets' own, but that what it refuses by itself is a problem too, where it would write a line of text."""
+
+    def reject(self, status: HTTPStatus | int, text: str) -> Response:
+        return _refusal(Problem(_REFUSED.get(HTTPStatus(status), "malformed_request")))
 
 
 class Socket(asyncio.Protocol):
@@ -80,7 +94,7 @@ class Socket(asyncio.Protocol):
         self.on_drained: Callable[[], None] | None = None
         self._on_request = on_request
         self._on_lost = on_lost
-        self._protocol = ServerProtocol(max_size=MESSAGE_MAX, logger=_protocol_log)
+        self._protocol = _Protocol(max_size=MESSAGE_MAX, logger=_protocol_log)
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._messages: deque[bytes] = deque()
@@ -104,7 +118,7 @@ class Socket(asyncio.Protocol):
     def query(self) -> dict[str, str]:
         """The query parameters; of one given twice, the first."""
         assert self.request is not None, "asked before the handshake"
-        pairs = parse_qsl(urlsplit(self.request.path).query, keep_blank_values=True, max_num_fields=50)
+        pairs = parse_qsl(urlsplit(self.request.path).query, keep_blank_values=True)
         return dict(reversed(pairs))
 
     def header(self, name: str) -> str | None:
@@ -129,12 +143,10 @@ class Socket(asyncio.Protocol):
         if self._protocol.state is not State.CONNECTING or self._protocol.eof_sent:
             return False
         response = self._protocol.accept(self.request)
-        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            upgrade = response.status_code == HTTPStatus.UPGRADE_REQUIRED
-            self.reject(Problem("upgrade_required" if upgrade else "malformed_request"))
-            return False
         self._protocol.send_response(response)
         self._flush()
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            return False
         self._watch()
         return True
 
