@@ -46,6 +46,8 @@ SLOW_TIMEOUT_S = 30.0
 """A connection that takes nothing for so long is cut; it may come back and resume."""
 PING_INTERVAL_S = 15.0
 """So often a client that was silent is pinged; one that has not answered by the next time is gone."""
+LATE_SHARE = 0.2
+"""A look that comes later than this share of the interval proves nothing about the client."""
 CLOSE_TIMEOUT_S = 3.0
 
 GOING_AWAY = 1001
@@ -105,6 +107,7 @@ class Socket(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._heard_at_s = self._loop.time()
         self._pinged_at_s: float | None = None
+        self._watch_due_s = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     # What was asked for.
@@ -318,15 +321,18 @@ class Socket(asyncio.Protocol):
     def _watch(self) -> None:
         """Ping a silent client, drop one that stays silent: a half-open connection looks exactly so."""
         # By the ping, not by the length of the silence: a console says nothing but its pongs, and with a late
-        # timer the time between two of them may be any length.
-        if self._pinged_at_s is not None and self._heard_at_s < self._pinged_at_s:
+        # timer the time between two of them may be any length. A timer that is late itself says that we were held
+        # up, and the pong may wait behind it: then we look once more.
+        now_s = self._loop.time()
+        unanswered = self._pinged_at_s is not None and self._heard_at_s < self._pinged_at_s
+        if unanswered and now_s - self._watch_due_s < LATE_SHARE * PING_INTERVAL_S:
             self.abort()
         elif self.open:
-            now_s = self._loop.time()
-            if now_s - self._heard_at_s >= PING_INTERVAL_S / 2:
+            if not unanswered and now_s - self._heard_at_s >= PING_INTERVAL_S / 2:
                 self._pinged_at_s = now_s
                 self._protocol.send_ping(b"")
                 self._flush()
+            self._watch_due_s = now_s + PING_INTERVAL_S
             self._set_timer("ping", PING_INTERVAL_S, self._watch)
 
     def _set_timer(self, name: str, delay_s: float, act: Callable[[], None]) -> None:
