@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from routing import cch, labels, lines, nearest
+from routing import cch, labels, lines, nearest, snapping
 from routing.answers import LABELS, SEARCH, Path, Snap, TravelTimes
 from routing.cch import UNREACHABLE
 from routing.drawn import arcs_along
@@ -27,7 +27,7 @@ from routing.labels import EMPTY, MOVED, PLACED, Network, Target, Units
 from routing.nearest import Spot
 from routing.renewal import Renewal, Wish, swapped
 from routing.roads import Roads
-from routing.snapping import Grid, grid
+from routing.snapping import Grid, Place, grid
 
 FIRST_SLOTS: Final = 256
 MOST_UNITS: Final = 100_000
@@ -37,6 +37,7 @@ SEARCH_MOST_NODES: Final = 8_000
 """Crossings that one search settles, 3 to 6 ms of work: a third of the capital, or the whole of another town."""
 
 Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
 Driven = tuple[int, float, float]  # an arc and the offsets between which it is driven, the first the lower
 Stop = tuple[float, Point]  # a place on an arc, and which share of the way along it lies behind
 
@@ -142,29 +143,34 @@ class Travel:
         it meets among SEARCH_MOST_NODES crossings), and the others' times are estimates.
         """
         self._take_renewed()
-        slots, target = self._slots_of(keys), labels.aim(self._net, lat, lon, False)
+        slots = self._slots_of(keys)
         if self._fresh is None:
-            return self._answer(slots, target, self._labelled(slots, target))
+            place, ms, edges, offsets = labels.ask(self._net, self._units, slots, lat, lon)
+            return self._answer(place, ms, (edges, offsets))
+        target = labels.aim(self._net, lat, lon, False)
         ms, horizon_ms = self._searched(slots, target, (len(keys) if most is None else most, SEARCH_MOST_NODES))
-        return self._answer(slots, target, ms, horizon_ms)
+        return self._answer(target.place, ms, labels.whereabouts(self._units, slots), horizon_ms)
 
     def nearest(self, keys: Sequence[str], lat: float, lon: float, most: int) -> TravelTimes:
         """The `most` nearest units of `keys`, by a search that covers whatever ground it needs: the hierarchy's
         oracle. The others' times are UNREACHABLE."""
         self._take_renewed()
         slots, target = self._slots_of(keys), labels.aim(self._net, lat, lon, False)
-        return self._answer(slots, target, *self._search(slots, target, (most, len(self.roads.lat) + 1)))
+        ms, horizon_ms = self._search(slots, target, (most, len(self.roads.lat) + 1))
+        return self._answer(target.place, ms, labels.whereabouts(self._units, slots), horizon_ms)
 
     def _slots_of(self, keys: Sequence[str]) -> Ints:
         return np.fromiter(map(self._slots.get, keys, repeat(-1)), np.int32, len(keys))
 
-    def _answer(self, slots: Ints, target: Target, ms: Ints, horizon_ms: int | None = None) -> TravelTimes:
-        """What is answered; with a horizon, by a search."""
-        known = slots >= 0
+    def _answer(
+        self, target: Place, ms: Ints, starts: tuple[Ints, Floats], horizon_ms: int | None = None
+    ) -> TravelTimes:
+        """What is answered; with a horizon, by a search. `starts` are the units' edges and offsets."""
+        edges, offsets = starts
         return TravelTimes(
             ms=ms,
-            edges=np.where(known, self._units.edge[slots], -1).astype(np.int32),
-            offsets=np.where(known, self._units.offset[slots], 0.0),
+            edges=edges,
+            offsets=offsets,
             target=self._snap(target),
             map_version=self.map_version,
             weights_version=self.weights_version,
@@ -188,23 +194,16 @@ class Travel:
         """Milliseconds to the target, and the horizon, both with the way off the road to it."""
         net, units = self._fresh or self._net, self._units
         labels.place(net, units, slots)
-        known = slots >= 0
-        edges = np.where(known, units.edge[slots], -1).astype(np.int32)
-        most = (min(most[0], int(np.count_nonzero(known))), most[1])
-        ms, horizon_ms = nearest.nearest_units(
-            net,
-            self._into,
-            self._ground,
-            (edges, units.offset[slots], units.access_ms[slots]),
-            Spot(target.edge, target.offset),
-            most,
-        )
+        edges, offsets = labels.whereabouts(units, slots)
+        most = (min(most[0], int(np.count_nonzero(slots >= 0))), most[1])
+        starts, spot = (edges, offsets, units.access_ms[slots]), Spot(target.edge, target.offset)
+        ms, horizon_ms = nearest.nearest_units(net, self._into, self._ground, starts, spot, most)
         ms = np.minimum(ms + (ms < UNREACHABLE) * target.access_ms, UNREACHABLE).astype(np.int32)
         return ms, min(UNREACHABLE, horizon_ms + target.access_ms)
 
     def snap(self, lat: float, lon: float) -> Snap:
         """The nearest place on a road."""
-        return self._snap(labels.aim(self._net, lat, lon, False))
+        return self._snap(snapping.nearest(self._net.cells, lat, lon))
 
     def path(self, start: tuple[float, float], end: tuple[float, float]) -> Path | None:
         """The quickest way between two positions, or None where no road leads. It begins and ends on the
@@ -316,16 +315,8 @@ class Travel:
     def _at(self, edge: int, offset: float) -> Point:
         return lines.place_at(self.roads, edge, offset)
 
-    def _snap(self, place: Target) -> Snap:
-        at = self._at(place.edge, place.offset)
-        return Snap(
-            int(place.edge),
-            place.offset,
-            place.distance_m,
-            at.lat,
-            at.lon,
-            bool(self.roads.urban[place.edge]),
-        )
+    def _snap(self, place: Place) -> Snap:
+        return Snap(*place, urban=bool(self.roads.urban[place.edge]))
 
     def _new_slot(self) -> int:
         if not self._free:
