@@ -72,7 +72,7 @@ class Travel:
         return self._net.cells
 
     def reweigh(self, ms: Ints, ends: Ints | None = None) -> int:
-        """Put other weights in force, from this moment on; their version. Both arrays are ours from now on.
+        """Put other weights in force, from this moment on; their version. Nobody writes to the arrays from now on.
 
         `ms` (arcs) is UNREACHABLE where nobody drives through; `ends` (arcs) what it takes there all the same to come
         to a place on such a street, or away from it, by its nearer end: as on the map where it is not given.
@@ -147,17 +147,21 @@ class Travel:
         if self._fresh is None:
             place, ms, edges, offsets = labels.ask(self._net, self._units, slots, lat, lon)
             return self._answer(place, ms, (edges, offsets))
-        target = labels.aim(self._net, lat, lon, False)
-        ms, horizon_ms = self._searched(slots, target, (len(keys) if most is None else most, SEARCH_MOST_NODES))
-        return self._answer(target.place, ms, labels.whereabouts(self._units, slots), horizon_ms)
+        most_met = len(keys) if most is None else most
+        place, ms, horizon_ms = self._searched(slots, (lat, lon), (most_met, SEARCH_MOST_NODES))
+        beyond = (ms == UNREACHABLE) & (slots >= 0)
+        if horizon_ms < UNREACHABLE and beyond.any():  # what was so before, but not nearer
+            before = labels.ask(self._net, self._units, slots[beyond], lat, lon)[1]
+            ms[beyond] = np.maximum(before, horizon_ms)
+        return self._answer(place, ms, labels.whereabouts(self._units, slots), horizon_ms)
 
     def nearest(self, keys: Sequence[str], lat: float, lon: float, most: int) -> TravelTimes:
         """The `most` nearest units of `keys`, by a search that covers whatever ground it needs: the hierarchy's
         oracle. The others' times are UNREACHABLE."""
         self._take_renewed()
-        slots, target = self._slots_of(keys), labels.aim(self._net, lat, lon, False)
-        ms, horizon_ms = self._search(slots, target, (most, len(self.roads.lat) + 1))
-        return self._answer(target.place, ms, labels.whereabouts(self._units, slots), horizon_ms)
+        slots = self._slots_of(keys)
+        place, ms, horizon_ms = self._searched(slots, (lat, lon), (most, len(self.roads.lat) + 1))
+        return self._answer(place, ms, labels.whereabouts(self._units, slots), horizon_ms)
 
     def _slots_of(self, keys: Sequence[str]) -> Ints:
         return np.fromiter(map(self._slots.get, keys, repeat(-1)), np.int32, len(keys))
@@ -178,28 +182,19 @@ class Travel:
             exact_below_ms=UNREACHABLE if horizon_ms is None else horizon_ms,
         )
 
-    def _labelled(self, slots: Ints, target: Target) -> Ints:
-        labels.refresh(self._net, self._units, slots)
-        return labels.many_to_one(self._net, self._units, slots, target)
-
-    def _searched(self, slots: Ints, target: Target, most: tuple[int, int]) -> tuple[Ints, int]:
-        """The nearest by the weights in force; for those beyond the horizon what was so before, but not nearer."""
-        ms, horizon_ms = self._search(slots, target, most)
-        beyond = (ms == UNREACHABLE) & (slots >= 0)
-        if horizon_ms < UNREACHABLE and beyond.any():
-            ms[beyond] = np.maximum(self._labelled(slots[beyond], target), horizon_ms)
-        return ms, horizon_ms
-
-    def _search(self, slots: Ints, target: Target, most: tuple[int, int]) -> tuple[Ints, int]:
-        """Milliseconds to the target, and the horizon, both with the way off the road to it."""
+    def _searched(self, slots: Ints, at: tuple[float, float], most: tuple[int, int]) -> tuple[Place, Ints, int]:
+        """The target on the roads, milliseconds to it by the weights in force, and the horizon, both with the way off
+        the road to it."""
         net, units = self._fresh or self._net, self._units
         labels.place(net, units, slots)
         edges, offsets = labels.whereabouts(units, slots)
+        place = snapping.nearest(net.cells, *at)
+        to_target_ms = labels.access_ms(place.distance_m)
+        starts, spot = (edges, offsets, units.access_ms[slots]), Spot(place.edge, place.offset)
         most = (min(most[0], int(np.count_nonzero(slots >= 0))), most[1])
-        starts, spot = (edges, offsets, units.access_ms[slots]), Spot(target.edge, target.offset)
         ms, horizon_ms = nearest.nearest_units(net, self._into, self._ground, starts, spot, most)
-        ms = np.minimum(ms + (ms < UNREACHABLE) * target.access_ms, UNREACHABLE).astype(np.int32)
-        return ms, min(UNREACHABLE, horizon_ms + target.access_ms)
+        ms = np.minimum(ms + (ms < UNREACHABLE) * to_target_ms, UNREACHABLE).astype(np.int32)
+        return place, ms, min(UNREACHABLE, horizon_ms + to_target_ms)
 
     def snap(self, lat: float, lon: float) -> Snap:
         """The nearest place on a road."""
