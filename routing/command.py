@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from routing import mapfolder, roads
 from routing.geometry import COUNTRY, Box, parse_point, to_lonlat
+from routing.manifest import is_map
 from routing.mapfolder import Map
 from routing.matrix import Matrix
 from routing.tables import read_places, write_table
@@ -105,7 +106,7 @@ def _table(place: Map, args: argparse.Namespace) -> dict[str, Any]:
 
 def _map(args: argparse.Namespace) -> Map:
     """The map that was named; the demo's own roads are drawn when they are not there yet."""
-    if args.map_dir is not None and mapfolder.is_map(args.map_dir):
+    if args.map_dir is not None and is_map(args.map_dir):
         return mapfolder.load(args.map_dir, args.profile)
     if args.profile is not None:
         raise ValueError("--profile chooses among those of an imported map; the demo's roads have one")

@@ -68,7 +68,7 @@ def test_a_map_says_what_it_is_from_and_what_it_holds(folder: Path, extract: Pat
     assert manifest["factors"]["moh-sirens"]["urban"] == 0.65
     assert manifest["counts"]["nodes"] == 3
     for name, digest in manifest["files_sha256"].items():
-        assert mapfolder.digest(folder / name) == digest
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     assert {path.name for path in folder.iterdir()} == {*manifest["files_sha256"], "map.json"}
 
 
