@@ -7,7 +7,8 @@
     regions.geojson, districts.geojson, gazetteer.csv, kilometres.geojson
                      only of an OpenStreetMap extract (outlines, things, milestones)
 
-It appears whole or not at all, and is read only as it was written (manifest). docs/maps.md describes it for those who read it with other programs.
+It appears whole or not at all, and is read only as it was written (manifest). docs/maps.md describes it for those who
+read it with other programs.
 """
 
 import os

@@ -2,9 +2,9 @@
 
 The companion of the hierarchy: Dijkstra's algorithm against the direction of travel, so that one search meets every
 unit. It answers at once after the weights have changed, while the hierarchy is made anew, and it is the hierarchy's
-independent check. Units hang on the ends of their edges as further nodes of the heap: the time of one is final when it comes
-off. The work grows with the ground covered, so it stops at a number of units or of crossings; what lies beyond the
-*horizon*, the time at which it stopped, is only known to be no nearer.
+independent check. Units hang on the ends of their edges as further nodes of the heap: the time of one is final when it
+comes off. The work grows with the ground covered, so it stops at a number of units or of crossings; what lies beyond
+the *horizon*, the time at which it stopped, is only known to be no nearer.
 """
 
 from typing import Final, NamedTuple
@@ -195,7 +195,7 @@ def hang(net: Network, edges: Ints) -> Hung:
         if edge >= 0:
             back = net.twin[edge]
             hung.node[2 * i] = net.head[edge]
-            # The way back ends where its own arc does: where turns are banned that is another node than this one's tail.
+            # The way back ends where its own arc does: where turns are banned that is no end of this one.
             hung.node[2 * i + 1] = net.head[back] if back >= 0 else net.tail[edge]
             for way in (2 * i, 2 * i + 1):
                 shelf = shelf_of(hung, hung.node[way])

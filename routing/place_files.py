@@ -1,4 +1,4 @@
-"""Places from files of others: a map's own names and kilometre posts (gazetteer.csv, kilometres.geojson), lists as CSV, landmarks as GeoJSON.
+"""Places from files of others: a map's own (gazetteer.csv, kilometres.geojson), lists as CSV, landmarks as GeoJSON.
 
 docs/places.md says what the files may hold. A file that cannot be read is the user's mistake (ValueError, one
 sentence); a row that cannot be used is left out, counted, and said in the notes.
