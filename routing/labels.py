@@ -206,10 +206,11 @@ def many_to_one(net: Network, units: Units, slots: Ints, target: Target) -> Ints
     for i, slot in enumerate(slots):
         if slot < 0:
             continue
+        shared = common_prefix(target, units.enter[slot])
+        row, back = units.label[slot, :shared], target.label[:shared]
         best = np.int32(2 * UNREACHABLE)
-        row = units.label[slot]
-        for d in range(common_prefix(target, units.enter[slot])):
-            best = min(best, np.int32(row[d] + target.label[d]))
+        for d in range(shared):  # without a branch, in 32 bits: the processor then adds eight at a time
+            best = min(best, np.int32(row[d] + back[d]))
         if units.edge[slot] == target.edge:
             best = min(best, np.int32(same_edge_ms(net, target.edge, units.offset[slot], target.offset)))
         if best < UNREACHABLE:

@@ -39,7 +39,10 @@ SEARCH_MOST_NODES: Final = 8_000
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 Driven = tuple[int, float, float]  # an arc and the offsets between which it is driven, the first the lower
+Asked = tuple[tuple[str, ...], Ints]  # units and their slots
 Stop = tuple[float, Point]  # a place on an arc, and which share of the way along it lies behind
+
+NOBODY: Final[Asked] = (), np.empty(0, np.int32)
 
 __all__ = ["LABELS", "SEARCH", "UNREACHABLE", "Path", "Snap", "Travel", "TravelTimes", "warm"]
 
@@ -59,6 +62,7 @@ class Travel:
         self._ground = nearest.ground(len(roads.lat))
         self._units = _no_units(FIRST_SLOTS, int(shape.depth.max()) + 1)
         self._slots: dict[str, int] = {}
+        self._asked = NOBODY
         self._free = list(range(FIRST_SLOTS - 1, -1, -1))
 
     @property
@@ -119,6 +123,7 @@ class Travel:
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._new_slot()
+            self._asked = NOBODY
         elif self._units.state[slot] >= PLACED and self._is_still(slot, lat, lon):
             return
         self._units.lat[slot], self._units.lon[slot] = lat, lon
@@ -135,6 +140,7 @@ class Travel:
         if slot is not None:
             self._units.state[slot] = EMPTY
             self._free.append(slot)
+            self._asked = NOBODY
 
     def times(self, keys: Sequence[str], lat: float, lon: float, most: int | None = None) -> TravelTimes:
         """The times from each unit of `keys` to a position.
@@ -164,7 +170,11 @@ class Travel:
         return self._answer(place, ms, labels.whereabouts(self._units, slots), horizon_ms)
 
     def _slots_of(self, keys: Sequence[str]) -> Ints:
-        return np.fromiter(map(self._slots.get, keys, repeat(-1)), np.int32, len(keys))
+        """Of the same units as the time before, as when many incidents wait for them, it is known."""
+        names = tuple(keys)
+        if names != self._asked[0]:
+            self._asked = names, np.fromiter(map(self._slots.get, names, repeat(-1)), np.int32, len(names))
+        return self._asked[1]
 
     def _answer(
         self, target: Place, ms: Ints, starts: tuple[Ints, Floats], horizon_ms: int | None = None
