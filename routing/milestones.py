@@ -15,13 +15,14 @@ import numpy as np
 import shapely
 
 from routing.geometry import METRES_PER_DEGREE
-from routing.kilometres import BESIDE_LINE_M, road_ref
-from routing.osm import Extract
+from routing.kilometres import road_ref
+from routing.osm import Extract, Floats
 
 FILE: Final = "kilometres.geojson"
 ROAD_KEYS: Final = ("road:ref", "road_ref", "ref")
 KM_KEYS: Final = ("distance", "pk", "km")
 FEWEST_POSTS: Final = 2
+BESIDE_ROAD_M: Final = 50.0  # a post stands at the edge of its road; farther, it may be that of a smaller one
 
 _KM: Final = re.compile(r"^(?:km|км)?\s*(\d{1,4})(?:[.,](\d{1,3}))?(?:\s?\+\s?(\d{1,3}))?\s*(?:km|км)?$", re.IGNORECASE)
 
@@ -81,7 +82,9 @@ def _lines(extract: Extract, ways: list[int]) -> shapely.Geometry:
 
 def _milestones(extract: Extract, lines: dict[str, shapely.Geometry]) -> Iterator[Milestone]:
     """The posts whose kilometre can be read and that stand on a road with a number."""
-    refs, tree = list(lines), shapely.STRtree(list(lines.values()))
+    refs = list(lines)
+    plane = _plane(extract)
+    tree = shapely.STRtree([shapely.transform(line, lambda lonlat: lonlat * plane) for line in lines.values()])
     known = {road_ref(ref): ref for ref in refs}
     index = extract.nodes.find(np.array([post.nodes[0] for post in extract.milestones], np.int64))
     for post, at in zip(extract.milestones, index.tolist(), strict=True):
@@ -90,13 +93,14 @@ def _milestones(extract: Extract, lines: dict[str, shapely.Geometry]) -> Iterato
             continue
         here = (float(extract.nodes.lon[at]), float(extract.nodes.lat[at]))
         named = (known.get(road_ref(part)) for key in ROAD_KEYS for part in post.tags.get(key, "").split(";"))
-        ref = next((ref for ref in named if ref is not None), None) or _nearest(tree, refs, here)
+        ref = next((ref for ref in named if ref is not None), None)
+        if ref is None:
+            beside = tree.query_nearest(shapely.Point(plane * here), max_distance=BESIDE_ROAD_M)
+            ref = refs[int(beside[0])] if len(beside) else None
         if ref is not None:
             yield Milestone(ref, km, here)
 
 
-def _nearest(tree: shapely.STRtree, refs: list[str], here: tuple[float, float]) -> str | None:
-    """The road beside which a place is."""
-    # In degrees, of which those of longitude are shorter: near enough for what stands beside a road.
-    found = tree.query_nearest(shapely.Point(here), max_distance=BESIDE_LINE_M / METRES_PER_DEGREE)
-    return refs[int(found[0])] if len(found) else None
+def _plane(extract: Extract) -> Floats:
+    """Metres of a degree of longitude and of one of latitude, in the middle of the extract."""
+    return METRES_PER_DEGREE * np.array([np.cos(np.radians(np.median(extract.nodes.lat))), 1.0])
