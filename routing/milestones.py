@@ -77,7 +77,7 @@ def _lines(extract: Extract, ways: list[int]) -> shapely.Geometry:
         index = index[index >= 0]  # an extract's edge cuts ways
         if len(index) > 1:
             lines.append(shapely.linestrings(np.column_stack([extract.nodes.lon[index], extract.nodes.lat[index]])))
-    return shapely.line_merge(shapely.multilinestrings(lines))
+    return shapely.line_merge(shapely.MultiLineString(lines))
 
 
 def _milestones(extract: Extract, lines: dict[str, shapely.Geometry]) -> Iterator[Milestone]:

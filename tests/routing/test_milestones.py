@@ -82,6 +82,7 @@ def test_what_stands_on_a_post_is_read_or_left(text: str, km: float | None) -> N
 def test_posts_of_a_map_whose_streets_have_no_numbers_are_nobodys(tmp_path: Path) -> None:
     sheet = drawn()
     sheet.way(1, [sheet.node(1, 0, 0), sheet.node(2, 0, 5)])
+    sheet.way(2, [901, 902], ref="A373")  # wholly beyond the extract's edge
     for number, column in ((3, 1), (4, 4)):
         sheet.node(number, 0, column, highway="milestone", distance=str(number))
     assert main(["import-map", str(sheet.write(tmp_path / "road.osm.pbf")), "--map", str(tmp_path / "map")]) == 0
