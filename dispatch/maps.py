@@ -38,9 +38,9 @@ def run_travel(args: argparse.Namespace) -> int:
 
 
 def check_map(settings: Settings) -> None:
-    """Raises UserMistake when a map is named that is none, before anything is started."""
+    """Raises UserMistake when a map is named that is none, or is damaged, before anything is started."""
     if settings.map is not None:
-        _told(mapfolder.manifest, settings.map)
+        _told(mapfolder.check, settings.map)
 
 
 def imported_roads(directory: Path) -> Roads:

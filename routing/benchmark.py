@@ -7,6 +7,7 @@ compared with an independent Dijkstra: `exact` is false when a single one differ
 import resource
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,18 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing import cch, labels, roads
-from routing.comparison import Oracle, dijkstra_figures, routingkit_figures
+from routing.comparison import Oracle, routingkit_figures, scipy_figures
 from routing.drawn import arcs_along
 from routing.gazetteer import Gazetteer
 from routing.geometry import Point
 from routing.regions import Regions
 from routing.roads import Roads
 from routing.travel import SEARCH, UNREACHABLE, Travel, TravelTimes, warm
+from routing.weights import Restriction, restricted
 
 UNITS: Final = (100, 1_000, 3_000)
 QUESTIONS: Final = 200
 CHECKED: Final = 8  # questions of each kind whose times are compared with Dijkstra's
-CLOSURES: Final = 5
+CLOSURES: Final = 10
+SLOWDOWN: Final = 3.0
+WIDE_M: Final = 15.0  # how near to a drawing a street lies that it means
+BESIDE: Final = 60  # questions to others, whose slowest answers take half a second
 NEAREST: Final = 10
 NODES_OF_DEMO: Final = 87_000
 
@@ -80,12 +85,12 @@ def measure(network: Roads, seed: int = 1) -> Figures:
     nearest = partial(_nearest, fleet)
     figures |= _spread(f"search_ms_nearest_{NEAREST}_of_{max(UNITS)}_units", nearest, asked)
     exact += [oracle.agrees(nearest(at), fleet.off_road_ms) for at in asked[:CHECKED]]
-    figures |= _moved(fleet, places) | _closed(fleet, asked, exact)
-    targets = rng.integers(0, len(network.lat), QUESTIONS).tolist()
-    figures |= dijkstra_figures(oracle, targets[:5]) | routingkit_figures(network, UNITS, targets[:60])
+    figures |= _moved(fleet, places) | _changed(fleet, asked[:CLOSURES], oracle, exact)
+    targets = rng.integers(0, len(network.lat), BESIDE).tolist()
+    figures |= scipy_figures(network, targets) | routingkit_figures(network, UNITS, targets)
     resident_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     figures |= _looked_up(asked) | {"resident_mib_at_most": resident_mib}
-    return figures | {"answers_compared_with_dijkstra": len(exact), "exact": all(exact)}
+    return figures | {"dijkstra": oracle.name, "answers_compared_with_dijkstra": len(exact), "exact": all(exact)}
 
 
 def _prepared(network: Roads) -> Figures:
@@ -114,36 +119,57 @@ def _nearest(fleet: Fleet, place: Place) -> TravelTimes:
     return fleet.travel.nearest(fleet.keys, *place, NEAREST)
 
 
-def _closed(fleet: Fleet, asked: list[Place], exact: list[bool]) -> Figures:
-    """From the drawing of a closure to the first answer that obeys it, and until the hierarchy does; each answer
-    is compared with Dijkstra on the new weights, and with what it was before."""
-    travel, plain = fleet.travel, fleet.travel.ms
-    first_ms, ready_ms, engines = [], [], []
-    for place in asked[:CLOSURES]:
+class Change(NamedTuple):
+    """What followed a change of the weights: the answer that obeyed it first and how soon it came, and how soon the
+    hierarchy had it."""
+
+    first: TravelTimes
+    first_ms: float
+    ready_ms: float
+
+
+def _changed(fleet: Fleet, places: list[Place], plain: Oracle, exact: list[bool]) -> Figures:
+    """A street on the way is closed, opened again, slowed, and left alone again: from the drawing to the first answer.
+
+    Each answer is compared with Dijkstra on the weights that hold then, and with what it was before.
+    """
+    made: dict[str, list[Change]] = {"closure": [], "slowdown": [], "reopening": []}
+    for place in places:
         before = fleet.times(max(UNITS), place)
-        line = _on_the_way(travel, before, place)
-        began = time.perf_counter()
-        closed = plain.copy()
-        closed[arcs_along(travel.roads, travel.cells, line, 15.0)] = UNREACHABLE
-        travel.reweigh(closed)
-        first = fleet.times(max(UNITS), place)
-        first_ms.append(_since_ms(began))
-        engines.append(first.engine)
-        travel.catch_up()
-        ready_ms.append(_since_ms(began))
-        settled = fleet.times(max(UNITS), place)
-        oracle = Oracle(travel.roads, closed)
-        exact += [oracle.agrees(first, fleet.off_road_ms), oracle.agrees(settled, fleet.off_road_ms)]
-        exact.append(bool((settled.ms >= before.ms).all()))
-        travel.reweigh(plain)
-        travel.catch_up()
-    return {
-        "closure_to_first_answer_ms_p50": _rounded(np.median(first_ms)),
-        "closure_to_first_answer_ms_max": _rounded(max(first_ms)),
-        "closure_to_hierarchy_ms_p50": _rounded(np.median(ready_ms)),
-        "closures": CLOSURES,
-        "first_answers_by_search": engines.count(SEARCH),
+        line = _on_the_way(fleet.travel, before, place)
+        for what, factor in (("closure", None), ("slowdown", SLOWDOWN)):
+            made[what].append(_change(fleet, place, line, factor))
+            oracle, settled = Oracle(fleet.travel.roads, fleet.travel.ms), fleet.times(max(UNITS), place)
+            exact += [oracle.agrees(each, fleet.off_road_ms) for each in (made[what][-1].first, settled)]
+            exact.append(bool((settled.ms >= before.ms).all()))
+            made["reopening"].append(_change(fleet, place, [], None))
+            exact.append(plain.agrees(made["reopening"][-1].first, fleet.off_road_ms))
+            exact.append(bool((fleet.times(max(UNITS), place).ms == before.ms).all()))
+    figures: Figures = {}
+    for what, changes in made.items():
+        spent = [change.first_ms for change in changes]
+        figures[f"{what}_to_first_answer_ms_p50"] = _rounded(np.median(spent))
+        figures[f"{what}_to_first_answer_ms_max"] = _rounded(max(spent))
+    return figures | {
+        "closure_to_hierarchy_ms_p50": _rounded(np.median([change.ready_ms for change in made["closure"]])),
+        "closures": len(places),
+        "first_answers_by_search": sum(
+            change.first.engine == SEARCH for changes in made.values() for change in changes
+        ),
     }
+
+
+def _change(fleet: Fleet, place: Place, line: list[Point], factor: float | None) -> Change:
+    """Close, or slow, what was drawn, and nothing else; without a line nothing is restricted."""
+    travel, now = fleet.travel, datetime.now(UTC)
+    began = time.perf_counter()
+    arcs = [arcs_along(travel.roads, travel.cells, line, WIDE_M)] if line else []
+    restrictions = [Restriction(arcs=each, factor=factor, since=now) for each in arcs]
+    travel.reweigh(*restricted(travel.roads.ms, restrictions, now))
+    first = fleet.times(max(UNITS), place)
+    first_ms = _since_ms(began)
+    travel.catch_up()
+    return Change(first, first_ms, _since_ms(began))
 
 
 def _on_the_way(travel: Travel, answer: TravelTimes, place: Place) -> list[Point]:

@@ -11,13 +11,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from routing import mapfolder, roads
-from routing.geometry import COUNTRY, Box, parse_point, to_lonlat
+from routing.cch import UNREACHABLE
+from routing.geometry import COUNTRY, Box, Point, parse_point, to_lonlat
+from routing.manifest import is_map
 from routing.mapfolder import Map
 from routing.matrix import Matrix
 from routing.tables import read_places, write_table
 from routing.travel import Travel, warm
 
+DAY_MS: Final = 24 * 60 * 60 * 1000
 DEFAULT_MAP: Final = Path("data") / "map"
 
 TABLE_EXAMPLE: Final = "dispatch112 travel --map DIR --from-file A.csv --to-file B.csv --out matrix.csv"
@@ -66,7 +71,7 @@ def _way(place: Map, args: argparse.Namespace) -> dict[str, Any]:
     travel = Travel(place.roads)
     path = travel.path(start, end)
     if path is None:
-        raise ValueError(f"no road leads from {args.start} to {args.end}")
+        raise ValueError(_why_none(place, args, start, end))
     line = {"type": "LineString", "coordinates": [[round(c, 6) for c in to_lonlat(p)] for p in path.points]}
     return {
         "seconds": round(path.seconds_at[-1], 3),
@@ -78,6 +83,18 @@ def _way(place: Map, args: argparse.Namespace) -> dict[str, Any]:
         "names": street_names(place, path.arcs),
         "path": line,
     }
+
+
+def _why_none(place: Map, args: argparse.Namespace, start: Point, end: Point) -> str:
+    """What is true where no way is drawn: there is none, or it takes longer than the hierarchy's numbers hold."""
+    matrix = Matrix(place.roads)
+    ms, metres = matrix.rows(matrix.at_positions([start]), matrix.at_positions([end]))[0]
+    if np.isnan(metres[0]):
+        return f"no road leads from {args.start} to {args.end}"
+    return (
+        f"the way from {args.start} to {args.end} takes {ms[0] / DAY_MS:.1f} days, and none is drawn beyond "
+        f"{UNREACHABLE / DAY_MS:.1f}; --from-file, --to-file and --out give its time and length"
+    )
 
 
 def street_names(place: Map, arcs: list[int]) -> list[str]:
@@ -105,7 +122,7 @@ def _table(place: Map, args: argparse.Namespace) -> dict[str, Any]:
 
 def _map(args: argparse.Namespace) -> Map:
     """The map that was named; the demo's own roads are drawn when they are not there yet."""
-    if args.map_dir is not None and mapfolder.is_map(args.map_dir):
+    if args.map_dir is not None and is_map(args.map_dir):
         return mapfolder.load(args.map_dir, args.profile)
     if args.profile is not None:
         raise ValueError("--profile chooses among those of an imported map; the demo's roads have one")

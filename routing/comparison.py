@@ -1,11 +1,12 @@
 """Others beside the travel engine: an independent Dijkstra that says what is right, and their times for the same work.
 
-scipy's Dijkstra where the extra `planner` has brought it, else a plain one of our own, and the figures say which; and
-RoutingKit's customisable contraction hierarchy on the same order of nodes. Only benchmarks ask.
+scipy's Dijkstra where it is installed, else a plain one of our own, and the figures say which; and RoutingKit's
+customisable contraction hierarchy on the same order of nodes. Only benchmarks ask.
 """
 
 import time
 from collections.abc import Callable
+from functools import lru_cache, partial
 from heapq import heappop, heappush
 from importlib.util import find_spec
 from typing import Any, Final
@@ -21,6 +22,9 @@ from routing.nearest import Arrivals, arrivals
 from routing.roads import Roads
 from routing.travel import Snap, TravelTimes
 
+WITHIN_MS: Final = 900_000
+"""How far a search goes that only asks who is near: 15 minutes."""
+SCIPY_MISSING: Final = "not installed: make setup-dev installs it"
 FREE: Final = 1e-6  # ms of an arc that takes none: an entry of 0 would be no arc; thousands of them round away
 
 Ints = NDArray[np.int32]
@@ -35,26 +39,13 @@ class Oracle:
     def __init__(self, roads: Roads, ms: Ints) -> None:
         """`ms` are the weights in force; to and from places on closed streets those of the map count."""
         self._roads, self._ms = roads, ms
-        self._to_node = self._plain() if find_spec("scipy") is None else self._scipy()
+        search = self._plain() if find_spec("scipy") is None else partial(_scipy_search, backward(roads, ms))
+        self._to_node: Search = lru_cache(2)(search)  # the two ends of the street that answers were last asked for
 
     @property
     def name(self) -> str:
         """Whose Dijkstra it is."""
         return "own" if find_spec("scipy") is None else "scipy"
-
-    def _scipy(self) -> Search:
-        from scipy.sparse import csr_array
-        from scipy.sparse.csgraph import dijkstra
-
-        roads, ms = self._roads, self._ms
-        usable = ms < UNREACHABLE
-        n = len(roads.lat)
-        pair = roads.head[usable].astype(np.int64) * n + roads.tail[usable]
-        by_pair = np.lexsort((ms[usable], pair))
-        pairs, first = np.unique(pair[by_pair], return_index=True)  # of parallel arcs the fastest
-        weight = np.maximum(ms[usable][by_pair[first]].astype(np.float64), FREE)
-        backward = csr_array((weight, (pairs // n, pairs % n)), shape=(n, n))
-        return lambda node: np.asarray(dijkstra(backward, indices=node))
 
     def _plain(self) -> Search:
         roads, ms = self._roads, self._ms.astype(np.float64)
@@ -135,14 +126,53 @@ def flooded(into: Arrivals, ms: NDArray[np.float64], target: int) -> NDArray[np.
     return best
 
 
-def dijkstra_figures(oracle: Oracle, targets: list[int]) -> Figures:
-    """What one search costs that covers the whole network: it serves any number of units."""
+def backward(roads: Roads, ms: Ints) -> Any:
+    """The roads as scipy takes them, against the direction of travel: a sparse matrix of floating milliseconds."""
+    from scipy.sparse import csr_array
+
+    usable = ms < UNREACHABLE
+    n = len(roads.lat)
+    pair = roads.head[usable].astype(np.int64) * n + roads.tail[usable]
+    by_pair = np.lexsort((ms[usable], pair))
+    pairs, first = np.unique(pair[by_pair], return_index=True)  # of parallel arcs the fastest
+    weight = np.maximum(ms[usable][by_pair[first]].astype(np.float64), FREE)
+    return csr_array((weight, (pairs // n, pairs % n)), shape=(n, n))
+
+
+def _scipy_search(matrix: Any, node: int, limit_ms: float = np.inf) -> NDArray[np.float64]:
+    from scipy.sparse.csgraph import dijkstra
+
+    return np.asarray(dijkstra(matrix, indices=node, limit=limit_ms))
+
+
+def scipy_figures(roads: Roads, targets: list[int]) -> Figures:
+    """scipy's Dijkstra on a matrix made beforehand. One search serves any number of units: over the whole network as
+    the hierarchy answers, or only as far as WITHIN_MS, and no word of those beyond."""
+    if find_spec("scipy") is None:
+        return {"scipy": SCIPY_MISSING}
+    import scipy
+
+    matrix = backward(roads, roads.ms)
+    everywhere = partial(_scipy_search, matrix)
+    within = partial(_scipy_search, matrix, limit_ms=WITHIN_MS)
+    named = {"": (everywhere, targets[: len(targets) // 3]), f"_within_{WITHIN_MS // 60_000}_min": (within, targets)}
+    figures: Figures = {"scipy": scipy.__version__}
+    for name, (search, asked) in named.items():
+        figures |= _spread(f"scipy_many_to_one{name}_ms", _spent_ms(search, asked))
+    return figures
+
+
+def _spent_ms(work: Callable[[int], object], nodes: list[int]) -> list[float]:
     spent = []
-    for node in targets:
+    for node in nodes:
         began = time.perf_counter()
-        oracle.to_node(node)
+        work(node)
         spent.append((time.perf_counter() - began) * 1000)
-    return {"dijkstra": oracle.name, "dijkstra_ms_p50": round(float(np.median(spent)), 1)}
+    return spent
+
+
+def _spread(name: str, spent_ms: list[float]) -> Figures:
+    return {f"{name}_p{percent}": round(float(np.percentile(spent_ms, percent)), 4) for percent in (50, 99)}
 
 
 def routingkit_figures(roads: Roads, units: tuple[int, ...], targets: list[int]) -> Figures:
@@ -157,11 +187,5 @@ def routingkit_figures(roads: Roads, units: tuple[int, ...], targets: list[int])
     sources = np.random.default_rng(1).integers(0, len(roads.lat), max(units)).tolist()
     for count in units:
         query = routingkit_cch.CCHManyToOne(metric, sources[:count])
-        spent = []
-        for node in targets:
-            began = time.perf_counter()
-            query.distances_to(node)
-            spent.append((time.perf_counter() - began) * 1000)
-        figures[f"routingkit_many_to_one_ms_{count}_units_p50"] = round(float(np.median(spent)), 4)
-        figures[f"routingkit_many_to_one_ms_{count}_units_p99"] = round(float(np.percentile(spent, 99)), 4)
+        figures |= _spread(f"routingkit_many_to_one_ms_{count}_units", _spent_ms(query.distances_to, targets))
     return figures

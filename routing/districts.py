@@ -9,6 +9,7 @@ import msgspec
 import shapely
 
 from routing.boundaries import Boundary, read_boundaries
+from routing.manifest import check_files
 from routing.names import Names, to_cyrillic, to_plain
 
 
@@ -32,6 +33,7 @@ class Districts:
     def from_map(folder: Path) -> "Districts | None":
         """Those of a map's `districts.geojson`; None without that file. Raises ValueError in one line."""
         path = folder / "districts.geojson"
+        check_files(folder, path.name)
         return Districts(list(read_boundaries(path, level=6))) if path.exists() else None
 
     def __len__(self) -> int:

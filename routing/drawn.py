@@ -59,6 +59,7 @@ def _with_copies(roads: Roads, arcs: Ints) -> Ints:
     if snaps is None:
         return arcs
     apart = np.flatnonzero(~snaps)
+    apart = apart[np.isin(roads.lat[roads.tail[apart]], roads.lat[roads.tail[arcs]])]  # most lie elsewhere
     known = set(_ends(roads, arcs))
     copies = [arc for arc, ends in zip(apart.tolist(), _ends(roads, apart), strict=True) if ends in known]
     return np.union1d(arcs, np.array(copies, np.int32)).astype(np.int32)

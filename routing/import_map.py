@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from routing import jemss, mapfolder, network, osm, outlines, roads, things
+from routing import jemss, manifest, mapfolder, milestones, network, osm, outlines, roads, things
 from routing.cch import UNREACHABLE
-from routing.mapfolder import digest
+from routing.manifest import digest
 from routing.network import Network
 from routing.profiles import CAR, UNIT, Profiles, read_profiles
 from routing.progress import Progress
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     progress = Progress()
     with mapfolder.writing(args.map_dir) as place:
         said = _imported_jemss(args, place, progress) if jemss.is_jemss(args.file) else _imported(args, place, progress)
-        mapfolder.write_manifest(place, said)
+        manifest.write_manifest(place, said)
     progress.done("written", "")
     progress.finish()
     print(json.dumps({"map": str(args.map_dir), **said, **_cost(progress)}, ensure_ascii=False))
@@ -88,7 +88,9 @@ def _extracted(file: Path, profiles: Profiles, place: Path, progress: Progress) 
     areas = progress.step("outlines", lambda: outlines.assembled(extract))
     outlines.write(areas, place)
     rows = progress.step("gazetteer", lambda: things.write(extract, areas, place))
-    return made._replace(counts=made.counts | {"gazetteer_rows": rows, "outlines": len(areas)}), extract.newest
+    posts = progress.step("posts", lambda: milestones.write(extract, place))
+    counts = made.counts | {"gazetteer_rows": rows, "outlines": len(areas), "kilometre_posts": posts}
+    return made._replace(counts=counts), extract.newest
 
 
 def _imported_jemss(args: argparse.Namespace, place: Path, progress: Progress) -> dict[str, Any]:

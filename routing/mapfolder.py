@@ -4,13 +4,13 @@
     roads.npz        the network: nodes, arcs, bends, order (roads); its times are the default profile's
     profiles.npz     ms_NAME, snaps_NAME for each profile; equal ones share theirs
     streets.txt      street names, one a line; arcs name them by line, from 0
-    regions.geojson, districts.geojson, gazetteer.csv     only of an OpenStreetMap extract (outlines, things)
+    regions.geojson, districts.geojson, gazetteer.csv, kilometres.geojson
+                     only of an OpenStreetMap extract (outlines, things, milestones)
 
-It appears whole or not at all. docs/maps.md describes it for those who read it with other programs.
+It appears whole or not at all, and is read only as it was written (manifest). docs/maps.md describes it for those who
+read it with other programs.
 """
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 
 from routing import roads
 from routing.cch import UNREACHABLE
+from routing.manifest import check_files, is_map, manifest
+from routing.milestones import FILE as KILOMETRES_FILE
 from routing.network import Network
+from routing.outlines import FILES as OUTLINE_FILES
 from routing.roads import Roads
+from routing.things import FILE as GAZETTEER_FILE
 
-FOLDER_VERSION: Final = 1
-MANIFEST: Final = "map.json"
 ROADS, PROFILES, STREETS = "roads.npz", "profiles.npz", "streets.txt"
 BOX_MARGIN_DEG: Final = 0.1  # a position this far outside the network's box is a mistake, not a place off the road
 
@@ -58,9 +60,10 @@ class Map(NamedTuple):
         )
 
 
-def is_map(directory: Path) -> bool:
-    """Whether a directory holds an imported map."""
-    return (directory / MANIFEST).is_file()
+def check(directory: Path) -> None:
+    """Check everything that a service reads of a map. ValueError with one sentence when it is none, or damaged."""
+    manifest(directory)
+    check_files(directory, ROADS, PROFILES, STREETS, GAZETTEER_FILE, KILOMETRES_FILE, *OUTLINE_FILES.values())
 
 
 def load(directory: Path, profile: str | None = None, for_units: bool = False) -> Map:
@@ -70,6 +73,7 @@ def load(directory: Path, profile: str | None = None, for_units: bool = False) -
     chosen = profile or said["unit_profile" if for_units else "profile"]
     if chosen not in said["profiles"]:
         raise ValueError(f"the map {directory} has no profile {chosen!r}; it has {', '.join(said['profiles'])}")
+    check_files(directory, ROADS, PROFILES, STREETS)
     found = roads.load(directory / ROADS)
     try:
         with np.load(directory / PROFILES, allow_pickle=False) as file:
@@ -88,21 +92,6 @@ def load(directory: Path, profile: str | None = None, for_units: bool = False) -
     )
     roads.check(found)
     return Map(found, names, said, chosen)
-
-
-def manifest(directory: Path) -> dict[str, Any]:
-    """What map.json says. ValueError with one sentence when there is none that we can read."""
-    path = directory / MANIFEST
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        version = found["folder_version"]
-    except FileNotFoundError:
-        raise ValueError(f"{directory} is no map: it has no {MANIFEST} (dispatch112 import-map makes one)") from None
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise ValueError(f"cannot read {path}: {fault}") from None
-    if version != FOLDER_VERSION:
-        raise ValueError(f"the map {directory} is of another version: import it anew")
-    return dict(found)
 
 
 @contextmanager
@@ -148,19 +137,6 @@ def times_of(network: Network) -> dict[str, str]:
     """For each profile the one whose times it shares: itself, or an equal one before it."""
     first: dict[int, str] = {}
     return {name: first.setdefault(id(ms), name) for name, ms in network.ms.items()}
-
-
-def write_manifest(place: Path, said: dict[str, Any]) -> None:
-    """map.json, last: with the digests of all files that are there."""
-    files = {path.name: digest(path) for path in sorted(place.iterdir())}
-    text = json.dumps({"folder_version": FOLDER_VERSION, **said, "files_sha256": files}, ensure_ascii=False, indent=1)
-    (place / MANIFEST).write_text(text + "\n", "utf-8")
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _synced(place: Path) -> None:

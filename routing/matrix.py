@@ -68,7 +68,7 @@ class Matrix:
         """The places on the roads nearest to positions (lat, lon)."""
         if self._cells is None:
             self._cells = grid(self.roads)
-        found = [nearest(self._cells, lat, lon) for lat, lon in points]
+        found = [nearest(self._cells, lat, lon)[:3] for lat, lon in points]
         edge, offset, away_m = (np.array(column) for column in zip(*found, strict=True)) if found else [np.zeros(0)] * 3
         edge = edge.astype(np.int32)
         # Whoever is at a crossing leaves by any of its streets, not only by that which was found first.

@@ -2,9 +2,9 @@
 
 The companion of the hierarchy: Dijkstra's algorithm against the direction of travel, so that one search meets every
 unit. It answers at once after the weights have changed, while the hierarchy is made anew, and it is the hierarchy's
-independent check. Units hang on their edges as further nodes of the heap: the time of one is final when it comes
-off. The work grows with the ground covered, so it stops at a number of units or of crossings; what lies beyond the
-*horizon*, the time at which it stopped, is only known to be no nearer.
+independent check. Units hang on the ends of their edges as further nodes of the heap: the time of one is final when it
+comes off. The work grows with the ground covered, so it stops at a number of units or of crossings; what lies beyond
+the *horizon*, the time at which it stopped, is only known to be no nearer.
 """
 
 from typing import Final, NamedTuple
@@ -18,8 +18,9 @@ from routing.labels import Network, end_ms, same_edge_ms
 
 FIRST_HEAP: Final = 4_096
 NODE_BITS: Final = 32  # an entry of the heap is ms and node in one number
-MS, BY, HUNG = range(3)
-UNUSED: Final = (UNREACHABLE, -1, -1, -1)
+MS, BY = range(2)
+UNUSED: Final = (UNREACHABLE, -1)
+SCATTER: Final = 2_654_435_761  # Knuth's multiplier: neighbouring nodes get shelves far apart
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -35,14 +36,23 @@ class Arrivals(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """What a search leaves behind and cleans up before the next. A row of `node` (n, 4) is MS to the target,
-    UNREACHABLE where it has not come; BY which arc that begins, -1 at the target's own edge; and HUNG, the first of
-    the ways from units that begin at the node, or -1; the fourth keeps a row within one line of the processor's cache.
-    `touched` lists the nodes in use, of which there are `used[0]`."""
+    """What a search writes to, and cleans up when it ends. A row of `node` (n, 2) is MS to the target,
+    UNREACHABLE where it has not come, and BY which arc that begins, -1 at the target's own edge. `touched` lists the
+    nodes in use, of which there are `used[0]`."""
 
     node: Ints
     touched: Ints
     used: Longs
+
+
+class Hung(NamedTuple):
+    """Units by the nodes where they leave their edges. Way 2 i is that of unit i by its edge's end, way 2 i + 1 the one
+    back; `node` (2 units) is where a way leads, -1 nowhere, `shelf` (a power of two) where a node's ways begin, and
+    `following` (2 units) which way is next on the shelf. Small, for it is asked at every crossing."""
+
+    node: Ints
+    shelf: Ints
+    following: Ints
 
 
 class Spot(NamedTuple):
@@ -76,18 +86,14 @@ def nearest_units(
     """
     edges, offsets, access = units
     nodes = len(area.node)
-    clear(area)
     heap, size = begin(net, area, target)
-    following = np.full(2 * len(edges), -1, np.int32)
-    ahead = np.full(2 * len(edges), UNREACHABLE, np.int32)
+    hung = hang(net, edges)
     best = np.full(len(edges), UNREACHABLE, np.int32)
     for i in range(len(edges)):
-        if edges[i] >= 0:
-            hang(net, area, (i, edges[i], offsets[i], access[i]), following, ahead)
-            if edges[i] == target.edge:
-                best[i] = reached_ms(same_edge_ms(net, target.edge, offsets[i], target.offset), access[i])
-                if best[i] < UNREACHABLE:
-                    heap, size = push(heap, size, best[i], nodes + i)
+        if edges[i] >= 0 and edges[i] == target.edge:
+            best[i] = reached_ms(same_edge_ms(net, target.edge, offsets[i], target.offset), access[i])
+            if best[i] < UNREACHABLE:
+                heap, size = push(heap, size, best[i], nodes + i)
     answer = np.full(len(edges), UNREACHABLE, np.int32)
     met, settled, horizon = 0, 0, UNREACHABLE
     while size > 0:
@@ -103,14 +109,17 @@ def nearest_units(
         if ms > area.node[node, MS]:
             continue
         settled += 1
-        way = area.node[node, HUNG]
+        way = hung.shelf[shelf_of(hung, node)]
         while way >= 0:
-            through = reached_ms(ms, ahead[way])
-            if through < best[way // 2]:
-                best[way // 2] = through
-                heap, size = push(heap, size, through, nodes + way // 2)
-            way = following[way]
+            if hung.node[way] == node:
+                unit = way // 2
+                through = reached_ms(ms, reached_ms(way_out_ms(net, edges[unit], offsets[unit], way % 2), access[unit]))
+                if through < best[unit]:
+                    best[unit] = through
+                    heap, size = push(heap, size, through, nodes + unit)
+            way = hung.following[way]
         heap, size = spread(net, into, area, node, heap, size)
+    clear(area)
     return answer, horizon
 
 
@@ -118,7 +127,6 @@ def nearest_units(
 def way_to(net: Network, into: Arrivals, area: Ground, start: Spot, target: Spot) -> tuple[int, int, list[int]]:
     """The quickest way from a place to the target over crossings: its milliseconds (UNREACHABLE where there is none),
     the node at which it leaves the start's edge, and the arcs driven from there to the target's edge."""
-    clear(area)
     heap, size = begin(net, area, target)
     back = net.twin[start.edge]
     head, tail = net.head[start.edge], (net.head[back] if back >= 0 else net.tail[start.edge])
@@ -139,22 +147,23 @@ def way_to(net: Network, into: Arrivals, area: Ground, start: Spot, target: Spot
     while node >= 0 and area.node[node, BY] >= 0:
         arcs.append(area.node[node, BY])
         node = net.head[area.node[node, BY]]
+    clear(area)
     return best, leave, arcs
 
 
 @compiled
 def clear(area: Ground) -> None:
-    """Clean up after the last search: only where it has been."""
+    """Clean up after a search: only where it has been, while that is still at hand for the processor."""
     for i in range(area.used[0]):
         node = area.touched[i]
-        area.node[node, MS], area.node[node, BY], area.node[node, HUNG] = UNREACHABLE, -1, -1
+        area.node[node, MS], area.node[node, BY] = UNREACHABLE, -1
     area.used[0] = 0
 
 
 @compiled
 def touch(area: Ground, node: int) -> None:
     """Remember that a node is in use, before anything is written to it."""
-    if area.node[node, MS] == UNREACHABLE and area.node[node, HUNG] < 0:
+    if area.node[node, MS] == UNREACHABLE:
         area.touched[area.used[0]] = node
         area.used[0] += 1
 
@@ -175,18 +184,36 @@ def begin(net: Network, area: Ground, target: Spot) -> tuple[Longs, int]:
 
 
 @compiled
-def hang(net: Network, area: Ground, unit: tuple[int, int, float, int], following: Ints, ahead: Ints) -> None:
-    """Hang a unit (number, edge, offset, access_ms) on the nodes by which it leaves its edge."""
-    i, edge, offset, access = unit
-    back = net.twin[edge]
-    over_head, over_tail = end_ms(net, edge, 1.0 - offset), end_ms(net, back, offset)
-    behind = net.head[back] if back >= 0 else net.tail[edge]
-    for side, node, ms in ((0, net.head[edge], over_head), (1, behind, over_tail)):
-        if ms < UNREACHABLE:
-            touch(area, node)
-            ahead[2 * i + side] = ms + access
-            following[2 * i + side] = area.node[node, HUNG]
-            area.node[node, HUNG] = 2 * i + side
+def hang(net: Network, edges: Ints) -> Hung:
+    """Hang units on the nodes where they leave their edges (-1: none)."""
+    size = 16
+    while size < 4 * len(edges):
+        size *= 2
+    hung = Hung(np.full(2 * len(edges), -1, np.int32), np.full(size, -1, np.int32), np.empty(2 * len(edges), np.int32))
+    for i in range(len(edges)):
+        edge = edges[i]
+        if edge >= 0:
+            back = net.twin[edge]
+            hung.node[2 * i] = net.head[edge]
+            # The way back ends where its own arc does: where turns are banned that is no end of this one.
+            hung.node[2 * i + 1] = net.head[back] if back >= 0 else net.tail[edge]
+            for way in (2 * i, 2 * i + 1):
+                shelf = shelf_of(hung, hung.node[way])
+                hung.following[way] = hung.shelf[shelf]
+                hung.shelf[shelf] = way
+    return hung
+
+
+@compiled
+def shelf_of(hung: Hung, node: int) -> int:
+    """The shelf on which the ways over a node are, perhaps with others'."""
+    return ((node * SCATTER) >> 12) & (len(hung.shelf) - 1)
+
+
+@compiled
+def way_out_ms(net: Network, edge: int, offset: float, backward: int) -> int:
+    """The time from a place on an edge to the node where that is left: its end, or the end of the way back."""
+    return end_ms(net, net.twin[edge], offset) if backward else end_ms(net, edge, 1.0 - offset)
 
 
 @compiled

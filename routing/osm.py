@@ -76,7 +76,8 @@ class Nodes(NamedTuple):
 
 
 class Extract(NamedTuple):
-    """All that was read. Way i has the nodes refs[first[i]:first[i + 1]] and is streets[street[i]]."""
+    """All that was read. Way i has the nodes refs[first[i]:first[i + 1]] and is streets[street[i]]; `road_refs` are the
+    ways of each road with a number."""
 
     way_ids: Longs
     first: Longs
@@ -88,6 +89,8 @@ class Extract(NamedTuple):
     outlines: list[Outline]
     outline_refs: dict[int, Longs]
     things: list[Thing]
+    milestones: list[Thing]
+    road_refs: dict[str, list[int]]
     newest: str
 
 
@@ -134,6 +137,8 @@ class _Reading:
         self.restrictions: list[Restriction] = []
         self.outlines: list[Outline] = []
         self.things: list[Thing] = []
+        self.milestones: list[Thing] = []
+        self.road_refs: dict[str, list[int]] = {}
         self.way_ids, self.refs, self.street_of = array("q"), array("q"), array("i")
         self.first = array("q", [0])
         self.newest = ""
@@ -147,7 +152,7 @@ class _Reading:
         """Turn restrictions, outlines, and named areas of several ways, which stand where their first way is."""
         for relation in self._objects("relations", self._osmium.osm.RELATION, "type"):
             said = dict(relation.tags)
-            if said["type"] == "restriction":
+            if said["type"].partition(":")[0] == "restriction":  # some say of whom there already: restriction:hgv
                 self._restriction(relation, said)
             elif said["type"] == "boundary" and said.get("admin_level") in OUTLINE_LEVELS and "name" in said:
                 ways = tuple(m.ref for m in relation.members if m.type == "w" and m.role in ("", "outer", "inner"))
@@ -178,6 +183,8 @@ class _Reading:
             refs = [node.ref for node in way.nodes]
             street = tags.street(said) if "highway" in said else None
             if street is not None and len(refs) > 1:
+                for ref in filter(None, map(str.strip, said.get("ref", "").split(";"))):
+                    self.road_refs.setdefault(ref, []).append(len(self.way_ids))
                 self._street(way, street, refs)
             if any(key in said for key in NAMED_KEYS) and refs:
                 self._thing(said, refs)
@@ -207,10 +214,16 @@ class _Reading:
         self._other_refs.extend(chosen)
 
     def named_nodes(self) -> None:
-        """Places, houses and sights that are a single node."""
-        for node in self._objects("names", self._osmium.osm.NODE, *NAMED_KEYS):
-            self.things.append(Thing(dict(node.tags), (node.id,)))
-            self._other_refs.append(node.id)
+        """Places, houses and sights that are a single node, and kilometre posts."""
+        for node in self._objects("names", self._osmium.osm.NODE, *NAMED_KEYS, "highway"):
+            thing = Thing(dict(node.tags), (node.id,))
+            is_named, is_post = any(key in thing.tags for key in NAMED_KEYS), thing.tags.get("highway") == "milestone"
+            if is_named:
+                self.things.append(thing)
+            if is_post:
+                self.milestones.append(thing)
+            if is_named or is_post:
+                self._other_refs.append(node.id)
 
     def nodes(self) -> Nodes:
         """Where the nodes are that ways and things have asked for, and what stands on those of roads."""
@@ -232,7 +245,8 @@ class _Reading:
         """All of it."""
         return Extract(
             _longs(self.way_ids), _longs(self.first), _longs(self.refs), np.array(self.street_of, np.int32),
-            list(self._streets), nodes, self.restrictions, self.outlines, self._outline_refs, self.things, self.newest,
+            list(self._streets), nodes, self.restrictions, self.outlines, self._outline_refs, self.things,
+            self.milestones, self.road_refs, self.newest,
         )  # fmt: skip
 
     def _objects(self, what: str, kind: Any, *keys: str, ids: Iterable[int] | None = None) -> Iterator[Any]:

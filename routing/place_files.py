@@ -1,4 +1,4 @@
-"""Places from files of others: a map's own names (gazetteer.csv), lists as CSV, landmarks as GeoJSON.
+"""Places from files of others: a map's own (gazetteer.csv, kilometres.geojson), lists as CSV, landmarks as GeoJSON.
 
 docs/places.md says what the files may hold. A file that cannot be read is the user's mistake (ValueError, one
 sentence); a row that cannot be used is left out, counted, and said in the notes.
@@ -17,6 +17,7 @@ from routing.geometry import Point, from_lonlat, in_country
 from routing.houses import HouseRow
 from routing.kilometres import Post, posts_along
 from routing.landmarks import KIND_OF_TAG, LANDMARK_KINDS, Feature, kind_of, landmark, read_features
+from routing.manifest import check_files
 from routing.names import fold, read_names
 from routing.places import Settlement
 from routing.regions import REGIONS
@@ -30,6 +31,7 @@ POST_COLUMNS: Final = ("ref", "km")
 """What a list of kilometre posts has beside `lat` and `lon`."""
 MOST_ROWS: Final = 2_000_000  # of one file
 GAZETTEER_FILE: Final = "gazetteer.csv"
+KILOMETRES_FILE: Final = "kilometres.geojson"
 _NAME_COLUMNS: Final = frozenset(column for column in COLUMNS if column.startswith("name"))
 
 
@@ -50,16 +52,23 @@ def read_places(paths: Iterable[Path]) -> Found:
     found = Found()
     for path in paths:
         if path.is_dir():
-            file = path / GAZETTEER_FILE
-            if file.exists():
-                _read_csv(file, found, anywhere=True)
-            else:
-                found.notes.append(f"{path} has no {GAZETTEER_FILE}: the map's names are not searched")
+            _read_map(path, found)
         elif path.suffix.lower() in (".geojson", ".json"):
             _read_geojson(path, found)
         else:
             _read_csv(path, found)
     return found
+
+
+def _read_map(directory: Path, found: Found) -> None:
+    names, posts = directory / GAZETTEER_FILE, directory / KILOMETRES_FILE
+    check_files(directory, names.name, posts.name)
+    if names.exists():
+        _read_csv(names, found, anywhere=True)
+    else:
+        found.notes.append(f"{directory} has no {GAZETTEER_FILE}: the map's names are not searched")
+    if posts.exists():
+        _read_geojson(posts, found)
 
 
 def _read_csv(path: Path, found: Found, anywhere: bool = False) -> None:

@@ -20,6 +20,7 @@ from shapely.geometry import shape
 from routing.boundaries import read_boundaries
 from routing.districts import District, Districts
 from routing.geometry import EARTH_RADIUS_M, Floats, Point
+from routing.manifest import check_files
 from routing.names import Names, fold
 from routing.region_grid import Grid
 
@@ -162,6 +163,7 @@ def outlines_of_map(folder: Path) -> Outlines | None:
     countries, by where they lie, are left out.
     """
     path = folder / "regions.geojson"
+    check_files(folder, path.name)
     if not path.exists():
         return None
     named = {name: facts.id for facts in region_facts().values() for name in (facts.id, *map(fold, facts.names.each()))}

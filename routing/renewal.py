@@ -5,8 +5,9 @@ interpreter's lock, and whoever asks next takes what was made. A newer wish repl
 made for older weights is not used. Nothing that questions read is written here.
 """
 
+import _thread
 import threading
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from routing import cch
 from routing.cch import Metric
 from routing.labels import PLACED, READY, Network, Units, label_all
+
+HEAD_START_S: Final = 0.02
+"""For the first answers on new weights: they have the memory and the interpreter to themselves."""
 
 Ints = NDArray[np.int32]
 
@@ -44,16 +48,18 @@ class Renewal:
         self._lock = threading.Lock()
         self._wish: Wish | None = None
         self._made: Made | None = None
-        self._thread: threading.Thread | None = None
         self._spare: Metric | None = None
+        self._idle, self._hurry = threading.Event(), threading.Event()
+        self._idle.set()
 
     def ask(self, wish: Wish) -> None:
         """Begin to prepare; what is being prepared for older weights is finished first, and then not used."""
         with self._lock:
             self._wish = wish
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="weights", daemon=True)
-                self._thread.start()
+            if self._idle.is_set():
+                self._idle.clear()
+                # Not threading.Thread: its start waits for the thread to run, on a busy machine longer than an answer.
+                _thread.start_new_thread(self._run, ())
 
     def taken(self, version: int) -> Made | None:
         """What was prepared for these weights, once; None as long as there is nothing."""
@@ -72,26 +78,29 @@ class Renewal:
 
     def wait(self) -> None:
         """Return when nothing is being prepared."""
-        thread = self._thread
-        if thread is not None:
-            thread.join()
+        self._hurry.set()
+        self._idle.wait()
+        self._hurry.clear()
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                wish, self._wish = self._wish, None
-                if wish is None:
-                    self._thread = None
-                    return
+        try:
+            self._hurry.wait(HEAD_START_S)
+            while (wish := self._next()) is not None:
                 spare, self._spare = self._spare, None
-            try:
                 made = _made(wish, spare)
-            except BaseException:
                 with self._lock:
-                    self._thread = None
-                raise
-            with self._lock:
-                self._made = made
+                    self._made = made
+        except BaseException:
+            self._idle.set()
+            raise
+
+    def _next(self) -> Wish | None:
+        """The newest wish; with none the thread is over, and the next wish begins another."""
+        with self._lock:
+            wish, self._wish = self._wish, None
+            if wish is None:
+                self._idle.set()
+            return wish
 
 
 def _made(wish: Wish, spare: Metric | None) -> Made:

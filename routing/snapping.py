@@ -24,6 +24,16 @@ Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
 
+class Place(NamedTuple):
+    """A place on the roads: an edge, the offset on it, how far the position is that was asked for, and where it is."""
+
+    edge: int
+    offset: float
+    distance_m: float
+    lat: float
+    lon: float
+
+
 class Grid(NamedTuple):
     """Straight pieces of edges by cell. `first` (rows * columns + 1) indexes `pieces`; of each piece `ends` (k, 4)
     holds lat, lon of its beginning and end, `edge`, `start` and `share` which edge it is part of and which part."""
@@ -71,16 +81,17 @@ def offset_and_square(ends: Floats, piece: int, lat: float, lon: float) -> tuple
 
 
 @compiled
-def nearest(cells: Grid, lat: float, lon: float) -> tuple[int, float, float]:
-    """The nearest edge, the offset on it and the distance in metres, by rings of cells around the
-    position."""
-    row = math.floor((lat - cells.south) / CELL_DEG)
-    column = math.floor((lon - cells.west) / CELL_DEG)
-    cell_m = CELL_DEG * METRES_PER_DEGREE * math.cos(math.radians(lat))
+def nearest(cells: Grid, lat: float, lon: float) -> Place:
+    """The nearest place on an edge, by rings of cells around the position."""
+    x, y = (lon - cells.west) / CELL_DEG, (lat - cells.south) / CELL_DEG
+    row, column = math.floor(y), math.floor(x)
+    high_m = CELL_DEG * METRES_PER_DEGREE
+    wide_m = high_m * math.cos(math.radians(lat))
+    # To the nearest side of its own cell; what lies in ring r is r - 1 cells farther, of which the narrow side counts.
+    border_m = min(min(x - column, column + 1 - x) * wide_m, min(y - row, row + 1 - y) * high_m)
     best, best_offset, best_square = -1, 0.0, math.inf
     for ring in range(MOST_RINGS):
-        # What lies in ring r is at least r - 1 cells away, of which the narrow side counts.
-        if best >= 0 and best_square <= ((ring - 1) * cell_m) ** 2:
+        if best >= 0 and ring > 0 and best_square <= (border_m + (ring - 1) * wide_m) ** 2:
             break
         for r in range(max(0, row - ring), min(cells.rows - 1, row + ring) + 1):
             step = 1 if abs(r - row) == ring else max(1, 2 * ring)
@@ -101,4 +112,6 @@ def nearest(cells: Grid, lat: float, lon: float) -> tuple[int, float, float]:
         offset = 0.0
     elif offset > 1.0 - AT_END:
         offset = 1.0
-    return cells.edge[best], offset, math.sqrt(best_square)
+    ends = cells.ends[best]
+    at_lat, at_lon = ends[0] + (ends[2] - ends[0]) * best_offset, ends[1] + (ends[3] - ends[1]) * best_offset
+    return Place(cells.edge[best], offset, math.sqrt(best_square), at_lat, at_lon)

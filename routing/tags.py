@@ -33,7 +33,8 @@ NEVER_AGAINST: Final = ("motorway", "trunk", "primary", "secondary", "busway")
 PUBLIC: Final = {"yes", "permissive", "designated", "destination", "customers", "delivery", "public", "official"}
 PRIVATE: Final = {"private", "permit", "residents", "employees", "psv", "bus", "emergency", "agricultural", "forestry"}
 """Closed to others, open to those who come to help; what is neither here nor public (`no`, `military`) is closed."""
-VEHICLE_KEYS: Final = ("motorcar", "motor_vehicle", "vehicle", "access")
+CAR_KEYS: Final = ("motorcar", "motor_vehicle", "vehicle")
+VEHICLE_KEYS: Final = (*CAR_KEYS, "access")
 
 OPEN_BARRIERS: Final = {
     *("no", "cattle_grid", "border_control", "toll_booth", "entrance", "height_restrictor", "kerb", "rope"),
@@ -47,6 +48,8 @@ IN_KMH: Final = {"mph": 1.609344, "knots": 1.852}
 UNLIMITED_KMH: Final = 130.0
 HIGHEST_KMH: Final = 160.0
 
+RESTRICTION_KEYS: Final = (*(f"restriction:{key}" for key in CAR_KEYS), "restriction")
+LIFTED: Final = re.compile(r"\b(?:none|no_restriction|off)\s*@\s*(\([^)]*\)|[^;]+)", re.IGNORECASE)
 RESTRICTION: Final = re.compile(r"^(no|only)_(left_turn|right_turn|straight_on|u_turn|entry|exit)$")
 
 
@@ -123,13 +126,19 @@ def barrier(tags: Tags) -> int:
 
 def restriction(tags: Tags) -> tuple[bool, int] | None:
     """(whether it names the only way, how it stands in the way) of a turn restriction; None when it concerns no
-    car, or only at some hours: a turn that is open now and then is open, for its ban is not known to hold."""
-    says = tags.get("restriction:motorcar") or tags.get("restriction:motor_vehicle") or tags.get("restriction") or ""
-    found = RESTRICTION.match(says)
+    car, or only at some hours: a turn that is open now and then is open, for its ban is not known to hold.
+
+    What is said of lorries, buses or cycles alone binds no crew. A condition counts where it lifts the ban: at some
+    hours (`none @ (22:00-06:00)`), or for those who come to help (`none @ (emergency)`).
+    """
+    of_whom = tags.get("type", "restriction").removeprefix("restriction").lstrip(":")
+    found = RESTRICTION.match(_first(tags, RESTRICTION_KEYS) or "")
     excepted = {word.strip() for word in tags.get("except", "").split(";")}
-    if found is None or excepted & {"motorcar", "motor_vehicle"} or "hour_on" in tags or "day_on" in tags:
+    lifted = [match[1] for key in RESTRICTION_KEYS for match in LIFTED.finditer(tags.get(f"{key}:conditional", ""))]
+    at_hours = "hour_on" in tags or "day_on" in tags or any("emergency" not in condition for condition in lifted)
+    if found is None or at_hours or excepted & set(CAR_KEYS) or of_whom not in ("", *CAR_KEYS):
         return None
-    return found[1] == "only", EXCEPTED if "emergency" in excepted else SIGN
+    return found[1] == "only", EXCEPTED if lifted or "emergency" in excepted else SIGN
 
 
 def speed_limit(text: str) -> Limit:

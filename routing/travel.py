@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from routing import cch, labels, lines, nearest
+from routing import cch, labels, lines, nearest, snapping
 from routing.answers import LABELS, SEARCH, Path, Snap, TravelTimes
 from routing.cch import UNREACHABLE
 from routing.drawn import arcs_along
@@ -27,7 +27,7 @@ from routing.labels import EMPTY, MOVED, PLACED, Network, Target, Units
 from routing.nearest import Spot
 from routing.renewal import Renewal, Wish, swapped
 from routing.roads import Roads
-from routing.snapping import Grid, grid
+from routing.snapping import Grid, Place, grid
 from routing.weights import USUAL_LATE
 
 FIRST_SLOTS: Final = 256
@@ -38,8 +38,12 @@ SEARCH_MOST_NODES: Final = 8_000
 """Crossings that one search settles, 3 to 6 ms of work: a third of the capital, or the whole of another town."""
 
 Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
 Driven = tuple[int, float, float]  # an arc and the offsets between which it is driven, the first the lower
+Asked = tuple[tuple[str, ...], Ints]  # units and their slots
 Stop = tuple[float, Point]  # a place on an arc, and which share of the way along it lies behind
+
+NOBODY: Final[Asked] = (), np.empty(0, np.int32)
 
 __all__ = ["LABELS", "SEARCH", "UNREACHABLE", "Path", "Snap", "Travel", "TravelTimes", "warm"]
 
@@ -61,6 +65,7 @@ class Travel:
         self._ground = nearest.ground(len(roads.lat))
         self._units = _no_units(FIRST_SLOTS, int(shape.depth.max()) + 1)
         self._slots: dict[str, int] = {}
+        self._asked = NOBODY
         self._free = list(range(FIRST_SLOTS - 1, -1, -1))
 
     @property
@@ -74,7 +79,7 @@ class Travel:
         return self._net.cells
 
     def reweigh(self, ms: Ints, ends: Ints | None = None) -> int:
-        """Put other weights in force, from this moment on; their version. Both arrays are ours from now on.
+        """Put other weights in force, from this moment on; their version. Nobody writes to the arrays from now on.
 
         `ms` (arcs) is UNREACHABLE where nobody drives through; `ends` (arcs) what it takes there all the same to come
         to a place on such a street, or away from it, by its nearer end: as on the map where it is not given.
@@ -121,6 +126,7 @@ class Travel:
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._new_slot()
+            self._asked = NOBODY
         elif self._units.state[slot] >= PLACED and self._is_still(slot, lat, lon):
             return
         self._units.lat[slot], self._units.lon[slot] = lat, lon
@@ -137,6 +143,7 @@ class Travel:
         if slot is not None:
             self._units.state[slot] = EMPTY
             self._free.append(slot)
+            self._asked = NOBODY
 
     def times(self, keys: Sequence[str], lat: float, lon: float, most: int | None = None) -> TravelTimes:
         """The times from each unit of `keys` to a position.
@@ -145,29 +152,42 @@ class Travel:
         it meets among SEARCH_MOST_NODES crossings), and the others' times are estimates.
         """
         self._take_renewed()
-        slots, target = self._slots_of(keys), labels.aim(self._net, lat, lon, False)
+        slots = self._slots_of(keys)
         if self._fresh is None:
-            return self._answer(slots, target, self._labelled(slots, target))
-        ms, horizon_ms = self._searched(slots, target, (len(keys) if most is None else most, SEARCH_MOST_NODES))
-        return self._answer(slots, target, ms, horizon_ms)
+            place, ms, edges, offsets = labels.ask(self._net, self._units, slots, lat, lon)
+            return self._answer(place, ms, (edges, offsets))
+        most_met = len(keys) if most is None else most
+        place, ms, horizon_ms = self._searched(slots, (lat, lon), (most_met, SEARCH_MOST_NODES))
+        beyond = (ms == UNREACHABLE) & (slots >= 0)
+        if horizon_ms < UNREACHABLE and beyond.any():  # what was so before, but not nearer
+            before = labels.ask(self._net, self._units, slots[beyond], lat, lon)[1]
+            ms[beyond] = np.maximum(before, horizon_ms)
+        return self._answer(place, ms, labels.whereabouts(self._units, slots), horizon_ms)
 
     def nearest(self, keys: Sequence[str], lat: float, lon: float, most: int) -> TravelTimes:
         """The `most` nearest units of `keys`, by a search that covers whatever ground it needs: the hierarchy's
         oracle. The others' times are UNREACHABLE."""
         self._take_renewed()
-        slots, target = self._slots_of(keys), labels.aim(self._net, lat, lon, False)
-        return self._answer(slots, target, *self._search(slots, target, (most, len(self.roads.lat) + 1)))
+        slots = self._slots_of(keys)
+        place, ms, horizon_ms = self._searched(slots, (lat, lon), (most, len(self.roads.lat) + 1))
+        return self._answer(place, ms, labels.whereabouts(self._units, slots), horizon_ms)
 
     def _slots_of(self, keys: Sequence[str]) -> Ints:
-        return np.fromiter(map(self._slots.get, keys, repeat(-1)), np.int32, len(keys))
+        """Of the same units as the time before, as when many incidents wait for them, it is known."""
+        names = tuple(keys)
+        if names != self._asked[0]:
+            self._asked = names, np.fromiter(map(self._slots.get, names, repeat(-1)), np.int32, len(names))
+        return self._asked[1]
 
-    def _answer(self, slots: Ints, target: Target, ms: Ints, horizon_ms: int | None = None) -> TravelTimes:
-        """What is answered; with a horizon, by a search."""
-        known = slots >= 0
+    def _answer(
+        self, target: Place, ms: Ints, starts: tuple[Ints, Floats], horizon_ms: int | None = None
+    ) -> TravelTimes:
+        """What is answered; with a horizon, by a search. `starts` are the units' edges and offsets."""
+        edges, offsets = starts
         return TravelTimes(
             ms=ms,
-            edges=np.where(known, self._units.edge[slots], -1).astype(np.int32),
-            offsets=np.where(known, self._units.offset[slots], 0.0),
+            edges=edges,
+            offsets=offsets,
             target=self._snap(target),
             map_version=self.map_version,
             weights_version=self.weights_version,
@@ -175,39 +195,23 @@ class Travel:
             exact_below_ms=UNREACHABLE if horizon_ms is None else horizon_ms,
         )
 
-    def _labelled(self, slots: Ints, target: Target) -> Ints:
-        labels.refresh(self._net, self._units, slots)
-        return labels.many_to_one(self._net, self._units, slots, target)
-
-    def _searched(self, slots: Ints, target: Target, most: tuple[int, int]) -> tuple[Ints, int]:
-        """The nearest by the weights in force; for those beyond the horizon what was so before, but not nearer."""
-        ms, horizon_ms = self._search(slots, target, most)
-        beyond = (ms == UNREACHABLE) & (slots >= 0)
-        if horizon_ms < UNREACHABLE and beyond.any():
-            ms[beyond] = np.maximum(self._labelled(slots[beyond], target), horizon_ms)
-        return ms, horizon_ms
-
-    def _search(self, slots: Ints, target: Target, most: tuple[int, int]) -> tuple[Ints, int]:
-        """Milliseconds to the target, and the horizon, both with the way off the road to it."""
+    def _searched(self, slots: Ints, at: tuple[float, float], most: tuple[int, int]) -> tuple[Place, Ints, int]:
+        """The target on the roads, milliseconds to it by the weights in force, and the horizon, both with the way off
+        the road to it."""
         net, units = self._fresh or self._net, self._units
         labels.place(net, units, slots)
-        known = slots >= 0
-        edges = np.where(known, units.edge[slots], -1).astype(np.int32)
-        most = (min(most[0], int(np.count_nonzero(known))), most[1])
-        ms, horizon_ms = nearest.nearest_units(
-            net,
-            self._into,
-            self._ground,
-            (edges, units.offset[slots], units.access_ms[slots]),
-            Spot(target.edge, target.offset),
-            most,
-        )
-        ms = np.minimum(ms + (ms < UNREACHABLE) * target.access_ms, UNREACHABLE).astype(np.int32)
-        return ms, min(UNREACHABLE, horizon_ms + target.access_ms)
+        edges, offsets = labels.whereabouts(units, slots)
+        place = snapping.nearest(net.cells, *at)
+        to_target_ms = labels.access_ms(place.distance_m)
+        starts, spot = (edges, offsets, units.access_ms[slots]), Spot(place.edge, place.offset)
+        most = (min(most[0], int(np.count_nonzero(slots >= 0))), most[1])
+        ms, horizon_ms = nearest.nearest_units(net, self._into, self._ground, starts, spot, most)
+        ms = np.minimum(ms + (ms < UNREACHABLE) * to_target_ms, UNREACHABLE).astype(np.int32)
+        return place, ms, min(UNREACHABLE, horizon_ms + to_target_ms)
 
     def snap(self, lat: float, lon: float) -> Snap:
         """The nearest place on a road."""
-        return self._snap(labels.aim(self._net, lat, lon, False))
+        return self._snap(snapping.nearest(self._net.cells, lat, lon))
 
     def path(self, start: tuple[float, float], end: tuple[float, float]) -> Path | None:
         """The quickest way between two positions, or None where no road leads. It begins and ends on the
@@ -319,16 +323,8 @@ class Travel:
     def _at(self, edge: int, offset: float) -> Point:
         return lines.place_at(self.roads, edge, offset)
 
-    def _snap(self, place: Target) -> Snap:
-        at = self._at(place.edge, place.offset)
-        return Snap(
-            int(place.edge),
-            place.offset,
-            place.distance_m,
-            at.lat,
-            at.lon,
-            bool(self.roads.urban[place.edge]),
-        )
+    def _snap(self, place: Place) -> Snap:
+        return Snap(*place, urban=bool(self.roads.urban[place.edge]))
 
     def _new_slot(self) -> int:
         if not self._free:

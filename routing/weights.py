@@ -123,20 +123,23 @@ class Weights(NamedTuple):
 
 
 def restricted(hour_ms: Ints, restrictions: Iterable[Restriction], now: datetime) -> Weights:
-    """The weights with those restrictions that are in force laid over the hour's, in arrays of their own.
+    """The weights with those restrictions that are in force laid over the hour's.
 
     Of several on one arc the slowest counts. Only arcs that are restricted are looked at: a closure is in force
-    within the time of two copies.
+    within the time of a copy. Where both are the same, or the hour's, they are one array: nobody writes to them.
     """
-    ends = hour_ms.copy()
     counted = [each for each in restrictions if each.in_force(now)]
-    for each in counted:
-        if each.factor is not None:
-            ends[each.arcs] = np.maximum(ends[each.arcs], _slowed(hour_ms[each.arcs], each.factor))
-    ms = ends.copy()
-    for each in counted:
-        if each.factor is None:
-            ms[each.arcs] = UNREACHABLE
+    slowdowns = [(each.arcs, each.factor) for each in counted if each.factor is not None]
+    closed = [each.arcs for each in counted if each.factor is None]
+    ms = ends = hour_ms
+    if slowdowns:
+        ms = ends = hour_ms.copy()
+        for arcs, factor in slowdowns:
+            ends[arcs] = np.maximum(ends[arcs], _slowed(hour_ms[arcs], factor))
+    if closed:
+        ms = ends.copy()
+        for arcs in closed:
+            ms[arcs] = UNREACHABLE
     return Weights(ms, ends)
 
 

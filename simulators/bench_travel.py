@@ -10,6 +10,7 @@ from dispatch.errors import UserMistake
 from dispatch.settings import settings_from
 from dispatch.writing.heap import settle
 from routing import benchmark, mapfolder, roads
+from routing.comparison import SCIPY_MISSING
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -17,7 +18,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     try:
         network = _network(args)
         settle()  # as in a service: how threads share the interpreter is part of what is measured
-        return benchmark.measure(network, args.seed)
+        figures = benchmark.measure(network, args.seed)
+        if figures["scipy"] == SCIPY_MISSING:
+            print(f"without scipy's times beside: it is {SCIPY_MISSING}", file=sys.stderr)
+        return figures
     except ValueError as mistake:
         raise UserMistake(str(mistake)) from mistake
 

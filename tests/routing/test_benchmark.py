@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from routing import benchmark, comparison
-from routing.benchmark import CLOSURES, country, measure
-from routing.comparison import Oracle, flooded
+from routing.benchmark import country, measure
+from routing.comparison import Oracle, flooded, scipy_figures
 from routing.nearest import arrivals
 from routing.roads import Roads, demo_file, save
 from routing.travel import Travel, TravelTimes
@@ -58,15 +58,28 @@ def test_our_own_comparison_is_dijkstras_algorithm(demo_roads: Roads) -> None:
 
 def test_the_figures_are_exact_on_the_demos_roads(demo_roads: Roads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "QUESTIONS", 20)
+    monkeypatch.setattr(benchmark, "CLOSURES", 3)
     figures = measure(demo_roads)
-    assert figures["exact"] and figures["answers_compared_with_dijkstra"] >= 4 * 8 + 3 * CLOSURES
-    assert figures["road_nodes"] == len(demo_roads.lat) and figures["closures"] == CLOSURES
+    assert figures["exact"] and figures["answers_compared_with_dijkstra"] >= 4 * 8 + 10 * 3
+    assert figures["road_nodes"] == len(demo_roads.lat) and figures["closures"] == 3
     timed = [name for name in figures if name.endswith(("_p50", "_p99", "_max"))]
     assert len(timed) > 15 and all("_ms" in name for name in timed)
 
 
+def test_without_scipy_the_figures_say_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "find_spec", lambda name: None)
+    assert scipy_figures(small_roads(SQUARE, RING), [0]) == {"scipy": "not installed: make setup-dev installs it"}
+
+
+def test_scipys_own_times_stand_beside(demo_roads: Roads) -> None:
+    figures = scipy_figures(demo_roads, [1, 2, 3])
+    assert figures["scipy"][0].isdigit()
+    assert figures["scipy_many_to_one_ms_p50"] > 0 and figures["scipy_many_to_one_within_15_min_ms_p99"] > 0
+
+
 def test_the_figures_say_so_when_the_engine_is_wrong(demo_roads: Roads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "QUESTIONS", 20)
+    monkeypatch.setattr(benchmark, "CLOSURES", 3)
     right = Travel.times
 
     def a_second_short(travel: Travel, keys: list[str], lat: float, lon: float) -> TravelTimes:

@@ -11,7 +11,7 @@ import pytest
 
 from dispatch.cli import main
 from dispatch.maps import imported_roads
-from routing import mapfolder
+from routing import manifest, mapfolder
 from routing.basemap import Basemap
 from routing.cch import UNREACHABLE
 from routing.travel import Travel
@@ -68,7 +68,7 @@ def test_a_map_says_what_it_is_from_and_what_it_holds(folder: Path, extract: Pat
     assert manifest["factors"]["moh-sirens"]["urban"] == 0.65
     assert manifest["counts"]["nodes"] == 3
     for name, digest in manifest["files_sha256"].items():
-        assert mapfolder.digest(folder / name) == digest
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     assert {path.name for path in folder.iterdir()} == {*manifest["files_sha256"], "map.json"}
 
 
@@ -309,6 +309,56 @@ def test_a_damaged_map_is_one_line(name: str, folder: Path, capsys: pytest.Captu
     assert main(["travel", "--map", str(folder), "--from", "41.0,69.001", "--to", "41.0,69.003"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("dispatch112: ") and said.count("\n") == 1
+
+
+READ_BY_A_SERVICE = (
+    *("roads.npz", "profiles.npz", "streets.txt", "gazetteer.csv", "kilometres.geojson"),
+    *("regions.geojson", "districts.geojson"),
+)
+
+
+@pytest.mark.parametrize("name", READ_BY_A_SERVICE)
+def test_a_file_that_is_not_as_it_was_written_is_found_before_anything_starts(name: str, folder: Path) -> None:
+    mapfolder.check(folder)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} is not as it was written; import it anew"):
+        mapfolder.check(folder)
+    (folder / name).unlink()
+    with pytest.raises(ValueError, match=f"{name} is missing"):
+        mapfolder.check(folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["serve", "--port", "0"], "gazetteer.csv"),
+        (["travel", "--from", "41.0,69.001", "--to", "41.0,69.003"], "streets.txt"),
+        (["bench", "travel"], "profiles.npz"),
+        (["search", "Navoiy"], "gazetteer.csv"),
+    ],
+)
+def test_each_command_refuses_a_damaged_map_in_one_line(
+    words: list[str], name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (folder / name).open("ab") as file:
+        file.write(b"\n")
+    capsys.readouterr()
+    assert main([*words, "--map", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "is damaged" in error and name in error and error.count("\n") == 1
+
+
+def test_a_file_is_read_through_once_however_often_it_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapfolder.check(folder)
+    read: list[Path] = []
+    monkeypatch.setattr(manifest, "digest", read.append)
+    mapfolder.check(folder)
+    mapfolder.load(folder)
+    assert not read
 
 
 def test_an_extract_may_be_xml(tmp_path: Path) -> None:

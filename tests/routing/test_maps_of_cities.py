@@ -239,6 +239,16 @@ def test_ways_of_many_days_are_in_the_table(tmp_path: Path) -> None:
     assert {pair: round(ms[pair] / 86_400_000, 2) for pair in known} == known
 
 
+def test_a_way_of_many_days_is_not_said_to_be_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_jemss(tmp_path, "1,1,2,1,7,1\n2,2,3,1,8,1\n")
+    found = import_map(tmp_path, tmp_path)
+    for start, end, said in (("69.0", "69.02", "takes 15.0 days"), ("69.02", "69.0", "no road leads")):
+        capsys.readouterr()
+        assert main(["travel", "--map", str(found.folder), "--from", f"41.0,{start}", "--to", f"41.0,{end}"]) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arcs", "said"),
     [

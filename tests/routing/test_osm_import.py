@@ -59,7 +59,7 @@ def test_a_position_is_found_on_the_bent_line_and_not_on_its_chord(tmp_path: Pat
     roads, _ = imported(sheet, tmp_path)
     place = Travel(roads).snap(*sheet.between(1, 2, 0.5))
     assert place.distance_m < 0.01 and (place.lat, place.lon) == pytest.approx(sheet.between(1, 2, 0.5))
-    edge, offset, _ = snapping.nearest(snapping.grid(roads), *sheet.between(1, 2, 0.5))
+    edge, offset, *_ = snapping.nearest(snapping.grid(roads), *sheet.between(1, 2, 0.5))
     lengths = [distance_m(sheet.at(1), sheet.at(2)), distance_m(sheet.at(2), sheet.at(3))]
     part = lengths[0] / 2 / sum(lengths)
     assert offset == pytest.approx(part if roads.lon[roads.tail[edge]] < 69.001 else 1 - part, rel=1e-3)

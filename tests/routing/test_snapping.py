@@ -24,24 +24,24 @@ def test_the_grid_finds_the_nearest_street_in_a_random_country() -> None:
     roads = small_roads(places, arcs)
     cells = snapping.grid(roads)
     for lat, lon in rng.uniform((39.8, 64.8), (40.7, 65.7), (200, 2)).tolist():
-        edge, offset, distance_m = snapping.nearest(cells, lat, lon)
+        edge, offset, distance_m = snapping.nearest(cells, lat, lon)[:3]
         assert distance_m == pytest.approx(all_distances_m(roads, lat, lon), rel=1e-6, abs=1e-3)
         assert 0 <= offset <= 1 and 0 <= edge < len(arcs)
 
 
 def test_a_position_hundreds_of_kilometres_away_still_has_a_nearest_road() -> None:
     roads = small_roads([(41.0, 69.0), (41.0, 69.01)], [(0, 1, 1_000)])
-    edge, offset, distance_m = snapping.nearest(snapping.grid(roads), 45.0, 57.0)
-    assert (edge, offset) == (0, 0.0) and distance_m > 900_000
+    edge, offset, distance_m, *at = snapping.nearest(snapping.grid(roads), 45.0, 57.0)
+    assert (edge, offset) == (0, 0.0) and distance_m > 900_000 and at == [41.0, 69.0]
 
 
 def test_a_two_way_street_is_one_edge_named_by_its_first_arc() -> None:
     roads = small_roads([(41.0, 69.0), (41.0, 69.01)], [(1, 0, 1_000), (0, 1, 1_000)])
-    edge, offset, _ = snapping.nearest(snapping.grid(roads), 41.0001, 69.0025)
-    assert edge == 0 and offset == pytest.approx(0.75, abs=1e-6)
+    edge, offset, _, *at = snapping.nearest(snapping.grid(roads), 41.0001, 69.0025)
+    assert edge == 0 and offset == pytest.approx(0.75, abs=1e-6) and at == pytest.approx([41.0, 69.0025])
 
 
 def test_a_street_of_no_length_can_be_found() -> None:
     roads = small_roads([(41.0, 69.0), (41.0, 69.01)], [(0, 0, 1_000), (1, 1, 1_000)])
-    edge, offset, distance_m = snapping.nearest(snapping.grid(roads), 41.0, 69.011)
+    edge, offset, distance_m = snapping.nearest(snapping.grid(roads), 41.0, 69.011)[:3]
     assert (edge, offset) == (1, 0.0) and math.isclose(distance_m, 83.9, abs_tol=0.5)

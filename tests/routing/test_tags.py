@@ -158,6 +158,15 @@ def test_barriers_stop_cars_and_gates_open_for_help(said: dict[str, str], stands
         ({"restriction:conditional": "no_left_turn @ (07:00-09:00)"}, None),
         ({"restriction": "no_left_turn", "hour_on": "07:00"}, None),
         ({"restriction": "give_way"}, None),
+        ({"restriction": "no_left_turn", "restriction:conditional": "none @ (22:00-06:00)"}, None),
+        ({"restriction": "no_left_turn", "restriction:conditional": "none @ (emergency)"}, (False, EXCEPTED)),
+        ({"restriction": "no_left_turn", "restriction:conditional": "no_u_turn @ (Mo-Fr 07:00-09:00)"}, (False, SIGN)),
+        ({"restriction:conditional": "no_left_turn @ (weight>7.5)"}, None),
+        ({"restriction:vehicle": "no_left_turn"}, (False, SIGN)),
+        ({"restriction:hgv": "none", "restriction": "no_entry"}, (False, SIGN)),
+        ({"type": "restriction:hgv", "restriction": "no_left_turn"}, None),
+        ({"type": "restriction:motorcar", "restriction": "no_left_turn"}, (False, SIGN)),
+        ({"restriction": "no_left_turn", "except": "vehicle"}, None),
     ],
 )
 def test_a_restriction_binds_whom_it_names(said: dict[str, str], meant: tuple[bool, int] | None) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -139,6 +140,18 @@ def test_unknown_and_forgotten_units_are_unreachable_and_their_places_are_used_a
     assert answer.ms.tolist() == [UNREACHABLE, 60_000, UNREACHABLE]
     assert answer.edges.tolist()[0] == -1
     assert travel.times([], *SQUARE[1]).ms.tolist() == []
+
+
+def test_the_same_units_asked_about_again_are_those_that_are_there_now() -> None:
+    travel, keys = Travel(small_roads(SQUARE, RING)), ["a", "b"]
+    travel.move("a", *SQUARE[0])
+    changes: list[Callable[[], None]] = [lambda: None, lambda: travel.move("b", *SQUARE[0]), lambda: travel.forget("a")]
+    asked = []
+    for change in changes:
+        change()
+        asked += [travel.times(keys, *SQUARE[1]).ms.tolist(), travel.times(tuple(keys), *SQUARE[1]).ms.tolist()]
+    alone, both, other = [60_000, UNREACHABLE], [60_000, 60_000], [UNREACHABLE, 60_000]
+    assert asked == [alone, alone, both, both, other, other]
 
 
 def test_where_no_road_leads_is_a_value_and_not_a_fault() -> None:
