@@ -53,6 +53,11 @@ def bends(roads: Roads, arc: int, start: float, end: float) -> list[tuple[float,
     return [(offset, point) for offset, point in zip(offsets, points, strict=True) if start < offset < end]
 
 
+def course(roads: Roads, arc: int) -> list[Point]:
+    """All points of an arc, from its tail over its bends to its head."""
+    return _line(roads, arc)[0]
+
+
 def place_at(roads: Roads, arc: int, offset: float) -> Point:
     """The place at an offset of an arc."""
     if offset in (0.0, 1.0):
