@@ -17,7 +17,17 @@ TABLE = re.compile(r"^\| `(\w+)` \| (?:–|`(\w+)` = ([^|]+?)) \| (.+?) \|$", re
 LIMITING = re.compile(r"^MOST_|_MAX$|_KEPT$|_LIMIT$|_MAX_BYTES$|_LIMIT_BYTES$")
 OF_ONE = {
     *("BATCH_LIMIT", "BATCH_MAX", "CHECKED_MAX", "MOST_RINGS", "MOST_RESULTS"),
-    *("DETAIL_MAX", "ERRORS_MAX", "EVENTS_MAX", "FAULT_MAX", "KEY_MAX", "LIMIT_MAX", "NUMBER_MAX", "SECRET_MAX"),
+    *(
+        "CHOICES_MAX",
+        "DETAIL_MAX",
+        "ERRORS_MAX",
+        "EVENTS_MAX",
+        "FAULT_MAX",
+        "KEY_MAX",
+        "LIMIT_MAX",
+        "NUMBER_MAX",
+        "SECRET_MAX",
+    ),
     *(
         "PASSED_OVER_MAX",
         "UNITS_MAX",
@@ -29,7 +39,7 @@ OF_ONE = {
         "ABSENT_LOOKS_MAX",
     ),
     *("MOST_GROWTH_M", "TILE_KEPT", "WORD_MAX", "SEED_MAX", "RATE_MAX", "SOCKET_PATH_LIMIT_BYTES", "CORE_HOPS_MAX"),
-    *("MOST_STEPS", "LINE_MAX", "REASON_MAX", "QUERY_MAX", "FOUND_MAX"),
+    *("MOST_STEPS", "LIKE_MAX", "LINE_MAX", "REASON_MAX", "QUERY_MAX", "FOUND_MAX"),
     *("NAME_MAX", "MOST_UNITS", "MOST_HAZARDS", "RADIUS_MAX", "PACKET_LIMIT"),
     *("MOST_CHARS", "MOST_WORDS", "MOST_SEEN", "MOST_BETWEEN", "MOST_ALIKE", "MOST_BEGUN", "MOST_HITS"),
     *("MOST_CONTEXTS", "MOST_CUT_WORDS", "MOST_SPOKEN_WORDS", "MOST_HOUSED"),
