@@ -45,8 +45,9 @@ class NewClosure(Drawing, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What a drawing means: its lines of [longitude, latitude] as in a closure, how many directed streets of the map
-    these are and their metres, each street once; null when there is no map."""
+    """What a drawing means: its lines of [longitude, latitude] as in a closure. `streets`: how many directed streets of
+    the map these are, null when there is no map. `metres`: how long they are, each carriageway counted; around a point
+    the length of all streets that come near it."""
 
     region: str
     street: str
@@ -59,8 +60,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClosureReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What was kept. `streets`: how many directed streets of the map it means, `metres` how long they are, each street
-    once; null when there is no map."""
+    """What was kept; `streets` and `metres` as in the preview."""
 
     closure_id: str
     region: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
@@ -131,14 +132,16 @@ class Drawings:
         return _bends(street, "/road")
 
     def meant(self, said: Drawing, drawn: Drawn) -> tuple[int | None, int | None]:
-        """The streets of the map that a drawing means, and their metres. Raises Problem when it means none."""
+        """How many directed streets of the map a drawing means, and its metres, those of each carriageway; around a
+        point the metres of all streets that come near. Raises Problem when it means none."""
+        drawn_m = sum(distance_m(a, b) for line in drawn.lines for a, b in pairwise(line))
         if self._streets is None:
-            return None, None
+            return None, round(drawn_m) or None
         streets, metres = self._streets.meant(drawn.lines, drawn.radius_m, said.direction)
         if not streets:
             detail = "No road of the map runs along the drawing."
             raise Problem("no_road_there", detail, [Fault(f"/{_given(said)}", detail)])
-        return streets, round(metres)
+        return streets, round(drawn_m or metres)
 
 
 def _given(said: Drawing) -> str:

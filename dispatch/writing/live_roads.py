@@ -86,7 +86,7 @@ class LiveRoads:
             self._put_in_force(now)
 
     def meant(self, lines: Sequence[Line], radius_m: float, direction: Direction) -> tuple[int, float]:
-        """How many arcs of the map a drawing means, and the metres of street that these are, each street once."""
+        """How many arcs of the map a drawing means, and how long these streets are, each counted once, in metres."""
         roads, arcs = self._travel.roads, self._arcs(lines, radius_m, direction)
         once = arcs[~np.isin(roads.twin[arcs], arcs) | (roads.twin[arcs] > arcs)]
         return len(arcs), float(roads.metres[once].sum())
