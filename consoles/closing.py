@@ -47,7 +47,8 @@ class NewClosure(Drawing, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What a drawing means: its lines of [longitude, latitude] as in a closure. `streets`: how many directed streets of
     the map these are, null when there is no map. `metres`: how long they are, each carriageway counted; around a point
-    the length of all streets that come near it."""
+    the length of all streets that come near it. `meets`: of a street that was named, the names of
+    those that cross it."""
 
     region: str
     street: str
@@ -57,6 +58,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     radius_m: float
     streets: int | None
     metres: int | None
+    meets: list[str]
 
 
 class ClosureReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +134,7 @@ class Closing:
                 radius_m=drawn.radius_m,
                 streets=streets,
                 metres=metres,
+                meets=list(drawn.meets),
             )
         )
 

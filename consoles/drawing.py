@@ -72,11 +72,12 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Drawn(NamedTuple):
-    """A drawing as it is kept: lines of (lat, lon), and the street's name where it was said by that."""
+    """A drawing as it is kept: lines of (lat, lon); of a street that was named its name, and those that meet it."""
 
     lines: tuple[Line, ...]
     radius_m: float
     street: str = ""
+    meets: Sequence[str] = ()
 
 
 class Drawings:
@@ -112,7 +113,7 @@ class Drawings:
         named = self._streets.named if self._streets is not None else None
         meant = await asyncio.to_thread(stretch_of, part, named, self._locator)
         _few_enough(sum(map(len, meant.lines)), "/street")
-        return Drawn(tuple(map(_kept, meant.lines)), said.radius_m or STREET_RADIUS_M, meant.name)
+        return Drawn(tuple(map(_kept, meant.lines)), said.radius_m or STREET_RADIUS_M, meant.name, meant.meets)
 
     def _between(self, start: Point, end: Point) -> list[Point]:
         if distance_m(start, end) > BETWEEN_MAX_M:

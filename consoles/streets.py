@@ -47,10 +47,11 @@ class StreetPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Stretch(NamedTuple):
-    """What was meant: the street's name as the map has it, and the lines along it."""
+    """What was meant: the street's name as the map has it, the lines along it, and the names of all that meet it."""
 
     name: str
     lines: list[Line]
+    meets: list[str]
 
 
 class _Found(NamedTuple):
@@ -69,7 +70,7 @@ def stretch_of(said: StreetPart, named: NamedStreets | None, locator: Locator) -
     near = from_lonlat(said.near) if said.near is not None else None
     finder = _Finder(named, locator)
     street = finder.one(said.name, near)
-    return Stretch(street.name, _lines(said, street, near, finder))
+    return Stretch(street.name, _lines(said, street, near, finder), named.met_by(street))
 
 
 def _lines(said: StreetPart, street: Street, near: Point | None, finder: _Finder) -> list[Line]:

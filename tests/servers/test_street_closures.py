@@ -52,6 +52,7 @@ async def test_a_street_is_found_by_its_name_in_any_script(world: ApiWorld, name
     got = await preview(world, street={"name": name, "near": ON_IT})
     assert got.status == 200, got.json
     assert (got.json["street"], got.json["region"]) == (AVENUE, "UZ-TK")
+    assert got.json["meets"] == [NAVOIY, BOBUR]
     assert len(got.json["more"]) == 1 and got.json["metres"] == pytest.approx(2 * 1677, rel=0.02)
 
 
@@ -168,4 +169,3 @@ async def test_boards_follow_closures_in_every_view_and_equal_a_fresh_one(world:
             kept = state.closures[next(iter(state.closures))]
             assert closure_row(state.region, kept).factor == 3
             await world.call("DELETE", f"closures/{closed['closure_id']}", token="dispatcher")
-
