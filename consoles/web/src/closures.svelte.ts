@@ -123,9 +123,9 @@ class Closures {
     this.look += 1;
   }
 
-  private fail(answer: Exclude<Answer<unknown>, { kind: 'done' }>): void {
-    const unsure = answer.kind === 'unknown' ? t('closure.unsure') : null;
-    this.said = { text: unsure ?? t('send.refused', { why: why((answer as { problem: never }).problem) }), bad: true };
+  private fail(answer: Answer<unknown>): void {
+    const text = answer.kind === 'refused' ? t('send.refused', { why: why(answer.problem) }) : t('closure.unsure');
+    this.said = { text, bad: true };
   }
 
   /** Close what is previewed, or say that it is slow. `hours` 0: until it is opened again. */
