@@ -47,7 +47,8 @@ class StreetPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Stretch(NamedTuple):
-    """What was meant: the street's name as the map has it, the lines along it, and the names of all that meet it."""
+    """What was meant: the street's name as the map has it, with the crossings between which it was cut, the lines along
+    it, and the names of all that meet it."""
 
     name: str
     lines: list[Line]
@@ -70,12 +71,13 @@ def stretch_of(said: StreetPart, named: NamedStreets | None, locator: Locator) -
     near = from_lonlat(said.near) if said.near is not None else None
     finder = _Finder(named, locator)
     street = finder.one(said.name, near)
-    return Stretch(street.name, _lines(said, street, near, finder), named.met_by(street))
+    meets = named.met_by(street)
+    if said.between is not None:
+        return Stretch(*_between(said.between, street, finder), meets)
+    return Stretch(street.name, _lines(said, street, near, finder), meets)
 
 
 def _lines(said: StreetPart, street: Street, near: Point | None, finder: _Finder) -> list[Line]:
-    if said.between is not None:
-        return _between(said.between, street, finder)
     if said.within_m is not None and near is not None:
         lines, pointer = stretches.around(street, near, said.within_m), "/street/within_m"
         missing = f"{street.name} does not come within {said.within_m:g} m of that position."
@@ -89,13 +91,21 @@ def _lines(said: StreetPart, street: Street, near: Point | None, finder: _Finder
     return lines
 
 
-def _between(ends: Sequence[str | list[float]], street: Street, finder: _Finder) -> list[Line]:
-    start, end = (finder.crossing(street, said, f"/street/between/{i}") for i, said in enumerate(ends))
-    lines = stretches.between(street, start, end)
+def _between(ends: Sequence[str | list[float]], street: Street, finder: _Finder) -> tuple[str, list[Line]]:
+    first, second = (finder.crossing(street, said, f"/street/between/{i}") for i, said in enumerate(ends))
+    lines = stretches.between(street, first.corners, second.corners)
     if not lines:
         detail = f"{street.name} does not lead from the one to the other."
         raise Problem("no_road_there", detail, [Fault("/street/between", detail)])
-    return lines
+    named = first.name and second.name
+    return f"{street.name} ({first.name} – {second.name})" if named else street.name, lines
+
+
+class _Crossing(NamedTuple):
+    """The corners of a crossing, and the name of the street that crosses; "" for a position."""
+
+    corners: list[Point]
+    name: str = ""
 
 
 class _Finder:
@@ -129,23 +139,27 @@ class _Finder:
                 found.setdefault((int(street.edges.min()), len(street.edges)), _Found(street, score))
         return sorted(found.values(), key=lambda each: (-each.score, -each.street.metres))
 
-    def crossing(self, street: Street, said: str | list[float], pointer: str) -> list[Point]:
+    def crossing(self, street: Street, said: str | list[float], pointer: str) -> _Crossing:
         """Where a street is crossed by another, or the place on it that a position means. Raises Problem."""
         if not isinstance(said, str):
             at = from_lonlat(said)
             if stretches.off_m(street, at) > stretches.ON_IT_M:
                 detail = f"This position is not on {street.name}."
                 raise Problem("no_road_there", detail, [Fault(pointer, detail)])
-            return [at]
+            return _Crossing([at])
         others = [each for each in self.alike(said, street.middle) if each.score >= FOUND_SCORE_MIN]
-        met = [(each.score, stretches.crossings(street, [each.street])) for each in others]
-        best = max((score for score, groups in met if groups), default=0.0)
-        groups = [group for score, groups in met for group in groups if score >= best - FOUND_SCORE_SPAN]
-        if len(groups) == 1:
-            return groups[0]
-        if groups:
-            detail = f"{said} crosses {street.name} {len(groups)} times: give the position of the crossing."
-            places = [self._place(said, group[0]) for group in groups]
+        met = [
+            (each.score, _Crossing(corners, each.street.name))
+            for each in others
+            for corners in stretches.crossings(street, [each.street])
+        ]
+        best = max((score for score, _ in met), default=0.0)
+        found = [crossing for score, crossing in met if score >= best - FOUND_SCORE_SPAN]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            detail = f"{said} crosses {street.name} {len(found)} times: give the position of the crossing."
+            places = [self._place(crossing.name, crossing.corners[0]) for crossing in found]
         else:
             known = ", ".join(self._named.met_by(street))
             detail, places = f"{said} does not cross {street.name}, which meets {known or 'no named street'}.", []

@@ -30,7 +30,7 @@ class Closure(Value, frozen=True, kw_only=True):
     factor: float | None = None
     reason: str
     street: str = ""
-    """The name by which it was closed, as the map has it; empty for what was drawn."""
+    """The name by which it was closed, as the map has it, with its crossings; empty for what was drawn."""
     place: dict[str, str] = msgspec.field(default_factory=dict)
     """Words for where it is, by language tag."""
     since: datetime

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """Between two looks at the clock: how late a closure may begin or end."""
-ON_STREET_M = 60.0
-"""Who points at a street on a map hits it no worse than that."""
+ON_STREET_M = 150.0
+"""Who points at a street on a map of a whole town hits it no worse than that."""
 
 
 class LiveRoads:

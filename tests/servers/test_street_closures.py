@@ -78,7 +78,7 @@ async def test_a_stretch_between_crossings_closes_both_carriageways_and_no_other
     got = await close(world, CUT)
     assert got.status == 201, got.json
     closure = got.json["closure"]
-    assert (got.json["streets"], closure["street"]) == (2, AVENUE)
+    assert (got.json["streets"], closure["street"]) == (2, f"{AVENUE} ({NAVOIY} – {BOBUR})")
     assert closure["place"]["uz-Latn"].startswith("Toshkent") and len(closure["more"]) == 1
     assert got.json["metres"] == pytest.approx(2 * 671, rel=0.02)
     one_way = await preview(world, street=CUT, direction="ahead")

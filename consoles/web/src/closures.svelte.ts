@@ -12,10 +12,13 @@ import type { Answer } from './api';
 import type { Choice, ClosurePreview, ClosureRow, Drawing, FoundPlace } from './wire';
 
 export type Position = readonly [number, number];
-/** Around a place that is no road of its own. */
-const AROUND_M = 50;
+/** Around a place that is no road of its own, as far as the first road; and of what kinds a place is too wide for that. */
+const AROUND_M = [50, 150, 300];
+const WIDE = ['region', 'district', 'city_district', 'city', 'town', 'village', 'mahalla', 'quarter', 'street'];
 /** What a search is answered with when one street is meant but badly spelt, or several are. */
 const ASKED_BACK = ['street_ambiguous', 'unknown_street'];
+/** A fault of one of the two crossings between which a street was to be cut. */
+const CROSSING = /^\/street\/between\/([01])$/;
 
 class Closures {
   open = $state(false);
@@ -58,14 +61,16 @@ class Closures {
     this.look += 1;
   }
 
-  /** Streets of that name, and beside them what else the words may mean. */
+  /** The street of that name, or those to choose from; where none has it, what else the words may mean. */
   async find(text: string): Promise<void> {
     const turn = this.ask();
     const [street, places] = await Promise.all([api.preview({ street: { name: text } }), api.places(text)]);
     if (turn !== this.turn) return;
     this.busy = false;
     if (street.kind === 'done') return this.show({ street: { name: text } }, street.value);
-    this.places = places.kind === 'done' ? places.value.places.filter((one) => one.kind !== 'street') : [];
+    const several = street.kind === 'refused' && street.problem.code === 'street_ambiguous';
+    const found = places.kind === 'done' && !several ? places.value.places : [];
+    this.places = found.filter((one) => !WIDE.includes(one.kind));
     this.streets = street.kind === 'refused' ? (street.problem.choices ?? []) : [];
     this.said = { text: this.answered(street), bad: this.streets.length + this.places.length === 0 };
   }
@@ -83,7 +88,7 @@ class Closures {
   }
 
   around(place: FoundPlace): Promise<void> {
-    return this.draw({ point: [place.lon, place.lat], radius_m: AROUND_M });
+    return this.draw(...AROUND_M.map((radius_m): Drawing => ({ point: [place.lon, place.lat], radius_m })));
   }
 
   /** Only the part of the named street between two that cross it; all of it without them. */
@@ -100,13 +105,19 @@ class Closures {
     return this.draw(first ? { between: [first, at] } : { road: at });
   }
 
-  private async draw(drawing: Drawing): Promise<void> {
+  /** Preview the first of these that means a road. */
+  private async draw(...drawings: Drawing[]): Promise<void> {
     const turn = this.ask();
-    const answer = await api.preview(drawing);
-    if (turn !== this.turn) return;
-    this.busy = false;
-    if (answer.kind === 'done') this.show(drawing, answer.value);
-    else this.fail(answer);
+    for (const [index, drawing] of drawings.entries()) {
+      const answer = await api.preview(drawing);
+      if (turn !== this.turn) return;
+      const nothing = answer.kind === 'refused' && answer.problem.code === 'no_road_there';
+      if (nothing && index < drawings.length - 1) continue;
+      this.busy = false;
+      if (answer.kind === 'done') this.show(drawing, answer.value);
+      else this.fail(answer, drawing);
+      return;
+    }
   }
 
   private ask(): number {
@@ -123,9 +134,11 @@ class Closures {
     this.look += 1;
   }
 
-  private fail(answer: Answer<unknown>): void {
-    const text = answer.kind === 'refused' ? t('send.refused', { why: why(answer.problem) }) : t('closure.unsure');
-    this.said = { text, bad: true };
+  private fail(answer: Answer<unknown>, drawing?: Drawing): void {
+    const crossing = answer.kind === 'refused' ? CROSSING.exec(answer.problem.errors?.[0]?.pointer ?? '')?.[1] : undefined;
+    const which = crossing ? drawing?.street?.between?.[Number(crossing)] : undefined;
+    const reason = answer.kind === 'refused' ? t('send.refused', { why: why(answer.problem) }) : t('closure.unsure');
+    this.said = { text: which ? `${which}: ${reason}` : reason, bad: true };
   }
 
   /** Close what is previewed, or say that it is slow. `hours` 0: until it is opened again. */
