@@ -16,7 +16,7 @@ from dispatch.calling.evidence import Coordinates
 from dispatch.calling.locating import FOUND_SCORE_MIN, FOUND_SCORE_SPAN, Locator
 from dispatch.web.problems import Choice, Fault, Problem
 from routing import stretches
-from routing.geometry import Point, from_lonlat
+from routing.geometry import Point, distance_m, from_lonlat
 from routing.named import NamedStreets, Street
 from routing.stretches import Line
 
@@ -134,7 +134,8 @@ class _Finder:
             names = tuple(dict.fromkeys(name for name in (*row.names.each(), *row.other) if name))
             if names not in known:
                 known[names] = self._named.bearing(names)
-            street = min(known[names], key=lambda each: stretches.off_m(each, row.at), default=None)
+            there = [each for each in known[names] if distance_m(each.origin, row.at) <= each.reach_m + ROW_M]
+            street = min(there, key=lambda each: stretches.off_m(each, row.at), default=None)
             if street is not None and stretches.off_m(street, row.at) <= ROW_M:
                 found.setdefault((int(street.edges.min()), len(street.edges)), _Found(street, score))
         return sorted(found.values(), key=lambda each: (-each.score, -each.street.metres))

@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from routing.geometry import METRES_PER_DEGREE, Point, from_local_m, local_m
-from routing.lines import course
+from routing.lines import courses
 from routing.names import fold, fold_each
 from routing.roads import Roads
 
@@ -24,13 +24,14 @@ Ints = NDArray[np.int32]
 
 class Street(NamedTuple):
     """One street: its name as the map has it, one arc of each of its pieces, their lines on a plane in metres about
-    `origin`, and their length."""
+    `origin`, their length, and how far from the origin any of it can be."""
 
     name: str
     edges: Ints
     origin: Point
     lines: tuple[shapely.LineString, ...]
     metres: float
+    reach_m: float
 
     @property
     def middle(self) -> Point:
@@ -53,6 +54,7 @@ class NamedStreets:
     def __init__(self, roads: Roads, names: Sequence[str]) -> None:
         self._roads = roads
         self._names = list(names)
+        self._middle = Point(float(roads.lat.mean()), float(roads.lon.mean()))
         self._edges, self._starts = _by_name(roads, len(self._names))
         self._numbers: dict[str, list[int]] = {}
         for number, key in enumerate(fold_each(self._names)):
@@ -91,20 +93,24 @@ class NamedStreets:
         name = self._names[int(numbers[np.bincount(which, lengths_m).argmax()])]
         tails = roads.tail[edges]
         origin = Point(float(roads.lat[tails].mean()), float(roads.lon[tails].mean()))
-        lines = tuple(shapely.LineString([local_m(origin, at) for at in course(roads, arc)]) for arc in edges.tolist())
-        return Street(name, edges, origin, lines, float(lengths_m.sum()))
+        lines = self._lines(edges, origin)
+        reach_m = float(np.hypot(*np.abs(shapely.total_bounds(lines)).reshape(2, 2).max(axis=0)))
+        return Street(name, edges, origin, tuple(lines), float(lengths_m.sum()), reach_m)
 
     def _apart(self, edges: Ints) -> list[Ints]:
         """The pieces of one name, in groups that lie apart."""
-        scale = np.array([METRES_PER_DEGREE * np.cos(np.radians(self._roads.lat.mean())), METRES_PER_DEGREE])
-        lines = [
-            shapely.LineString(np.array([(at.lon, at.lat) for at in course(self._roads, arc)]) * scale)
-            for arc in edges.tolist()
-        ]
+        lines = self._lines(edges, self._middle)
         near = shapely.union_all(shapely.buffer(lines, JOIN_M / 2, quad_segs=2))
         areas = shapely.STRtree(shapely.get_parts(near))
         line, area = areas.query(shapely.get_point(lines, 0), predicate="intersects")
         return [edges[line[area == one]] for one in np.unique(area)]
+
+    def _lines(self, edges: Ints, origin: Point) -> NDArray[np.object_]:
+        """The lines of some arcs on a plane about a position: the one of `local_m`."""
+        places, owner = courses(self._roads, edges)
+        north = (places[:, 0] - origin.lat) * METRES_PER_DEGREE
+        east = (places[:, 1] - origin.lon) * METRES_PER_DEGREE * np.cos(np.radians(origin.lat))
+        return np.asarray(shapely.linestrings(np.column_stack([east, north]), indices=owner))
 
 
 def _by_name(roads: Roads, count: int) -> tuple[Ints, NDArray[np.int64]]:
