@@ -17,17 +17,7 @@ TABLE = re.compile(r"^\| `(\w+)` \| (?:–|`(\w+)` = ([^|]+?)) \| (.+?) \|$", re
 LIMITING = re.compile(r"^MOST_|_MAX$|_KEPT$|_LIMIT$|_MAX_BYTES$|_LIMIT_BYTES$")
 OF_ONE = {
     *("BATCH_LIMIT", "BATCH_MAX", "CHECKED_MAX", "MOST_RINGS", "MOST_RESULTS"),
-    *(
-        "CHOICES_MAX",
-        "DETAIL_MAX",
-        "ERRORS_MAX",
-        "EVENTS_MAX",
-        "FAULT_MAX",
-        "KEY_MAX",
-        "LIMIT_MAX",
-        "NUMBER_MAX",
-        "SECRET_MAX",
-    ),
+    *("DETAIL_MAX", "ERRORS_MAX", "EVENTS_MAX", "FAULT_MAX", "KEY_MAX", "LIMIT_MAX", "NUMBER_MAX", "SECRET_MAX"),
     *(
         "PASSED_OVER_MAX",
         "UNITS_MAX",
@@ -44,7 +34,7 @@ OF_ONE = {
     *("MOST_CHARS", "MOST_WORDS", "MOST_SEEN", "MOST_BETWEEN", "MOST_ALIKE", "MOST_BEGUN", "MOST_HITS"),
     *("MOST_CONTEXTS", "MOST_CUT_WORDS", "MOST_SPOKEN_WORDS", "MOST_HOUSED"),
     *("CORNERS_MAX", "CANDIDATES_MAX", "MOST_OF_ONE", "MOST_PARTS", "MOST_MIDDLES"),
-    *("MEMBER_MAX_BYTES", "VIA_WAYS_MAX", "PLACES_MAX"),
+    *("MEMBER_MAX_BYTES", "VIA_WAYS_MAX", "PLACES_MAX", "CHOICES_MAX"),
 }
 """Limits of one input, one answer, one turn or one estimate: nothing grows against them."""
 FEW_ARGUMENTS = {"consoles/catalogue.py": "_read"}
