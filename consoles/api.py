@@ -10,8 +10,9 @@ import msgspec
 
 from consoles import aiding, calling, crews, transit
 from consoles.advice import Advice
-from consoles.closing import Closing, Streets
+from consoles.closing import Closing
 from consoles.desk import Desk
+from consoles.drawing import Streets
 from consoles.figures import Figures
 from consoles.following import Following
 from consoles.hazards import Hazards

@@ -4,7 +4,7 @@ Pure. The law: a snapshot with all later changes merged into it equals a fresh s
 A view is the class of fields that a role may see: `full`, or `body:mia` for one body's people, who see the
 incidents that their body has a leg in and no calls. Nothing personal is on a board.
 A board holds at most MOST_WAITING waiting incidents and MOST_CALLS calls, the most urgent ones; the rest is a
-number.
+number. Closed roads concern everybody: they are in every view.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from consoles.aid_rows import aid_part, lent_to
+from consoles.closure_rows import on_board as closure_on_board
 from consoles.hazard_rows import on_board
 from dispatch.calling.wishes import unknown_words
 from dispatch.core.needs import live, unmet
@@ -43,7 +44,7 @@ FULL = "full"
 VIEWS = (FULL, *(f"body:{body}" for body in Body))
 MOST_WAITING = 200
 MOST_CALLS = 200
-SECTIONS = ("incidents", "calls", "units")
+SECTIONS = ("incidents", "calls", "units", "closures")
 
 
 class Board:
@@ -76,6 +77,8 @@ class Board:
         marked = {*looked.incidents, *ordered}
         self._draw(changed, "incidents", marked, incidents, lambda i: incident_row(state, i, self.view))
         self._draw(changed, "calls", looked.calls, calls, call_row)
+        # A closure never changes under its name, so none is ever marked.
+        self._draw(changed, "closures", (), state.closures, lambda c: closure_on_board(state.region, c))
         units = dict(state.units) if everything else {u: state.units[u] for u in looked.units if u in state.units}
         self._draw_units(changed, units, state)
         if everything or looked.units:

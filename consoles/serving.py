@@ -42,10 +42,10 @@ from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
 from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
+from dispatch.maps import live_roads
 from dispatch.searching import locator
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings
-from dispatch.speeds import profile_of
 from dispatch.store import Ages
 from dispatch.units.measures import FieldMeasures
 from dispatch.web.audit import Audit
@@ -186,7 +186,6 @@ def _assembled(
     leader.orders_flow = field.carries_orders
     fanout = RedisFanout(services.redis_url, store) if services.redis_url else LocalFanout(store)
     peers = Peers(engine, leader, store, fanout if services.redis_url else None)
-    live_roads = LiveRoads(travel, engine.replicas.states, clock, profile_of(settings)) if travel is not None else None
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))
     metrics = Metrics()
     metrics.registry.register(StageMeasures(engine.stages))
@@ -214,7 +213,7 @@ def _assembled(
         neighbours=neighbours,
         roads=roads,
         transit=Transit(settings.gtfs_rt_url, clock) if settings.gtfs_rt_url else None,
-        live_roads=live_roads,
+        live_roads=live_roads(settings, travel, engine.replicas.states, clock),
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from consoles.access import COOKIE, SESSION_KEPT, Access, same_origin
-from dispatch.actors import Actor, Role
+from dispatch.actors import RIGHTS, Actor, Role, may
 from dispatch.web.application import ACTOR, answer, nothing
 from dispatch.web.audit import Audit
 from dispatch.web.bodies import body
@@ -25,13 +25,15 @@ class LogIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
-    """The actor as the console knows it; `regions` `["*"]` means every region."""
+    """The actor as the console knows it; `regions` `["*"]` means every region. `may`: the acts that the role has a
+    right to, by name; a console offers no others."""
 
     username: str
     role: Role
     body: str | None
     regions: tuple[str, ...]
     language: str | None
+    may: tuple[str, ...]
 
 
 class Sessions:
@@ -100,4 +102,5 @@ def who(actor: Actor) -> Who:
         body=str(actor.body) if actor.body else None,
         regions=tuple(actor.regions),
         language=actor.language,
+        may=tuple(action for action in RIGHTS if may(actor, action)),
     )

@@ -3,11 +3,13 @@
 They name a place for people; nothing is decided by them. Not here: regions.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import shapely
 
+from routing.addresses import BARE_COST, name_keys
 from routing.boundaries import Boundary, read_boundaries
 from routing.manifest import check_files
 from routing.names import Names, to_cyrillic, to_plain
@@ -39,6 +41,13 @@ class Districts:
     def __len__(self) -> int:
         return len(self._districts)
 
+    def named(self, name: str) -> list[tuple[District, shapely.Geometry]]:
+        """The districts of a name, in any language, with or without the word for what they are; each with its outline,
+        (lon, lat)."""
+        asked = _keys([name])
+        pairs = zip(self._districts, self._tree.geometries, strict=True)
+        return [(district, outline) for district, outline in pairs if asked & _keys(district.names.each())]
+
     def at(self, lat: float, lon: float) -> District | None:
         """The district of a position; of several that overlap there the first of the file."""
         found = self._tree.query(shapely.Point(lon, lat), predicate="intersects")
@@ -53,6 +62,10 @@ def _district(boundary: Boundary) -> District:
     cyrillic = said.get("uz-Cyrl") or _first(said.get("uz"), plain, cyrillic=True) or to_cyrillic(latin)
     english = said.get("en") or to_plain(latin)
     return District(boundary.id, Names(latin, cyrillic, said.get("ru") or cyrillic, said.get("kaa") or latin, english))
+
+
+def _keys(names: Iterable[str]) -> set[str]:
+    return {key for keys in name_keys(list(names)) for key, cost in keys.items() if cost <= BARE_COST}
 
 
 def _first(*names: str | None, cyrillic: bool) -> str | None:

@@ -8,6 +8,7 @@ in any notation or a link of a web map. Put together here; the parts are in addr
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -112,6 +113,18 @@ class Gazetteer:
             if len(found) == limit:
                 break
         return found
+
+    def streets(self, text: str, near: Near = None) -> list[tuple[float, Settlement]]:
+        """The streets that a text may mean, (score, street), best first; the words of their kind need not be said. A
+        long street comes once for each neighbourhood that it runs through."""
+        ways = readings(text) if len(text) <= MOST_CHARS else []
+        if not any(part.kind for way in ways[:1] for part in way.parts):
+            ways = readings(f"{text} koʻchasi")
+        ranked = Ranking(self._matcher, self._regions_at, near).best(ways) if ways else []
+        found = (
+            (round(min(EXACT, score), 1), self.places[number]) for score, number, _ in ranked if score >= FOUND_MIN
+        )
+        return list(islice((each for each in found if each[1].kind == "street"), MOST_SEEN))
 
     def describe(self, lat: float, lon: float) -> Names:
         """Words for a position in all five languages: the settlement, its district in a large city, or the

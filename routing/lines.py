@@ -53,6 +53,17 @@ def bends(roads: Roads, arc: int, start: float, end: float) -> list[tuple[float,
     return [(offset, point) for offset, point in zip(offsets, points, strict=True) if start < offset < end]
 
 
+def course(roads: Roads, arc: int) -> list[Point]:
+    """All points of an arc, from its tail over its bends to its head."""
+    return _line(roads, arc)[0]
+
+
+def courses(roads: Roads, arcs: Ints) -> tuple[Floats, NDArray[np.int64]]:
+    """The same of many arcs: all points as rows of lat, lon, and which of the arcs each belongs to."""
+    lats, lons, first = _points(roads, arcs.astype(np.int64))
+    return np.column_stack([lats, lons]), np.repeat(np.arange(len(arcs)), np.diff(first))
+
+
 def place_at(roads: Roads, arc: int, offset: float) -> Point:
     """The place at an offset of an arc."""
     if offset in (0.0, 1.0):

@@ -79,7 +79,7 @@ def load(directory: Path, profile: str | None = None, for_units: bool = False) -
         with np.load(directory / PROFILES, allow_pickle=False) as file:
             stored = said["times_of"][chosen]
             ms, snaps = file[f"ms_{stored}"], file[f"snaps_{stored}"]
-        names = (directory / STREETS).read_text("utf-8").splitlines()
+        names = street_names(directory)
         if found.name is not None and found.name.max() >= len(names):
             raise ValueError(f"{STREETS} is cut short")
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as fault:
@@ -92,6 +92,11 @@ def load(directory: Path, profile: str | None = None, for_units: bool = False) -
     )
     roads.check(found)
     return Map(found, names, said, chosen)
+
+
+def street_names(directory: Path) -> list[str]:
+    """The names that its arcs are numbered by. Raises OSError or ValueError."""
+    return (directory / STREETS).read_text("utf-8").splitlines()
 
 
 @contextmanager

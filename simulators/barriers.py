@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from consoles.closing import ClosureRow
+from consoles.closure_rows import ClosureRow, latlon
 from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.terms import ActorId, RegionId
 from dispatch.writing.live_roads import LiveRoads, Now
@@ -60,7 +60,8 @@ class Barriers:
 def _closure(row: ClosureRow) -> Closure:
     return Closure(
         closure_id=ClosureId(row.closure_id),
-        line=tuple((lat, lon) for lon, lat in row.line),
+        line=latlon(row.line),
+        more=tuple(map(latlon, row.more)),
         radius_m=row.radius_m,
         direction=row.direction,
         factor=row.factor,

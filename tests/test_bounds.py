@@ -29,12 +29,12 @@ OF_ONE = {
         "ABSENT_LOOKS_MAX",
     ),
     *("MOST_GROWTH_M", "TILE_KEPT", "WORD_MAX", "SEED_MAX", "RATE_MAX", "SOCKET_PATH_LIMIT_BYTES", "CORE_HOPS_MAX"),
-    *("MOST_STEPS", "LINE_MAX", "REASON_MAX", "QUERY_MAX", "FOUND_MAX"),
+    *("MOST_STEPS", "LIKE_MAX", "LINE_MAX", "REASON_MAX", "QUERY_MAX", "FOUND_MAX"),
     *("NAME_MAX", "MOST_UNITS", "MOST_HAZARDS", "RADIUS_MAX", "PACKET_LIMIT"),
     *("MOST_CHARS", "MOST_WORDS", "MOST_SEEN", "MOST_BETWEEN", "MOST_ALIKE", "MOST_BEGUN", "MOST_HITS"),
     *("MOST_CONTEXTS", "MOST_CUT_WORDS", "MOST_SPOKEN_WORDS", "MOST_HOUSED"),
     *("CORNERS_MAX", "CANDIDATES_MAX", "MOST_OF_ONE", "MOST_PARTS", "MOST_MIDDLES"),
-    *("MEMBER_MAX_BYTES", "VIA_WAYS_MAX", "PLACES_MAX"),
+    *("MEMBER_MAX_BYTES", "VIA_WAYS_MAX", "PLACES_MAX", "CHOICES_MAX"),
 }
 """Limits of one input, one answer, one turn or one estimate: nothing grows against them."""
 FEW_ARGUMENTS = {"consoles/catalogue.py": "_read"}

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import msgspec
 import numpy as np
+from shapely import Geometry
 
 from dispatch.calling.contradictions import in_words
 from dispatch.calling.evidence import Evidence, fix_of, made_at
@@ -25,7 +26,7 @@ from routing.gazetteer import Gazetteer, Place
 from routing.geometry import distance_m, distances_m, in_country
 from routing.locate import Estimate, fuse
 from routing.names import LANGUAGES, Names
-from routing.places import radius_m
+from routing.places import Settlement, radius_m
 from routing.regions import Regions
 
 SEARCH_CHARS = MOST_CHARS
@@ -77,6 +78,19 @@ class Locator:
     def search(self, text: str, near: tuple[float, float] | None = None, limit: int = 10) -> list[Place]:
         """Places by name, best first."""
         return self._gazetteer.search(text[:SEARCH_CHARS], near, limit)
+
+    def streets(self, text: str, near: tuple[float, float] | None = None) -> list[tuple[float, Settlement]]:
+        """The streets that words may mean, (score, street), best first."""
+        return self._gazetteer.streets(text[:SEARCH_CHARS], near)
+
+    def districts(self, name: str) -> list[Geometry]:
+        """The outlines of the districts of a name, (lon, lat), where the map brings districts."""
+        known = self._regions.districts
+        return [outline for _, outline in known.named(name[:SEARCH_CHARS])] if known is not None else []
+
+    def describe(self, at: tuple[float, float]) -> dict[str, str]:
+        """Words for where a position is, by language tag."""
+        return self._labels(self._gazetteer.describe(*at))
 
     def is_urban(self, lat: float, lon: float) -> bool:
         """Whether the point lies in a city or town, to a kilometre."""

@@ -16,7 +16,7 @@ CLOSURES_MAX = 500
 def close(state: RegionState, command: c.CloseRoad, now: datetime) -> Verdict:
     """Close a road, or say that it is slow."""
     closure = command.closure
-    assert closure.line and closure.radius_m > 0, "a closure is somewhere"
+    assert all(closure.lines) and closure.radius_m > 0, "a closure is somewhere"
     if closure.is_over(now) or (closure.until is not None and closure.until <= closure.since):
         return refuse("closure_over", f"the closure would end at {closure.until}, before it counts")
     if sum(not kept.is_over(now) for kept in state.closures.values()) >= CLOSURES_MAX:

@@ -16,6 +16,7 @@ from dispatch.core.verdict import REFUSALS
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:dispatch112:problem:"
 ERRORS_MAX = 20
+CHOICES_MAX = 12
 DETAIL_MAX = 500
 
 
@@ -36,6 +37,9 @@ _OURS: dict[str, Kind] = {
     "idempotency_reuse": Kind(422, "The Idempotency-Key was used at another address. Nothing was done."),
     "outside_country": Kind(422, "The position is outside the country. Positions are [longitude, latitude]."),
     "no_road_there": Kind(422, "The drawing has no road along it, or no road leads between its ends."),
+    "street_ambiguous": Kind(422, "The words fit several streets. Choose one: its name, and its point as near."),
+    "no_such_crossing": Kind(422, "The two streets do not cross, or they cross more than once."),
+    "no_street_names": Kind(409, "The map of this service has no street names. Draw the road, or point at it."),
     "unsupported_media_type": Kind(415, "The body's Content-Type is not one that this address takes."),
     "too_large": Kind(413, "The body is larger than this address takes."),
     "not_found": Kind(404, "There is nothing at this address."),
@@ -52,6 +56,8 @@ _OURS: dict[str, Kind] = {
     "too_many_requests": Kind(429, "Too many attempts. Wait for as long as Retry-After says."),
     # What is not there.
     "unknown_region": Kind(404, "No region of this service has this code."),
+    "unknown_street": Kind(404, "No street of the map has this name there. `choices` are those with a name like it."),
+    "unknown_district": Kind(404, "The map has no outline of a district of this name."),
     "unknown_contact": Kind(404, "No unreadable contact with this id waits."),
     "unknown_recommendation": Kind(409, "The recommendation is forgotten or was never made. Ask again."),
     # What went wrong with us.
@@ -81,8 +87,18 @@ class Fault(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the things that the words of a body may mean: say it by its name and this position, [lon, lat]. `where`
+    says in each language where that is."""
+
+    name: str
+    where: dict[str, str]
+    point: tuple[float, float]
+    metres: float
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"kind": "type"}):
-    """The problem as it is sent."""
+    """The problem as it is sent. `choices`: what to choose from, where words may mean several things."""
 
     kind: str
     title: str
@@ -90,23 +106,31 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     detail: str
     code: str
     errors: tuple[Fault, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 class Problem(Exception):
     """Raised to end a request with this problem. Status and title follow from `code`."""
 
     def __init__(
-        self, code: str, detail: str = "", errors: Iterable[Fault] = (), *, retry_after_s: int | None = None
+        self,
+        code: str,
+        detail: str = "",
+        errors: Iterable[Fault] = (),
+        *,
+        retry_after_s: int | None = None,
+        choices: Iterable[Choice] = (),
     ) -> None:
         super().__init__(code, detail)
         self.code = code
         self.detail = detail
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
+        self.choices = tuple(choices)
         self.status = status_of(code)
 
     def body(self) -> bytes:
-        return document(self.code, self.detail, self.errors)
+        return document(self.code, self.detail, self.errors, self.choices)
 
 
 class Unreadable(Problem):
@@ -124,7 +148,7 @@ def status_of(code: str) -> int:
     return 404 if code.startswith("unknown_") else 409
 
 
-def document(code: str, detail: str = "", errors: Iterable[Fault] = ()) -> bytes:
+def document(code: str, detail: str = "", errors: Iterable[Fault] = (), choices: Iterable[Choice] = ()) -> bytes:
     """The problem as `application/problem+json`."""
     kind = KINDS.get(code) or Kind(status_of(code), code.replace("_", " ").capitalize() + ".")
     return msgspec.json.encode(
@@ -135,6 +159,7 @@ def document(code: str, detail: str = "", errors: Iterable[Fault] = ()) -> bytes
             detail=(detail or kind.title)[:DETAIL_MAX],
             code=code,
             errors=tuple(errors)[:ERRORS_MAX],
+            choices=tuple(choices)[:CHOICES_MAX],
         )
     )
 

@@ -16,12 +16,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.core.closure_terms import Closure, ClosureId
+from dispatch.core.closure_terms import Closure, ClosureId, Line
 from dispatch.core.events import Event, RoadClosed, RoadReopened
 from dispatch.core.terms import RegionId
+from dispatch.core.words import Direction
 from dispatch.writing.records import Recorded
 from routing.drawn import arcs_along, arcs_around
 from routing.geometry import Point
+from routing.lines import course
+from routing.named import NamedStreets
 from routing.travel import Travel
 from routing.weights import Profile, Restriction, flat, profiled, restricted
 
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """Between two looks at the clock: how late a closure may begin or end."""
+ON_STREET_M = 150.0
+"""Who points at a street on a map of a whole town hits it no worse than that."""
 
 
 class Closing(Protocol):
@@ -48,9 +53,16 @@ class LiveRoads:
     """`look` when every region is loaded, then `run` until cancelled; `heard` listens to what is committed."""
 
     def __init__(
-        self, travel: Travel, states: Mapping[RegionId, Closing], clock: Now, profile: Profile | None = None
+        self,
+        travel: Travel,
+        states: Mapping[RegionId, Closing],
+        clock: Now,
+        profile: Profile | None = None,
+        *,
+        names: Sequence[str] = (),
     ) -> None:
         self._travel = travel
+        self.named = NamedStreets(travel.roads, names)
         self._states = states
         self._clock = clock
         self._profile = profile or flat()
@@ -85,9 +97,16 @@ class LiveRoads:
             self._in_force = in_force
             self._put_in_force(now)
 
-    def streets(self, line: Sequence[tuple[float, float]], radius_m: float) -> int:
-        """How many arcs of the map a drawing means."""
-        return len(self._arcs(line, radius_m, "both"))
+    def meant(self, lines: Sequence[Line], radius_m: float, direction: Direction) -> tuple[int, float]:
+        """How many arcs of the map a drawing means, and how long these streets are, each counted once, in metres."""
+        roads, arcs = self._travel.roads, self._arcs(lines, radius_m, direction)
+        once = arcs[~np.isin(roads.twin[arcs], arcs) | (roads.twin[arcs] > arcs)]
+        return len(arcs), float(roads.metres[once].sum())
+
+    def street_at(self, at: tuple[float, float]) -> list[Point] | None:
+        """The piece of street, from one crossing to the next, on which a position lies; None where that is none."""
+        found = self._travel.snap(*at)
+        return course(self._travel.roads, found.edge) if found.distance_m <= ON_STREET_M else None
 
     def way(self, start: tuple[float, float], end: tuple[float, float]) -> list[Point] | None:
         """The road between two positions as the map has it, whatever is closed on it already; None where none
@@ -113,13 +132,17 @@ class LiveRoads:
         log.info("weights %d: %d closures in force", version, len(self._in_force), extra={"action": "reweigh"})
 
     def _restriction(self, closure: Closure) -> Restriction:
-        arcs = self._arcs(closure.line, closure.radius_m, closure.direction.value)
+        arcs = self._arcs(closure.lines, closure.radius_m, closure.direction)
         if len(arcs) == 0:
             log.warning("closure %s means no street of this map", closure.closure_id, extra={"action": "reweigh"})
         return Restriction(arcs=arcs, factor=closure.factor, since=closure.since, until=closure.until)
 
-    def _arcs(self, line: Sequence[tuple[float, float]], radius_m: float, direction: str) -> NDArray[np.int32]:
+    def _arcs(self, lines: Sequence[Line], radius_m: float, direction: Direction) -> NDArray[np.int32]:
+        found = [self._along(line, radius_m, direction) for line in lines]
+        return np.unique(np.concatenate(found)).astype(np.int32)
+
+    def _along(self, line: Line, radius_m: float, direction: Direction) -> NDArray[np.int32]:
         roads, cells, points = self._travel.roads, self._travel.cells, [Point(*at) for at in line]
         if len(points) == 1:
             return arcs_around(roads, cells, points[0], radius_m)
-        return arcs_along(roads, cells, points, radius_m, direction)
+        return arcs_along(roads, cells, points, radius_m, direction.value)

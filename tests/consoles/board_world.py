@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import random
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from consoles.feed import merge
 from consoles.gateway import PATH, Gateway
 from dispatch.clock import SystemClock
 from dispatch.core import commands as c
+from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.plans import PLANS
 from dispatch.core.terms import (
     SYSTEM,
@@ -231,7 +233,7 @@ class BoardWorld:
     async def _something(self, chance: random.Random, region: RegionId) -> c.Command | None:
         state = self.engine.states[region]
         unit_id = chance.choice(list(state.units))
-        choice = chance.randrange(6)
+        choice = chance.randrange(7)
         if choice == 0 or not state.incidents:
             kind = chance.choice([*PLANS, None])
             await self.call(region, kind, chance.uniform(-0.05, 0.05))
@@ -247,4 +249,23 @@ class BoardWorld:
             return c.RecallUnits(actor=SYSTEM, incident_id=incident_id)
         if choice == 4:
             return c.ShiftUnit(actor=SYSTEM, unit_id=unit_id, on_shift=chance.random() < 0.7)
+        if choice == 5:
+            return self._road(chance, region)
         return c.CloseIncident(actor=SYSTEM, incident_id=incident_id, disposition=chance.choice(list(Disposition)))
+
+    def _road(self, chance: random.Random, region: RegionId) -> c.Command:
+        """Another road is closed, or one of those is opened again."""
+        closed, now = list(self.engine.states[region].closures), self.clock.now()
+        if closed and chance.random() < 0.5:
+            return c.ReopenRoad(actor=SYSTEM, closure_id=chance.choice(closed))
+        closure = Closure(
+            closure_id=ClosureId(f"r-{next(self._numbers)}"),
+            line=(CENTRES[region],),
+            radius_m=50,
+            reason="a burst main",
+            since=now,
+            until=now + timedelta(milliseconds=chance.choice([5, 500_000])),
+            by=SYSTEM,
+            at=now,
+        )
+        return c.CloseRoad(actor=SYSTEM, closure=closure)

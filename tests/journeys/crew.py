@@ -33,7 +33,9 @@ def units_of(region: str) -> list[UnitSpec]:
 
 
 class EmptyCountry(Service):
-    """The demo without its load, at the speed of the wall clock."""
+    """The demo without its load, at the speed of the wall clock; `options` are further ones of the command."""
+
+    options: Sequence[str] = ()
 
     async def start(self) -> float:
         """Start it and return when it is ready; says after how many seconds."""
@@ -41,7 +43,7 @@ class EmptyCountry(Service):
         command = [sys.executable, "-m", "dispatch", "demo", "--no-load", "--port", str(self.port)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--data-dir", str(self.data_dir)],
+                [*command, "--data-dir", str(self.data_dir), *self.options],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

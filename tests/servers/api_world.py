@@ -39,7 +39,8 @@ from dispatch.writing.live_roads import LiveRoads
 from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.records import Device
-from routing.gazetteer import Gazetteer
+from routing import mapfolder
+from routing.gazetteer import load
 from routing.regions import Regions
 from routing.roads import Roads
 from routing.travel import Travel
@@ -90,9 +91,12 @@ class Got(msgspec.Struct, frozen=True):
 class ApiWorld:
     """`call` asks as one of ACTORS; `clock` is moved by hand; the store and `home` outlive a `stop`."""
 
-    def __init__(self, store: Store, home: Path | None, trust: Trust, roads: Roads | None = None) -> None:
+    def __init__(
+        self, store: Store, home: Path | None, trust: Trust, roads: Roads | None = None, map_dir: Path | None = None
+    ) -> None:
         self.store = store
-        self._roads = roads
+        self._map_dir = map_dir
+        self._roads = mapfolder.load(map_dir, for_units=True).roads if map_dir is not None else roads
         self.vehicles: Vehicles | None = None
         self.clock = ManualClock()
         self.home = home
@@ -119,7 +123,8 @@ class ApiWorld:
             self.spool.load()
         self.live_roads = None
         if self.travel is not None:
-            self.live_roads = LiveRoads(self.travel, self.engine.replicas.states, self.clock)
+            names = mapfolder.street_names(self._map_dir) if self._map_dir is not None else []
+            self.live_roads = LiveRoads(self.travel, self.engine.replicas.states, self.clock, names=names)
             self.live_roads.look()
             self.engine.on_commit.append(self.live_roads.heard)
             self._tasks.append(asyncio.create_task(self.live_roads.run()))
@@ -141,7 +146,7 @@ class ApiWorld:
             Parts(
                 engine=self.engine,
                 store=self.store,
-                locator=locator(),
+                locator=locator(self._map_dir),
                 clock=self.clock,
                 metrics=self.metrics,
                 audit=self.audit,
@@ -233,9 +238,14 @@ class ApiWorld:
 
 @contextlib.asynccontextmanager
 async def api_world(
-    store: Store | None = None, home: Path | None = None, trust: Trust | None = None, roads: Roads | None = None
+    store: Store | None = None,
+    home: Path | None = None,
+    trust: Trust | None = None,
+    roads: Roads | None = None,
+    map_dir: Path | None = None,
 ) -> AsyncIterator[ApiWorld]:
-    """The interface, running, with a token for each of ACTORS; with `home` it has a spool there."""
+    """The interface, running, with a token for each of ACTORS; with `home` it has a spool there, with `map_dir` the
+    roads and names of an imported map."""
     kept = store or MemoryStore()
     if store is None:
         await kept.open()
@@ -249,7 +259,7 @@ async def api_world(
                 regions=regions,
             )
         )
-    world = ApiWorld(kept, home, trust or Trust(AML_KEY), roads)
+    world = ApiWorld(kept, home, trust or Trust(AML_KEY), roads, map_dir)
     await world.start()
     try:
         yield world
@@ -263,6 +273,7 @@ def secret(token: str) -> str:
 
 
 @cache
-def locator() -> Locator:
-    """One for all tests: outlines and names take a second to read."""
-    return Locator(Regions(), Gazetteer())
+def locator(map_dir: Path | None = None) -> Locator:
+    """One for all tests of a map: outlines and names take a second to read."""
+    regions = Regions.from_map(map_dir) if map_dir is not None else Regions()
+    return Locator(regions, load([map_dir] if map_dir is not None else []))

@@ -17,7 +17,7 @@ from simulators.exposition import Reading, parsed, stages
 from simulators.lean import Poster, watch
 from simulators.mirror import Mirror, View
 
-BOARD: dict[str, Any] = {"incidents": {}, "calls": {}, "units": {}}
+BOARD: dict[str, Any] = {"incidents": {}, "calls": {}, "units": {}, "closures": {}}
 SNAPSHOT = {"type": "snapshot", "region": "UZ-TK", "seq": 5, "board": BOARD}
 
 

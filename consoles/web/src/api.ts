@@ -4,7 +4,11 @@
 import type {
   About,
   CallPersonal,
+  ClosurePreview,
+  Drawing,
+  FoundPlace,
   IncidentDetail,
+  NewClosure,
   Policy,
   Problem,
   Recommendation,
@@ -95,6 +99,12 @@ export const api = {
     }),
   hold: (id: string, held: boolean, key: string) =>
     ask<{ seq: number }>(`${incident(id)}/hold`, { method: 'POST', body: { held }, key }),
+  /** What would be closed; a name that means several streets is refused with the choices. */
+  preview: (drawing: Drawing) => ask<ClosurePreview>('/closures/preview', { method: 'POST', body: drawing }),
+  close: (closure: NewClosure, key: string) =>
+    ask<{ closure_id: string }>('/closures', { method: 'POST', body: closure, key }),
+  reopen: (id: string) => ask<unknown>(`/closures/${encodeURIComponent(id)}`, { method: 'DELETE' }),
+  places: (text: string) => ask<{ places: FoundPlace[] }>(`/places?limit=6&q=${encodeURIComponent(text)}`),
   policy: (region: string, policy: Partial<Policy>) =>
     ask<unknown>(`/regions/${encodeURIComponent(region)}/policy`, { method: 'PUT', body: policy }),
 };

@@ -1,7 +1,7 @@
 // One region's board as the server keeps it: a snapshot, then deltas in an unbroken line.
 // Pure: it never asks for anything; a gap is answered with `gap`, and the link asks again.
 
-import type { Changes, Delta, IncidentRow, CallRow, RegionBoard, Snapshot, UnitCell } from './wire';
+import type { Changes, ClosureRow, Delta, IncidentRow, CallRow, RegionBoard, Snapshot, UnitCell } from './wire';
 
 export interface Kept {
   seq: number;
@@ -24,13 +24,14 @@ export function applyDelta(boards: Boards, frame: Delta): Outcome {
 }
 
 export function mergeBoard(board: RegionBoard, changes: Changes): RegionBoard {
-  const { incidents, calls, units, ...whole } = changes;
+  const { incidents, calls, units, closures, ...whole } = changes;
   return {
     ...board,
     ...whole,
     incidents: mergeRows(board.incidents, incidents),
     calls: mergeRows(board.calls, calls),
     units: mergeRows(board.units, units),
+    closures: mergeRows(board.closures, closures),
   };
 }
 
@@ -66,6 +67,10 @@ export function allCalls(boards: Boards): CallRow[] {
 
 export function allUnits(boards: Boards): UnitCell[] {
   return Object.values(boards).flatMap((kept) => Object.values(kept.board.units));
+}
+
+export function allClosures(boards: Boards): ClosureRow[] {
+  return Object.values(boards).flatMap((kept) => Object.values(kept.board.closures));
 }
 
 /** The region whose board holds the incident, or undefined. */

@@ -28,6 +28,14 @@ export function clockTime(time: number | string, withSeconds = true): string {
   return text.slice(11, withSeconds ? 19 : 16);
 }
 
+/** "14:05", and on another day than `now` (milliseconds) with the date before it: "27.11 14:05". */
+export function dayTime(time: string, now: number): string {
+  const [at, today] = [Date.parse(time), now].map((one) => new Date(one + 5 * 3_600_000).toISOString());
+  if (!at || !today) return '–';
+  const day = at.slice(0, 10) === today.slice(0, 10) ? '' : `${at.slice(8, 10)}.${at.slice(5, 7)} `;
+  return day + at.slice(11, 16);
+}
+
 export function coordinates(lat: number, lon: number): string {
   return `${lat.toFixed(5)}, ${lon.toFixed(5)}`;
 }

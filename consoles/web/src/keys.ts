@@ -1,6 +1,6 @@
 // Which act a key means. Keys are read by their position, so a Cyrillic layout changes nothing.
 
-export type Act = 'confirm' | 'second' | 'third' | 'next' | 'recall' | 'leave';
+export type Act = 'confirm' | 'second' | 'third' | 'next' | 'recall' | 'leave' | 'closures';
 
 /** The part of a KeyboardEvent that matters. */
 export interface Press {
@@ -23,7 +23,7 @@ export interface Scene {
 export const LOCK_MS = 400;
 export const RECALL_WITHIN_MS = 10_000;
 
-const ANYWHERE: Record<string, Act> = { F8: 'next', F9: 'confirm', F10: 'recall', Escape: 'leave' };
+const ANYWHERE: Record<string, Act> = { F8: 'next', F9: 'confirm', F10: 'recall', F4: 'closures', Escape: 'leave' };
 const AT_WORK: Record<string, Act> = {
   Digit2: 'second',
   Numpad2: 'second',
@@ -42,7 +42,7 @@ export function actOf(press: Press, scene: Scene): Act | null {
 
 /** Keys that the browser would use itself (F10 opens its menu) even when we ignore them. */
 export function isOurs(press: Press): boolean {
-  return ['F8', 'F9', 'F10'].includes(press.code) && !(press.ctrlKey || press.altKey || press.metaKey);
+  return ['F4', 'F8', 'F9', 'F10'].includes(press.code) && !(press.ctrlKey || press.altKey || press.metaKey);
 }
 
 export function isTyping(target: EventTarget | null): boolean {

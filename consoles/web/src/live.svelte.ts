@@ -1,7 +1,7 @@
 // The live picture: boards of the covered regions as they come over the link, published once a frame.
 
 import { clock } from './clock.svelte';
-import { allCalls, allIncidents, allUnits, applyDelta, applySnapshot, keepRegions, resumePoint } from './board';
+import { allCalls, allClosures, allIncidents, allUnits, applyDelta, applySnapshot, keepRegions, resumePoint } from './board';
 import type { Boards } from './board';
 import { Link } from './link';
 import type { LinkOwner, LinkState } from './link';
@@ -37,6 +37,7 @@ class Live implements LinkOwner {
   calls = $derived(sortCalls(allCalls(this.boards)));
   units = $derived(allUnits(this.boards));
   unitById = $derived(new Map(this.units.map((unit) => [unit.unit_id, unit])));
+  closures = $derived(allClosures(this.boards));
   waiting = $derived(countWaiting(this.boards));
   more = $derived(Object.values(this.boards).reduce((sum, kept) => sum + (kept.board.counts.more ?? 0), 0));
   canSend = $derived(this.state === 'live' || this.state === 'unsure');

@@ -26,6 +26,11 @@ export function allowedRegions(): string[] {
   return regions.includes('*') ? (visit.about?.regions ?? []).map((one) => one.region) : regions;
 }
 
+/** Whether the role of this session has the right to an act; the server decides again when it is done. */
+export function may(act: string): boolean {
+  return visit.session?.may.includes(act) ?? false;
+}
+
 /** Ask who we are; the server's cookie decides. */
 export async function begin(): Promise<void> {
   const [about, session] = await Promise.all([api.about(), api.session()]);

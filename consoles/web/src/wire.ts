@@ -109,6 +109,27 @@ export interface UnitCell {
   on_shift: boolean;
 }
 
+/** (longitude, latitude) pairs; a single one is the middle of a circle. */
+export type Line = readonly (readonly [number, number])[];
+/** A road that is closed, or slow by `factor`. */
+export interface ClosureRow {
+  closure_id: string;
+  region: string;
+  /** Its name where it was closed by that, else "". */
+  street: string;
+  place: Names;
+  line: Line;
+  more: Line[];
+  radius_m: number;
+  direction: 'both' | 'ahead';
+  factor: number | null;
+  reason: string;
+  since: string;
+  until: string | null;
+  by: string;
+  at: string;
+}
+
 export interface Counts {
   waiting: Partial<Record<Priority, number>>;
   oldest: Partial<Record<Priority, string | null>>;
@@ -130,6 +151,7 @@ export interface RegionBoard {
   incidents: Record<string, IncidentRow>;
   calls: Record<string, CallRow>;
   units: Record<string, UnitCell>;
+  closures: Record<string, ClosureRow>;
 }
 
 type Patch<Row> = Record<string, Row | null>;
@@ -141,6 +163,7 @@ export interface Changes {
   incidents?: Patch<IncidentRow>;
   calls?: Patch<CallRow>;
   units?: Patch<UnitCell>;
+  closures?: Patch<ClosureRow>;
 }
 
 export interface Health {
@@ -195,6 +218,8 @@ export interface Session {
   body: Body | null;
   regions: string[];
   language: Language | null;
+  /** The acts that the role has a right to: others are not offered. */
+  may: string[];
 }
 
 export interface RegionAbout {
@@ -311,6 +336,46 @@ export interface CallPersonal extends CallRow {
   caller?: { number?: string | null; name?: string | null; text?: string | null; erased?: boolean } | null;
 }
 
+/** What is to be closed, said in one of four ways. */
+export interface Drawing {
+  between?: Line;
+  point?: readonly [number, number];
+  road?: readonly [number, number];
+  street?: { name: string; near?: readonly [number, number]; between?: readonly [string, string] };
+  radius_m?: number;
+}
+export interface NewClosure extends Drawing {
+  factor?: number;
+  reason: string;
+  until?: string;
+}
+/** What a drawing means on the server's map. */
+export interface ClosurePreview {
+  region: string;
+  street: string;
+  place: Names;
+  line: Line;
+  more: Line[];
+  radius_m: number;
+  streets: number | null;
+  metres: number | null;
+  meets: string[];
+}
+/** One of several things that words may mean. */
+export interface Choice {
+  name: string;
+  where: Names;
+  point: readonly [number, number];
+  metres: number;
+}
+export interface FoundPlace {
+  name: string;
+  kind: string;
+  names: Names;
+  lat: number;
+  lon: number;
+}
+
 export interface Problem {
   type?: string;
   title: string;
@@ -318,4 +383,5 @@ export interface Problem {
   detail?: string;
   code?: string;
   errors?: { pointer: string; detail: string }[];
+  choices?: Choice[];
 }

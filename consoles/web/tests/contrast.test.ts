@@ -45,6 +45,7 @@ const TEXT: [string, string][] = [
   ['--simulation', '--simulation-ground'],
   ['--simulation', '--ground'],
   ['--map-label', '--map-land'],
+  ['--on-closure', '--closure'],
 ];
 const SHAPES: [string, string][] = [
   ...['--free', '--en-route', '--on-scene', '--transporting', '--returning', '--off'].flatMap(
@@ -55,6 +56,8 @@ const SHAPES: [string, string][] = [
       [shape, '--accent-ground'],
     ],
   ),
+  ['--closure', '--map-land'],
+  ['--closure', '--map-road-major'],
   ['--edge', '--panel'],
   ['--edge', '--raised'],
   ['--edge', '--ground'],

@@ -14,6 +14,7 @@ describe('function keys', () => {
     ['F9', 'confirm'],
     ['F8', 'next'],
     ['F10', 'recall'],
+    ['F4', 'closures'],
     ['Escape', 'leave'],
   ])('%s means %s anywhere, even while typing', (code, act) => {
     expect(actOf(press(code), scene({ atWork: false, typing: true }))).toBe(act);

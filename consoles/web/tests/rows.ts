@@ -1,6 +1,6 @@
 // Rows as the server sends them, for tests: whole, with only what a test cares about changed.
 
-import type { CallRow, Candidate, Counts, IncidentRow, RegionBoard, Recommendation, UnitCell } from '../src/wire';
+import type { CallRow, Candidate, ClosureRow, Counts, IncidentRow, RegionBoard, Recommendation, UnitCell } from '../src/wire';
 
 export function incident(id: string, changed: Partial<IncidentRow> = {}): IncidentRow {
   return {
@@ -43,6 +43,26 @@ export function unit(id: string, changed: Partial<UnitCell> = {}): UnitCell {
   };
 }
 
+export function closure(id: string, changed: Partial<ClosureRow> = {}): ClosureRow {
+  return {
+    closure_id: id,
+    region: 'UZ-TK',
+    street: 'Amir Temur shoh koʻchasi',
+    place: { 'uz-Latn': 'Toshkent' },
+    line: [[69.2, 41.3], [69.21, 41.3]],
+    more: [],
+    radius_m: 10,
+    direction: 'both',
+    factor: null,
+    reason: 'snow',
+    since: '2026-11-23T10:00:00Z',
+    until: null,
+    by: 'user:dispatcher',
+    at: '2026-11-23T10:00:00Z',
+    ...changed,
+  };
+}
+
 export function call(id: string, changed: Partial<CallRow> = {}): CallRow {
   return {
     call_id: id,
@@ -78,6 +98,7 @@ export function board(region: string, changed: Partial<RegionBoard> = {}): Regio
     incidents: {},
     calls: {},
     units: {},
+    closures: {},
     ...changed,
   };
 }

@@ -2,10 +2,11 @@
 
 import { Map as Ground, setWorkerUrl } from 'maplibre-gl';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
-import type { IncidentRow, Language, RegionAbout, UnitCell } from '../wire';
+import type { ClosurePreview, ClosureRow, IncidentRow, Language, RegionAbout, UnitCell } from '../wire';
 import type { Positions } from '../positions';
 import { basemap } from './basemap';
 import type { Paint } from './basemap';
+import { paintClosures } from './closures';
 import { nearest, paintIncidents, paintUnits } from './layers';
 import type { Spot, View } from './layers';
 import './chart.css';
@@ -29,8 +30,17 @@ export interface Scene {
   selectedUnit: string | null;
   selectedIncident: string | null;
   advised: readonly string[];
+  closures: readonly ClosureRow[];
+  preview: ClosurePreview | null;
+  markedClosure: string | null;
+  /** Service time in milliseconds: a closure may be still to come. */
+  servedAt: number;
+  /** A click means the place itself, not what stands there. */
+  pointing: boolean;
 }
 export interface Picks {
+  place(lon: number, lat: number): void;
+  closure(id: string): void;
   incident(id: string): void;
   unit(id: string): void;
 }
@@ -38,12 +48,14 @@ export type Box = [number, number, number, number];
 
 export class Chart {
   private readonly ground: Ground;
+  private readonly closureCanvas: HTMLCanvasElement;
   private readonly unitCanvas: HTMLCanvasElement;
   private readonly incidentCanvas: HTMLCanvasElement;
   private colours = new Map<string, string>();
   private scene: Scene | null = null;
   private unitSpots: Spot[] = [];
   private incidentSpots: Spot[] = [];
+  private closureSpots: Spot[] = [];
   private paintedAt = 0;
   private waiting: number | undefined;
   private frame = 0;
@@ -67,11 +79,15 @@ export class Chart {
       locale: { 'Map.Title': start.title },
     });
     this.ground.touchZoomRotate.disableRotation();
+    this.closureCanvas = this.addCanvas('closures');
     this.unitCanvas = this.addCanvas('units');
     this.incidentCanvas = this.addCanvas('incidents');
     this.ground.on('move', () => this.repaint());
     this.ground.on('resize', () => this.repaint());
-    this.ground.on('click', (event) => this.pick(event.point.x, event.point.y, picks));
+    this.ground.on('click', ({ point, lngLat }) => {
+      if (this.scene?.pointing) picks.place(lngLat.lng, lngLat.lat);
+      else this.pick(point.x, point.y, picks);
+    });
     this.ground.on('mousemove', (event) => this.hover(event.point.x, event.point.y));
     // A tile that is missing leaves plain ground, which is a normal state; the map says nothing of it.
     this.ground.on('error', () => undefined);
@@ -82,9 +98,12 @@ export class Chart {
     const chosen =
       scene.selectedIncident !== this.scene?.selectedIncident ||
       scene.selectedUnit !== this.scene?.selectedUnit ||
+      scene.preview !== this.scene?.preview ||
+      scene.markedClosure !== this.scene?.markedClosure ||
       scene.advised.join() !== this.scene?.advised.join();
     const pause = scene.incidents === this.scene?.incidents ? POSITIONS_MS : INCIDENTS_MS;
     this.scene = scene;
+    this.box.toggleAttribute('data-pointing', scene.pointing);
     const due = this.paintedAt + pause - performance.now();
     if (chosen || due <= 0) this.repaint();
     else this.waiting ??= window.setTimeout(() => this.repaint(), due);
@@ -117,11 +136,12 @@ export class Chart {
     this.ground.easeTo({ center: [lon, lat], zoom: Math.max(this.ground.getZoom(), 12), duration: 350 });
   }
 
-  /** Widen the view, if need be, until all of these points, (lon, lat), are in it. */
-  include(points: readonly (readonly [number, number])[]): void {
+  /** Widen the view, if need be, until all of these points, (lon, lat), are in it; the left so many pixels are taken. */
+  include(points: readonly (readonly [number, number])[], taken = 0): void {
     const [lons, lats] = [points.map((point) => point[0]), points.map((point) => point[1])];
     const box: Box = [Math.min(...lons), Math.min(...lats), Math.max(...lons), Math.max(...lats)];
-    this.ground.fitBounds(box, { padding: INCLUDE_PX, maxZoom: INCLUDE_ZOOM, duration: 350 });
+    const padding = { ...INCLUDE_PX, left: INCLUDE_PX.left + taken };
+    this.ground.fitBounds(box, { padding, maxZoom: INCLUDE_ZOOM, duration: 350 });
   }
 
   remove(): void {
@@ -163,15 +183,19 @@ export class Chart {
     this.paintedAt = now;
     const view = this.view();
     const incident = scene.incidents.find((row) => row.incident_id === scene.selectedIncident) ?? null;
+    const closures = this.clear(this.closureCanvas, view);
     const units = this.clear(this.unitCanvas, view);
     const incidents = this.clear(this.incidentCanvas, view);
-    if (!units || !incidents) return;
+    if (!closures || !units || !incidents) return;
+    const roads = { rows: scene.closures, preview: scene.preview, marked: scene.markedClosure, now: scene.servedAt };
+    this.closureSpots = paintClosures(closures, view, roads, this.paint);
     const { units: cells, positions, selectedUnit: selected, advised } = scene;
     const unitScene = { units: cells, positions, now, selected, incident, advised };
     this.unitSpots = paintUnits(units, view, unitScene, this.paint);
     const incidentScene = { rows: scene.incidents, selected: scene.selectedIncident };
     this.incidentSpots = paintIncidents(incidents, view, incidentScene, this.paint);
     this.box.dataset.units = String(this.unitSpots.length);
+    this.box.dataset.closures = String(this.closureSpots.length);
     this.box.dataset.incidents = String(this.incidentSpots.length);
   }
 
@@ -200,12 +224,15 @@ export class Chart {
   private pick(x: number, y: number, picks: Picks): void {
     const incident = nearest(this.incidentSpots, x, y, REACH_PX);
     const unit = incident ? null : nearest(this.unitSpots, x, y, REACH_PX);
+    const closure = incident || unit ? null : nearest(this.closureSpots, x, y, REACH_PX);
     if (incident) picks.incident(incident);
     else if (unit) picks.unit(unit);
+    else if (closure) picks.closure(closure);
   }
 
   private hover(x: number, y: number): void {
-    const over = nearest(this.incidentSpots, x, y, REACH_PX) ?? nearest(this.unitSpots, x, y, REACH_PX);
-    this.ground.getCanvas().style.cursor = over ? 'pointer' : '';
+    const spots = [this.incidentSpots, this.unitSpots, this.closureSpots];
+    const over = spots.some((each) => nearest(each, x, y, REACH_PX) !== null);
+    this.ground.getCanvas().style.cursor = this.scene?.pointing ? 'crosshair' : over ? 'pointer' : '';
   }
 }
