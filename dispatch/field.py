@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -39,9 +39,8 @@ from dispatch.units.complaints import Complaints
 from dispatch.units.fixes import Fixes
 from dispatch.units.held import Held
 from dispatch.units.lanes import Lanes
-from dispatch.units.line import LinePlan
+from dispatch.units.line import Line, LinePlan
 from dispatch.units.orders import Outbox, ServiceClock
-from dispatch.units.reading import connected
 from dispatch.writing.positions import Positions
 
 RECEIPTS_KEPT = 16
@@ -98,7 +97,7 @@ class Connection(Protocol):
 
     async def run(self) -> None: ...
 
-    async def publish(self, topic: str, payload: bytes, *, properties: Any = None) -> None: ...
+    async def publish(self, topic: str, payload: bytes, *, properties: bytes = b"") -> None: ...
 
 
 class Connecting(Protocol):
@@ -149,7 +148,7 @@ class Field:
         *,
         states: Mapping[RegionId, RegionState],
         clock: ServiceClock,
-        connect: Connecting = connected,
+        connect: Connecting = Line,
     ) -> None:
         self._engine = engine
         self.counts = FieldCounts()
@@ -163,7 +162,7 @@ class Field:
             on_up=self._on_up,
         )
         self.position_line: Connection = connect(
-            LinePlan(url=plan.url, client_id=f"{name}-positions", subscriptions=POSITION_TOPICS, light=True),
+            LinePlan(url=plan.url, client_id=f"{name}-positions", subscriptions=POSITION_TOPICS, session_expiry_s=0),
             on_message=self.fixes.take,
         )
         self._clock = clock
