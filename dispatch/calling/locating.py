@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 
 import msgspec
+import numpy as np
 
 from dispatch.calling.contradictions import in_words
 from dispatch.calling.evidence import Evidence, fix_of, made_at
@@ -21,7 +22,7 @@ from dispatch.formats.aml_message import AmlMessage
 from routing import sources
 from routing.addresses import MOST_CHARS
 from routing.gazetteer import Gazetteer, Place
-from routing.geometry import distance_m, in_country
+from routing.geometry import distance_m, distances_m, in_country
 from routing.locate import Estimate, fuse
 from routing.names import LANGUAGES, Names
 from routing.places import built_up, radius_m
@@ -53,7 +54,9 @@ class Locator:
     def __init__(self, regions: Regions, gazetteer: Gazetteer) -> None:
         self._regions = regions
         self._gazetteer = gazetteer
-        self._towns = [(town.at, radius_m(town.population)) for town in built_up()]
+        towns = built_up()
+        self._towns = np.array([town.at for town in towns]).T
+        self._reach_m = np.array([radius_m(town.population) for town in towns])
         self._is_urban = lru_cache(maxsize=CELLS_KEPT)(self._cell_is_urban)
         self._labels = lru_cache(maxsize=LABELS_KEPT)(_label)
 
@@ -108,7 +111,7 @@ class Locator:
 
     def _cell_is_urban(self, row: int, column: int) -> bool:
         middle = ((row + 0.5) * URBAN_CELL_DEG, (column + 0.5) * URBAN_CELL_DEG)
-        return any(distance_m(middle, at) <= reach_m for at, reach_m in self._towns)
+        return bool((distances_m(self._towns[0], self._towns[1], middle) <= self._reach_m).any())
 
 
 def spots_of(places: Sequence[Place]) -> tuple[Spot, ...]:

@@ -1,7 +1,7 @@
 """One connection to the MQTT broker as it is read and written: bytes in, messages out, publications acknowledged.
 
-What is written in one turn of the loop leaves in one system call, and a message is handed over in the moment it is
-read. It ends with its connection; `line.py` makes the next one.
+A message is handed over in the moment it is read, and what came together is acknowledged in one system call. It ends
+with its connection; `line.py` makes the next one.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Stream(asyncio.Protocol):
         if not self._paused:
             self._work()
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes | bytearray) -> None:
         if self._transport is not None:
             self._transport.write(data)
 
@@ -166,14 +166,16 @@ class Stream(asyncio.Protocol):
             answered.set_exception(fault)
 
     def _work(self) -> None:
-        taken = 0
+        taken, had = 0, bytearray()
         try:
             for first, body in self._packets.taken(PACKETS_AT_ONCE):
                 taken += 1
-                self._take(first, body)
+                had += self._take(first, body)
         except (ValueError, IndexError):
             self.abort()
             return
+        if had:
+            self._send(had)
         more = taken == PACKETS_AT_ONCE
         if self._transport is not None and more != self._paused:
             (self._transport.pause_reading if more else self._transport.resume_reading)()
@@ -181,20 +183,21 @@ class Stream(asyncio.Protocol):
         if more:
             asyncio.get_running_loop().call_soon(self._work)
 
-    def _take(self, first: int, body: bytes) -> None:
+    def _take(self, first: int, body: bytes) -> bytes:
+        """Do what one packet asks for; what acknowledges it."""
         kind = wire.kind_of(first)
         if kind == wire.PUBLISH:
             topic, payload, number = wire.published(first, body)
-            if number:
-                self._send(wire.packet(wire.PUBACK, number))
             try:
                 self._on_message(topic, payload)
             except Exception:
                 # Our own bug; it must not take the line down with it.
                 log.exception("message handler failed", extra={"action": "mqtt_message"})
-        elif kind == wire.PUBACK:
+            return wire.packet(wire.PUBACK, number) if number else b""
+        if kind == wire.PUBACK:
             reason = body[2] if len(body) > 2 else 0
             refused = ServiceAway(f"the MQTT broker refuses a message: {reason:#x}")
             self._acknowledged(int.from_bytes(body[:2], "big"), refused if reason >= wire.REFUSED_FROM else None)
         elif self._answer is not None and self._answer[0] == kind and not self._answer[1].done():
             self._answer[1].set_result(body)
+        return b""
