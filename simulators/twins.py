@@ -230,7 +230,7 @@ class BrokerLine:
             self._broker.gone(self)
             await asyncio.sleep(0.1)
 
-    async def publish(self, topic: str, payload: bytes, *, properties: bytes = b"") -> None:
+    async def publish(self, topic: str, payload: bytes, *, properties: bytes = b"", at_once: bool = False) -> None:
         """Hand a message over. Raises ServiceAway; then it may have arrived all the same."""
         if not self.up:
             raise ServiceAway("the broker is away")

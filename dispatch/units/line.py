@@ -109,15 +109,18 @@ class Line:
             await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
             failures += 1
 
-    async def publish(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, properties: bytes = b"") -> None:
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, properties: bytes = b"", at_once: bool = False
+    ) -> None:
         """Hand a message to the broker; with QoS 1, return when the broker has it.
 
+        With `at_once` it has left this process before anything else happens here, else at the end of the loop's turn.
         Raises ServiceAway when it cannot be handed over now. A message never waits for the line to come
         back, and nothing half sent is sent again behind our back: who sends it decides what is still worth sending.
         """
         if self._stream is None:
             raise ServiceAway("the MQTT broker is away")
-        await self._stream.publish(topic, payload, qos, properties)
+        await self._stream.publish(topic, payload, qos, properties, at_once=at_once)
 
     async def _stay(self) -> None:
         """One connection from its beginning to its end. Raises OSError or TimeoutError."""

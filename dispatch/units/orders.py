@@ -41,7 +41,7 @@ class Publisher(Protocol):
     @property
     def up(self) -> bool: ...
 
-    async def publish(self, topic: str, payload: bytes, *, properties: bytes = b"") -> None: ...
+    async def publish(self, topic: str, payload: bytes, *, properties: bytes = b"", at_once: bool = False) -> None: ...
 
 
 class ServiceClock(Protocol):
@@ -180,7 +180,8 @@ class Outbox:
             expiry_s=expiry_s, response_topic=f"112/units/{order.unit_id}/ack", correlation=order.order_id
         )
         topic = f"112/units/{order.unit_id}/orders"
-        await self._line.publish(topic, order_payload(state, order), properties=properties)
+        # At once: it was a moment ago that the lease was ours.
+        await self._line.publish(topic, order_payload(state, order), properties=properties, at_once=True)
         self.counts.published += 1
         timing = self._timings.get(order.order_id)
         if timing is not None and not timing.published:

@@ -1,7 +1,7 @@
 """One connection to the MQTT broker as it is read and written: bytes in, messages out, publications acknowledged.
 
-A message is handed over in the moment it is read, and what came together is acknowledged in one system call. It ends
-with its connection; `line.py` makes the next one.
+A message is handed over in the moment it is read. What is written in one turn of the loop leaves in one system call at
+its end, except what may not wait that long. It ends with its connection; `line.py` makes the next one.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Stream(asyncio.Protocol):
         self._lost: asyncio.Future[Exception | None] = loop.create_future()
         self._answer: tuple[int, asyncio.Future[bytes]] | None = None
         self._heard = self._paused = False
+        self._written = bytearray()
         self._writable = asyncio.Event()
         self._writable.set()
         self._room = asyncio.Semaphore(INFLIGHT_LIMIT)
@@ -80,8 +81,10 @@ class Stream(asyncio.Protocol):
         if any(reason >= wire.REFUSED_FROM for reason in body[-len(topics) :]):
             raise PermissionError(f"the broker refuses a subscription: {body.hex()}")
 
-    async def publish(self, topic: str, payload: bytes, qos: int, properties: bytes) -> None:
+    async def publish(self, topic: str, payload: bytes, qos: int, properties: bytes, *, at_once: bool = False) -> None:
         """Write a message; with QoS 1 return when the broker has it. Raises ServiceAway.
+
+        With `at_once` it has left this process before anything else happens in it.
 
         Nothing waits before a message is written while there is room: messages leave in the order of their calls.
         """
@@ -97,6 +100,8 @@ class Stream(asyncio.Protocol):
         number, answered = self._next_number(), loop.create_future()
         self._unanswered[number] = loop.time(), answered
         self._send(wire.publish(topic, payload, number, properties))
+        if at_once:
+            self._flush()
         await answered
 
     async def ended(self, every_s: float) -> None:
@@ -117,6 +122,7 @@ class Stream(asyncio.Protocol):
         """Say good-bye, so that the broker does not speak our will."""
         if self._transport is not None:
             self._send(wire.packet(wire.DISCONNECT))
+            self._flush()
             self._transport.close()
 
     def abort(self) -> None:
@@ -129,9 +135,15 @@ class Stream(asyncio.Protocol):
         if not self._paused:
             self._work()
 
-    def _send(self, data: bytes | bytearray) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+    def _send(self, data: bytes) -> None:
+        if not self._written:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._written += data
+
+    def _flush(self) -> None:
+        if self._written and self._transport is not None:
+            self._transport.write(bytes(self._written))
+            self._written.clear()
 
     async def _asked(self, question: bytes, kind: int) -> bytes:
         """The broker's answer. Raises OSError when it hangs up, TimeoutError."""
@@ -166,16 +178,14 @@ class Stream(asyncio.Protocol):
             answered.set_exception(fault)
 
     def _work(self) -> None:
-        taken, had = 0, bytearray()
+        taken = 0
         try:
             for first, body in self._packets.taken(PACKETS_AT_ONCE):
                 taken += 1
-                had += self._take(first, body)
+                self._take(first, body)
         except (ValueError, IndexError):
             self.abort()
             return
-        if had:
-            self._send(had)
         more = taken == PACKETS_AT_ONCE
         if self._transport is not None and more != self._paused:
             (self._transport.pause_reading if more else self._transport.resume_reading)()
@@ -183,21 +193,20 @@ class Stream(asyncio.Protocol):
         if more:
             asyncio.get_running_loop().call_soon(self._work)
 
-    def _take(self, first: int, body: bytes) -> bytes:
-        """Do what one packet asks for; what acknowledges it."""
+    def _take(self, first: int, body: bytes) -> None:
         kind = wire.kind_of(first)
         if kind == wire.PUBLISH:
             topic, payload, number = wire.published(first, body)
+            if number:
+                self._send(wire.packet(wire.PUBACK, number))
             try:
                 self._on_message(topic, payload)
             except Exception:
                 # Our own bug; it must not take the line down with it.
                 log.exception("message handler failed", extra={"action": "mqtt_message"})
-            return wire.packet(wire.PUBACK, number) if number else b""
-        if kind == wire.PUBACK:
+        elif kind == wire.PUBACK:
             reason = body[2] if len(body) > 2 else 0
             refused = ServiceAway(f"the MQTT broker refuses a message: {reason:#x}")
             self._acknowledged(int.from_bytes(body[:2], "big"), refused if reason >= wire.REFUSED_FROM else None)
         elif self._answer is not None and self._answer[0] == kind and not self._answer[1].done():
             self._answer[1].set_result(body)
-        return b""
