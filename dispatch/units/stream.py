@@ -66,7 +66,7 @@ class Stream(asyncio.Protocol):
     async def greet(self, hello: bytes, keepalive_s: int) -> int:
         """Be let in; how often the broker wants to hear from us, in seconds. Raises OSError, TimeoutError."""
         body = await self._asked(hello, wire.CONNACK)
-        if body[1]:
+        if body[1:2] != b"\0":
             raise PermissionError(f"the broker refuses us: {body.hex()}")
         try:
             settings = wire.welcome(body)
@@ -84,9 +84,8 @@ class Stream(asyncio.Protocol):
     async def publish(self, topic: str, payload: bytes, qos: int, properties: bytes, *, at_once: bool = False) -> None:
         """Write a message; with QoS 1 return when the broker has it. Raises ServiceAway.
 
-        With `at_once` it has left this process before anything else happens in it.
-
-        Nothing waits before a message is written while there is room: messages leave in the order of their calls.
+        Nothing waits before a message is written while there is room: messages leave in the order of their calls. With
+        `at_once` it has left this process before anything else happens in it.
         """
         await self._writable.wait()
         if not qos:
