@@ -11,7 +11,8 @@ from urllib.request import urlopen
 import msgspec
 
 _LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{([^}]*)\})? (\S+)$")
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
+"""Whoever is measured at its limit answers late."""
 
 Measures = dict[tuple[str, str], float]
 """(name, labels as printed) -> value."""
