@@ -2,7 +2,8 @@
 
 Secrets are 256 random bits and only their SHA-256 is kept, so a copy of the database opens nothing; passwords
 are argon2id. What an actor may do is `dispatch/actors.py`. A verified secret is believed for RECHECK_S
-without asking again; while the database is away it is believed for AWAY_S, because calls must come in then.
+without asking again; while the database is away it is believed for AWAY_S, and a program's that is on our own
+list for a day (`programs.py`), because calls must come in then.
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ from aiohttp import web
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from consoles.programs import Programs, actor_of_device, scope_of
 from consoles.throttle import Throttle
-from dispatch.actors import EVERYWHERE, Actor, Role
+from dispatch.actors import Actor, Role
 from dispatch.clock import Clock
-from dispatch.core.terms import ActorId, Body, RegionId, UnitId
+from dispatch.core.terms import ActorId, Body
 from dispatch.errors import ServiceAway
 from dispatch.store import Store
 from dispatch.web.metrics import Metrics
 from dispatch.web.problems import Problem
 from dispatch.web.websocket import Socket
-from dispatch.writing.records import Device, Operator, Session
+from dispatch.writing.records import Operator, Session
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +65,12 @@ class Known(msgspec.Struct):
 class Access:
     """The log-ins of one process. `on_over` is told each session that ended here, by its name."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, programs: Programs | None = None) -> None:
         self.on_over: list[Callable[[str], None]] = []
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._programs = programs
         self._known: OrderedDict[bytes, Known] = OrderedDict()
         self._hashing = asyncio.Semaphore(HASHING_AT_ONCE)
         self._by_name = Throttle(burst=5, refill_s=12.0)
@@ -175,7 +178,10 @@ class Access:
         except ServiceAway:
             if known is not None and monotonic() - known.confirmed_s < AWAY_S:
                 return known.actor
-            raise
+            noted = self._programs.actor_of(token) if self._programs is not None else None
+            if noted is None:
+                raise
+            return noted
         except Problem:
             self._over(token)
             raise
@@ -232,24 +238,10 @@ def actor_of_operator(operator: Operator, token: bytes) -> Actor:
         actor_id=ActorId(f"user:{operator.username}"),
         role=Role(operator.role),
         username=operator.username,
-        regions=_scope(operator.regions),
+        regions=scope_of(operator.regions),
         body=Body(operator.body) if operator.body else None,
         language=operator.language,
         session=token.hex(),
-    )
-
-
-def actor_of_device(device: Device) -> Actor:
-    """A program's actor; `unit:TK-A22` speaks for that unit."""
-    sort, _, name = device.actor.partition(":")
-    return Actor(
-        actor_id=ActorId(device.actor),
-        role=Role(device.role),
-        username=name,
-        regions=_scope(device.regions),
-        body=Body(device.body) if device.body else None,
-        unit_id=UnitId(name) if sort == "unit" else None,
-        session=device.token.hex(),
     )
 
 
@@ -302,10 +294,6 @@ def _names(origin: str, host: str) -> bool:
         return bool(origin) and urlsplit(origin).netloc.lower() == host.lower()
     except ValueError:
         return False
-
-
-def _scope(regions: tuple[str, ...]) -> tuple[RegionId, ...]:
-    return tuple(RegionId(region) for region in regions) or (EVERYWHERE,)
 
 
 def _verify(kept: str, password: str) -> bool:

@@ -17,6 +17,7 @@ from consoles.access import Access
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
 from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER
+from consoles.programs import Programs
 from consoles.serving import Options, clock_from, regions_of
 from consoles.starting import Say, Steps
 from dispatch.cells.neighbours import Neighbours
@@ -142,11 +143,12 @@ async def _at_work(process: GatewayProcess) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _open(process: GatewayProcess, options: Options) -> AsyncIterator[int]:
     """Let HTTP and consoles in."""
-    access = Access(process.store, process.clock, process.metrics)
+    programs = Programs(process.settings.data_dir, process.store)
+    access = Access(process.store, process.clock, process.metrics, programs)
     audit = Audit(process.store, process.clock, process.metrics)
     api = _interface(process, access, audit)
     # What changed is noted for the intake's index of callers also here, where no call is indexed: it is emptied.
-    loops = beside({"interface": api.aml.run}, process.metrics)
+    loops = beside({"interface": api.aml.run, "programs": programs.run}, process.metrics)
     try:
         async with opened(_front(process, options, api, (access, audit))) as port:
             yield port

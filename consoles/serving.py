@@ -20,8 +20,9 @@ from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
 from consoles.paper_kit import PaperKit, Source
 from consoles.peers import Peers
+from consoles.programs import Programs
 from consoles.signed import Signer
-from consoles.starting import Programs, Say, Steps, migrated, ready_roads
+from consoles.starting import Say, Steps, migrated, ready_roads
 from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import reindex, trusted
@@ -259,7 +260,6 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         "retention": running.retention.run,
         "disk": running.disk.run,
         "cells": running.neighbours.run,
-        "programs": Programs(running.settings.data_dir, running.store).run,
     }
     if running.services.redis_url:
         parts["positions"] = partial(
@@ -286,8 +286,8 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
 def _remember(running: Running, region: RegionId, tasks: set[asyncio.Task[int]]) -> None:
     """A region that we lead from now on: where its units were last is read beside what else begins."""
     units = tuple(running.engine.states[region].units) if region in running.engine.states else ()
-    work = remembered(running.store, running.positions, units, running.clock.wall())
-    task = asyncio.get_running_loop().create_task(work)
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(remembered(running.store, running.positions, units, running.clock.wall()))
     tasks.add(task)
     task.add_done_callback(tasks.discard)
 
@@ -295,7 +295,8 @@ def _remember(running: Running, region: RegionId, tasks: set[asyncio.Task[int]])
 @asynccontextmanager
 async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     """Let HTTP and consoles in, and tell the gateways where we are."""
-    access = Access(running.store, running.clock, running.metrics)
+    programs = Programs(running.settings.data_dir, running.store)
+    access = Access(running.store, running.clock, running.metrics, programs)
     audit = Audit(running.store, running.clock, running.metrics)
     api = _interface(running, access, audit)
     for state in running.engine.replicas.states.values():
@@ -317,7 +318,8 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     async with opened(front) as running.port:
         await running.leader.announce(running.settings.address or running.url)
         kit = _paper_kit(running, options, audit)
-        loops = beside({"interface": api.run, "heads": signer.run, "paper": kit.run}, running.metrics)
+        parts = {"interface": api.run, "heads": signer.run, "paper": kit.run, "programs": programs.run}
+        loops = beside(parts, running.metrics)
         try:
             yield
         finally:
@@ -327,8 +329,7 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
 
 
 def _signer(running: Running) -> Signer:
-    series = Series(running.settings.data_dir)
-    regions = running.leader.regions
+    series, regions = Series(running.settings.data_dir), running.leader.regions
     signer = Signer(series, running.store, running.clock, regions=regions, metrics=running.metrics)
     running.engine.on_commit.append(signer.committed)
     return signer

@@ -11,15 +11,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import datetime, timedelta
-from pathlib import Path
 from time import perf_counter
 
-import msgspec
 from aiohttp import web
 
-from consoles.access import KNOWN_MAX, actor_of_device, bearer, digest
+from consoles.access import bearer, digest
 from consoles.front import cancelled
+from consoles.programs import Programs
 from dispatch.actors import Actor
 from dispatch.calling.contacts import Contacts
 from dispatch.calling.locating import Locator
@@ -32,7 +30,6 @@ from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.ids import IdSource
 from dispatch.intake import Intake
-from dispatch.keeping.files import write_whole
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.spool import Spool
 from dispatch.settings import Settings
@@ -45,7 +42,6 @@ from dispatch.web.routes import Routes
 from dispatch.web.websocket import Socket
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
-from dispatch.writing.records import Device
 from routing.gazetteer import Gazetteer
 from routing.regions import Regions
 from routing.roads import Roads
@@ -56,10 +52,6 @@ log = logging.getLogger(__name__)
 Say = Callable[[str], None]
 
 AGAIN_S = 1.0
-NOTED_EVERY_S = 60.0
-BELIEVED_FOR = timedelta(hours=24)
-"""So long a program is believed on our own word: enough for an outage, not for ever for one that was locked out."""
-FILE = "programs.json"
 
 
 class Steps:
@@ -80,45 +72,6 @@ def ready_roads(load: Callable[[], Roads]) -> Roads:
     found = load()
     warm()
     return found
-
-
-class Noted(msgspec.Struct, frozen=True, kw_only=True):
-    """The programs that had a valid token at a moment, by the digests of their tokens."""
-
-    at: datetime
-    devices: tuple[Device, ...]
-
-
-class Programs:
-    """Writes down whose token is valid while the database answers: `run` beside the service."""
-
-    def __init__(self, data_dir: Path, store: Store) -> None:
-        self._path = data_dir / FILE
-        self._store = store
-
-    async def run(self) -> None:
-        """Keep the list fresh until cancelled; without room for it the old one stands."""
-        while True:
-            try:
-                await self._note()
-            except (ServiceAway, OSError) as fault:
-                log.warning("the programs' list is not renewed: %s", fault, extra={"action": "note"})
-            await asyncio.sleep(NOTED_EVERY_S)
-
-    async def _note(self) -> None:
-        devices = [device for device in await self._store.list_devices() if device.active][:KNOWN_MAX]
-        raw = msgspec.json.encode(Noted(at=SystemClock().wall(), devices=tuple(devices)))
-        await asyncio.to_thread(write_whole, self._path, raw, 0o600)
-
-    def noted(self) -> dict[bytes, Actor]:
-        """{digest of a token: whose it is}; empty when nobody wrote it down lately."""
-        try:
-            found = msgspec.json.decode(self._path.read_bytes(), type=Noted)
-        except (OSError, msgspec.DecodeError):
-            return {}
-        if SystemClock().wall() - found.at > BELIEVED_FOR:
-            return {}
-        return {device.token: actor_of_device(device) for device in found.devices}
 
 
 async def migrated(
@@ -157,13 +110,13 @@ async def _calls_only(settings: Settings, store: Store, regions: Sequence[Region
     intake = Intake(reception, contacts, metrics, spool)
     receive = next(route for route in intake.routes() if route.handler == intake.receive)
     health = Health(metrics, store.ping, lambda: False)
-    known = Programs(settings.data_dir, store).noted()
+    programs = Programs(settings.data_dir, store)
 
     async def authenticate(request: web.Request) -> Actor | None:
         secret = bearer(request.headers.get("Authorization"))
         if secret is None:
             return None
-        actor = known.get(digest(secret))
+        actor = programs.actor_of(digest(secret))
         if actor is None:
             raise Problem("service_away", "Who you are cannot be looked up: the database does not answer.")
         return actor

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import msgspec
 
@@ -180,6 +180,8 @@ def _url(given: str, schemes: tuple[str, ...], source: str) -> str:
         parts = urlsplit(given)
         if parts.scheme not in schemes:
             raise UserMistake(f"{source} must begin with {schemes[0]}://")
+        if parts.scheme in SCHEMES["database_url"] and not all(map(_is_port, _ports(parts))):
+            raise UserMistake(f"{source} names a port that cannot be; a slash in a password is written %2F")
         # Postgres' own reader knows more shapes, and a Unix socket has no host.
         if parts.scheme in HOSTED and (not parts.hostname or parts.port == 0):
             raise UserMistake(f"{source} names no host")
@@ -187,6 +189,17 @@ def _url(given: str, schemes: tuple[str, ...], source: str) -> str:
         # The fault's own words may hold a piece of the password.
         raise UserMistake(f"{source} is no address: its host or port cannot be read") from None
     return given
+
+
+def _ports(parts: SplitResult) -> list[str]:
+    """The ports of a database's address, which may name several servers, and a port beside them."""
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    beside = [port for given in parse_qs(parts.query).get("port", ()) for port in given.split(",")]
+    return [port for host in hosts if (port := host.rpartition("]")[2].rpartition(":")[2]) != host and port] + beside
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
 
 
 def _named(given: str, source: str) -> str:

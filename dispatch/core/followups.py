@@ -7,6 +7,7 @@ as a `Dispatch` command. Held incidents, and those without a place, wait for a p
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from dispatch.core import events as e
 from dispatch.core.aid_events import AidReported
@@ -83,8 +84,7 @@ def sweep(state: RegionState, turn: int) -> list[IncidentId]:
 
     An incident may wait because no position of a unit was known yet, and a position is no fact.
     """
-    keys = list(state.waiting)
-    stretches = -(-len(keys) // SWEPT)
+    stretches = -(-len(state.waiting) // SWEPT)
     start = turn % stretches * SWEPT if stretches else 0
-    named = (IncidentId(key[2]) for key in keys[start : start + SWEPT])
+    named = [IncidentId(key[2]) for key in islice(state.waiting, start, start + SWEPT)]
     return [i for i in named if may_dispatch(state, state.incidents[i])]

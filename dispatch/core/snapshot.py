@@ -1,6 +1,13 @@
-"""A region's state as bytes and back: the values alone, for every index can be rebuilt from them."""
+"""A region's state as bytes and back: the values alone, for every index can be rebuilt from them.
+
+Both ways go in steps of some milliseconds: with a hundred thousand incidents either takes a second or more, and
+whoever does it has other regions to lead, calls to answer and leases to keep.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -47,12 +54,35 @@ class Snapshot(Value, frozen=True, kw_only=True):
     closed_incidents: tuple[Incident, ...] = ()
 
 
-_decoder = msgspec.msgpack.Decoder(Snapshot)
+AT_ONCE = 500
+"""Entries a step: two or three milliseconds."""
+
+T = TypeVar("T")
+
+
+class _Unread(Snapshot, frozen=True, kw_only=True):
+    """A snapshot whose long lists are not decoded yet."""
+
+    calls: tuple[msgspec.Raw, ...] = ()  # type: ignore[assignment]
+    incidents: tuple[msgspec.Raw, ...] = ()  # type: ignore[assignment]
+    closed_calls: tuple[msgspec.Raw, ...] = ()  # type: ignore[assignment]
+    closed_incidents: tuple[msgspec.Raw, ...] = ()  # type: ignore[assignment]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_unread = msgspec.msgpack.Decoder(_Unread)
+_call = msgspec.msgpack.Decoder(Call)
+_incident = msgspec.msgpack.Decoder(Incident)
 
 
 def take(state: RegionState) -> bytes:
     """The state as MessagePack. Equal states give equal bytes when their entries came in equal order."""
-    return msgspec.msgpack.encode(
+    return b"".join(pieces(state))
+
+
+def pieces(state: RegionState) -> Iterator[bytes]:
+    """The same in pieces, of the state as it is now: what happens to it while they are made is not in them."""
+    return _encoded(
         Snapshot(
             region=state.region,
             seq=state.seq,
@@ -79,18 +109,25 @@ def take(state: RegionState) -> bytes:
 
 def restore(data: bytes) -> RegionState:
     """The state of a snapshot. Raises msgspec.ValidationError when the bytes are none."""
-    kept: Snapshot = _decoder.decode(data)
+    steps = restoring(data)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            restored: RegionState = end.value
+            return restored
+
+
+def restoring(data: bytes) -> Generator[None, None, RegionState]:
+    """The same in steps; the state is the generator's value. Raises msgspec.ValidationError."""
+    kept: _Unread = _unread.decode(data)
     state = RegionState(kept.region)
     state.seq, state.number = kept.seq, kept.number
     state.policy, state.phase = kept.policy, kept.phase
-    for call in kept.calls:
-        state.put_call(call)
-    for incident in kept.incidents:
-        state.put_incident(incident)
-    for unit in kept.units:
-        state.put_unit(unit)
-    for order in kept.orders:
-        state.put_order(order)
+    yield from _each(kept.calls, lambda raw: state.put_call(_call.decode(raw)))
+    yield from _each(kept.incidents, lambda raw: state.put_incident(_incident.decode(raw)))
+    yield from _each(kept.units, state.put_unit)
+    yield from _each(kept.orders, state.put_order)
     for hazard in kept.hazards:
         state.put_hazard(hazard)
     state.offers.update({CallId(call_id): offer for call_id, offer in kept.offers.items()})
@@ -100,7 +137,28 @@ def restore(data: bytes) -> RegionState:
     state.loans.update({loan.request_id: loan for loan in kept.loans})
     state.past_loans.update({report.request_id: report for report in kept.past_loans})
     state.closures.update({closure.closure_id: closure for closure in kept.closures})
-    state.closed_calls.update({call.call_id: call for call in kept.closed_calls})
-    state.closed_incidents.update({incident.incident_id: incident for incident in kept.closed_incidents})
+    state.closed_calls.update({call.call_id: call for call in map(_call.decode, kept.closed_calls)})
+    state.closed_incidents.update({i.incident_id: i for i in map(_incident.decode, kept.closed_incidents)})
     state.taken()
     return state
+
+
+def _encoded(kept: Snapshot) -> Iterator[bytes]:
+    """MessagePack's map of the fields, long lists in stretches."""
+    yield b"\xde" + len(kept.__struct_fields__).to_bytes(2, "big")
+    for name in kept.__struct_fields__:
+        value: Any = getattr(kept, name)
+        yield _encode(name)
+        if not isinstance(value, tuple):
+            yield _encode(value)
+            continue
+        yield b"\xdd" + len(value).to_bytes(4, "big")
+        for start in range(0, len(value), AT_ONCE):
+            yield b"".join(map(_encode, value[start : start + AT_ONCE]))
+
+
+def _each(values: tuple[T, ...], put: Callable[[T], None]) -> Iterator[None]:
+    for start in range(0, len(values), AT_ONCE):
+        for value in values[start : start + AT_ONCE]:
+            put(value)
+        yield

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from heapq import heappush
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -21,7 +21,7 @@ from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.ground import Cell, cell_of, cells_within
 from dispatch.core.lifecycle import FREE, IN_HAND, WAITING_CALL
 from dispatch.core.needs import Skill, unmet
-from dispatch.core.queue import CallKey, IncidentKey, Ordered, call_key, incident_key
+from dispatch.core.queue import CallKey, IncidentKey, Ordered, Ranked, call_key, incident_key
 from dispatch.core.terms import (
     AidFor,
     Assignment,
@@ -101,11 +101,11 @@ class RegionState:
 
     def _index(self) -> None:
         self.touched = Touched()
-        self.waiting_calls: Ordered[CallKey] = Ordered()
+        self.waiting_calls: Ranked[CallKey] = Ranked()
         self.in_hand: dict[CallId, None] = {}
         self.standing: Counter[CallStatus] = Counter()
-        self.waiting: Ordered[IncidentKey] = Ordered()
-        self.waiting_for: dict[Body, Ordered[IncidentKey]] = {body: Ordered() for body in Body}
+        self.waiting: Ranked[IncidentKey] = Ranked()
+        self.waiting_for: dict[Body, Ranked[IncidentKey]] = {body: Ranked() for body in Body}
         self.free: dict[Skill, Ordered[tuple[UnitId]]] = {}
         self.on_shift: Counter[Body] = Counter()
         self.sendable: Counter[Body] = Counter()
@@ -121,6 +121,12 @@ class RegionState:
     def letters(self) -> str:
         """The region's letters for numbers said aloud: `TK` of `UZ-TK`."""
         return self.region.rpartition("-")[2]
+
+    def copy(self) -> RegionState:
+        """A state of its own with the same values, which nothing changes, and nothing touched."""
+        copied = RegionState(self.region)
+        vars(copied).update({name: _copied(each) for name, each in vars(self).items() if name != "touched"})
+        return copied
 
     def taken(self) -> Touched:
         """What was touched since the last time, once."""
@@ -289,6 +295,15 @@ class RegionState:
     def incident(self, incident_id: IncidentId) -> Incident | None:
         """An open incident, or one closed not long ago."""
         return self.incidents.get(incident_id) or self.closed_incidents.get(incident_id)
+
+
+def _copied(value: Any) -> Any:
+    """Indexes as deep as they go, values as they are."""
+    if isinstance(value, dict):
+        kept = type(value)()
+        kept.update({key: _copied(each) for key, each in value.items()})
+        return kept
+    return value.copy() if isinstance(value, list | Ordered | Ranked) else value
 
 
 def _take_out(index: dict[_Key, dict[_Id, None]], key: _Key, name: _Id) -> None:

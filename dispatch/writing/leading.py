@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 
-from dispatch.core import snapshot
 from dispatch.core.deadlines import due
 from dispatch.core.followups import sweep
 from dispatch.core.invariants import broken
@@ -92,7 +91,7 @@ class Leader:
         state = await recovered(region, loaded)
         for fault in broken(state):
             log.error("invariant broken after loading: %s", fault, extra={"region": region})
-        replica = snapshot.restore(snapshot.take(state))
+        replica = state.copy()
         until_s = self.leases.until_s.get(region)
         if until_s is None:
             raise ServiceAway(f"the lease of {region} ended while it was being loaded")

@@ -1,20 +1,24 @@
 """Snapshots of the committed states: taken by count and by age, so that a start reads few events, and none old.
 
 Without the bound by age a region in which little happens would be read from far back, and by count alone a
-busy one would be written all the time. The state is encoded in one go: nothing may change meanwhile, and a
-thread would hold the interpreter just as long.
+busy one would be written all the time. It is encoded in steps, between which others have their turn: a thread would
+hold the interpreter just as long.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 from dispatch.core import snapshot
+from dispatch.core.state import RegionState
 from dispatch.core.terms import RegionId
 from dispatch.engine import Engine
 from dispatch.store import Store
 
 SNAPSHOT_EVERY = 2000
+ENTRIES_AN_EVENT = 10
+"""A state of many more open entries than that is written less often: it costs by its entries, reading by events."""
 SNAPSHOT_AGE_S = 600.0
 """A region in which anything has happened since is written after so long, however little it was."""
 
@@ -43,7 +47,7 @@ class Snapshots:
         for region in list(self._engine.led):
             gone_on = self._engine.replicas.states[region].seq - self._seqs.get(region, 0)
             old = now_s - self._taken_s.get(region, now_s) >= SNAPSHOT_AGE_S
-            if gone_on >= SNAPSHOT_EVERY or (gone_on and old):
+            if gone_on >= _worth(self._engine.replicas.states[region]) or (gone_on and old):
                 yield region
 
     async def take(self, region: RegionId) -> None:
@@ -51,7 +55,18 @@ class Snapshots:
         state = self._engine.replicas.states.get(region)
         if state is None or state.seq == self._seqs.get(region):
             return
-        with self._engine.stages.timed("snapshot"):
-            seq, data = state.seq, snapshot.take(state)
-        await self._store.snapshot(region, seq, data)
+        seq, data, steps = state.seq, list[bytes](), snapshot.pieces(state)
+        while (piece := self._next(steps)) is not None:
+            data.append(piece)
+            await asyncio.sleep(0)
+        await self._store.snapshot(region, seq, b"".join(data))
         self.loaded(region, seq)
+
+    def _next(self, steps: Iterator[bytes]) -> bytes | None:
+        with self._engine.stages.timed("snapshot"):
+            return next(steps, None)
+
+
+def _worth(state: RegionState) -> int:
+    """After how many events a snapshot is worth what it costs."""
+    return max(SNAPSHOT_EVERY, (len(state.calls) + len(state.incidents)) // ENTRIES_AN_EVENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import asyncpg
 import pytest
 
 from dispatch.core.terms import RegionId
+from dispatch.services import Services
 from simulators.cluster import Cluster, cluster
 from tests.journeys.ledger import read_ledger
+from tests.journeys.proxy import Line, database_by, database_target
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +42,37 @@ async def test_a_call_goes_to_its_region_though_another_process_leads_it(tmp_pat
             assert (await read_ledger(connection)).faults == []
         finally:
             await connection.close()
+
+
+async def test_a_process_without_its_database_gives_the_answer_that_another_gave(tmp_path: Path) -> None:
+    wire: dict[str, Line] = {}
+    async with AsyncExitStack() as stack:
+
+        async def urls(name: str, services: Services) -> dict[str, str]:
+            wire[name] = await stack.enter_async_context(Line(database_target(services.database_url)))
+            return {"database": database_by(services.database_url, wire[name]), "mqtt": services.mqtt_url}
+
+        made = await stack.enter_async_context(cluster(tmp_path, 2, [], regions=list(PLACES), lines=urls))
+        await apart(made)
+        healthy, lost = made.doors()
+        wire[made.members[1].name].cut()
+        for region in PLACES:
+            for kept in (True, False):
+                headers = {"Idempotency-Key": f"{region}-{kept}"}
+                first = await called(made, healthy, region, headers) if kept else None
+                again = await called(made, lost, region, headers)
+                assert again == first if kept else "spooled" in again["flags"]
+        wire[made.members[1].name].heal()
+
+
+async def called(made: Cluster, door: str, region: RegionId, headers: dict[str, str]) -> dict[str, Any]:
+    """One app's call at that door: its receipt."""
+    body = {"channel": "app", "location": [said(region)], "incident_type": "illness"}
+    sent = {"Authorization": f"Bearer {made.credentials['device']['token']}", **headers}
+    async with aiohttp.request("POST", f"{door}/api/v1/calls", json=body, headers=sent) as got:
+        assert got.status == 201, await got.text()
+        receipt: dict[str, Any] = await got.json()
+        return receipt
 
 
 async def apart(made: Cluster) -> dict[str, str]:

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from consoles.starting import Programs
+from consoles.programs import FILE, Programs
 from dispatch.actors import Role
 from dispatch.keeping.memory import MemoryStore
 from dispatch.servers.broker import Broker
@@ -75,7 +75,7 @@ async def place(tmp_path: Path) -> AsyncIterator[tuple[Settings, Server]]:
             regions=(TASHKENT,),
         )
         async with whole(settings):
-            await until(lambda: bool(Programs(settings.data_dir, MemoryStore()).noted()), 10)
+            await until((settings.data_dir / FILE).exists, 10)
         await child(postgres).stop()
         yield settings, child(postgres)
 
@@ -130,11 +130,14 @@ async def test_a_list_of_programs_that_nobody_renewed_lets_nobody_in(
     await store.put_device(Device(token=b"t", actor="device:app", role="device"))
     await store.put_device(Device(token=b"x", actor="device:old", role="device", active=False))
     programs = Programs(tmp_path, store)
-    assert programs.noted() == {}
+    assert programs.actor_of(b"t") is None
     noting = asyncio.create_task(programs.run())
-    await until(lambda: bool(programs.noted()), 10)
+    await until((tmp_path / FILE).exists, 10)
     noting.cancel()
-    assert {token: actor.role for token, actor in programs.noted().items()} == {b"t": Role.DEVICE}
-    assert (tmp_path / "programs.json").stat().st_mode & 0o077 == 0
-    monkeypatch.setattr("consoles.starting.BELIEVED_FOR", timedelta(seconds=-1))
-    assert programs.noted() == {}
+    for known in (programs, Programs(tmp_path, MemoryStore())):
+        found = known.actor_of(b"t")
+        assert found is not None and found.role is Role.DEVICE
+        assert known.actor_of(b"x") is None
+    assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
+    monkeypatch.setattr("consoles.programs.BELIEVED_FOR", timedelta(seconds=-1))
+    assert programs.actor_of(b"t") is None
