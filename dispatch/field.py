@@ -51,6 +51,8 @@ RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 RETURN_GRACE_S = 5.0
 """After the broker came back crews have so long to hear what waited before an order may be given up."""
 
+GATHER_S = 0.02
+"""Positions are read so often: boards show them twice a second, and read one by one they cost three times as much."""
 REPORT_TOPICS = (("112/units/+/status", 1), ("112/units/+/ack", 1), ("112/units/+/link", 1))
 POSITION_TOPICS = (("112/units/+/position", 0), ("owntracks/+/+", 0))
 
@@ -162,7 +164,13 @@ class Field:
             on_up=self._on_up,
         )
         self.position_line: Connection = connect(
-            LinePlan(url=plan.url, client_id=f"{name}-positions", subscriptions=POSITION_TOPICS, session_expiry_s=0),
+            LinePlan(
+                url=plan.url,
+                client_id=f"{name}-positions",
+                subscriptions=POSITION_TOPICS,
+                session_expiry_s=0,
+                gather_s=GATHER_S,
+            ),
             on_message=self.fixes.take,
         )
         self._clock = clock

@@ -63,6 +63,8 @@ class LinePlan(msgspec.Struct, frozen=True, kw_only=True):
     session_expiry_s: int = 3600
     will: Callable[[], Will] | None = None
     """Asked anew for each connection: a will says when that was made."""
+    gather_s: float = 0.0
+    """How long messages may wait to be read together."""
 
 
 class Line:
@@ -128,7 +130,7 @@ class Line:
         tls = ssl.create_default_context() if broker.secure else None
         async with asyncio.timeout(GREETING_LIMIT_S):
             _, stream = await asyncio.get_running_loop().create_connection(
-                lambda: Stream(self._on_message), broker.host, broker.port, ssl=tls
+                lambda: Stream(self._on_message, plan.gather_s), broker.host, broker.port, ssl=tls
             )
         try:
             hello = wire.connect(

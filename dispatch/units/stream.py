@@ -29,10 +29,14 @@ log = logging.getLogger(__name__)
 
 
 class Stream(asyncio.Protocol):
-    """`on_message(topic, payload)` must neither wait nor block."""
+    """`on_message(topic, payload)` must neither wait nor block.
 
-    def __init__(self, on_message: Callable[[str, bytes], None]) -> None:
+    Messages may gather in the socket for `gather_s` before they are read: a turn of the loop costs more than a message.
+    """
+
+    def __init__(self, on_message: Callable[[str, bytes], None], gather_s: float = 0.0) -> None:
         loop = asyncio.get_running_loop()
+        self._gather_s = gather_s
         self._on_message = on_message
         self._packets = wire.Packets()
         self._transport: asyncio.Transport | None = None
@@ -185,12 +189,20 @@ class Stream(asyncio.Protocol):
         except (ValueError, IndexError):
             self.abort()
             return
-        more = taken == PACKETS_AT_ONCE
-        if self._transport is not None and more != self._paused:
-            (self._transport.pause_reading if more else self._transport.resume_reading)()
-            self._paused = more
-        if more:
+        if taken == PACKETS_AT_ONCE:
+            self._pause(True)
             asyncio.get_running_loop().call_soon(self._work)
+        elif taken and self._gather_s:
+            self._pause(True)
+            asyncio.get_running_loop().call_later(self._gather_s, self._work)
+        else:
+            self._pause(False)
+
+    def _pause(self, paused: bool) -> None:
+        """Read no more for now, or go on."""
+        if self._transport is not None and paused != self._paused and not self._transport.is_closing():
+            (self._transport.pause_reading if paused else self._transport.resume_reading)()
+            self._paused = paused
 
     def _take(self, first: int, body: bytes) -> None:
         kind = wire.kind_of(first)

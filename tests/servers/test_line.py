@@ -62,6 +62,27 @@ async def test_more_than_one_turn_of_messages_is_heard_in_order(reader: Reader) 
     assert reader.heard == [(f"112/units/TK-{n}/position", b'{"n":%d}' % n) for n in range(many)]
 
 
+async def test_what_gathers_is_heard_in_order_and_nothing_stays_behind(reader: Reader) -> None:
+    heard: list[bytes] = []
+    plan = LinePlan(
+        url=reader.url,
+        client_id="patient",
+        subscriptions=(("112/units/+/position", 0),),
+        session_expiry_s=0,
+        gather_s=0.05,
+    )
+    line = Line(plan, on_message=lambda topic, payload: heard.append(payload))
+    running = asyncio.create_task(line.run())
+    await until(lambda: line.ups == 1)
+    said = [b"%d" % number for number in range(3 * stream.PACKETS_AT_ONCE)]
+    for start in range(0, len(said), 50):
+        await reader.say(*said[start : start + 50])
+    await until(lambda: len(heard) == len(said))
+    assert heard == said
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_a_broken_handler_is_survived(reader: Reader) -> None:
     hear = reader.line._on_message
     failures = 0
