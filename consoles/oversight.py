@@ -12,7 +12,7 @@ from msgspec import Meta
 from consoles.board import region_part
 from consoles.desk import Desk, asked_body
 from consoles.reading import Code, Cursor, Limit
-from dispatch.actors import require, sees
+from dispatch.actors import EVERYWHERE, require, sees
 from dispatch.core.commands import Command, SetPhase, SetPolicy
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Assigning, Phase, RegionId
@@ -126,7 +126,8 @@ class Oversight:
         """POST /contacts/{contact_id}/close."""
         await asked_body(request, Settled)
         actor, contact_id = request[ACTOR], request.match_info["contact_id"]
-        if not await self._desk.store.settle_contact(contact_id, actor.actor_id, self._desk.clock.now()):
+        mine = None if EVERYWHERE in actor.regions else actor.regions
+        if not await self._desk.store.settle_contact(contact_id, actor.actor_id, self._desk.clock.now(), mine):
             raise Problem("unknown_contact", f"No contact {contact_id[:64]} waits.")
         self._desk.audit.note(actor, "settled", f"contact:{contact_id}")
         return answer({"contact_id": contact_id, "settled": True})

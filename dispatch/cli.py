@@ -6,6 +6,7 @@ The module has `add_arguments(parser)` and `run(args) -> int`, or the functions 
 """
 
 import argparse
+import errno
 import importlib
 import logging
 import os
@@ -159,6 +160,12 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever read our output (`| head`) has enough; the interpreter must not flush into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as fault:
+        if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        what = f" for {fault.filename}" if fault.filename else ""
+        print(f"{PROGRAM}: the disk has no room{what}: make some, or name another one", file=sys.stderr)
+        return 2
 
 
 def available() -> dict[str, Command]:

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from dispatch.servers.descriptors import allow_connections
 from dispatch.web.metrics import Metrics
@@ -172,6 +173,8 @@ class HttpConnection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         code = "malformed_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "fault"
+        if isinstance(exc, LineTooLong):
+            code = "head_too_large"
         self._side.metrics.problems.labels(code).inc()
         response = web.Response(body=document(code), status=status_of(code), content_type=MEDIA_TYPE)
         response.force_close()

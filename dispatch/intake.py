@@ -109,13 +109,14 @@ class Intake:
             raw = await json_body(request)
             said = decode(raw, NewCall)
             check(said, actor, raw)
+            key = _key(request, actor, raw)
         except Unreadable as cause:
             known = await self._known_already(request, cause)
             if known is not None:
                 return replied(known)
             raise await self.contacts.refused(cause, actor, request.content_type) from None
         call_id = self.reception.ids.call_id()
-        contact = Contact(said=said, actor=actor, call_id=call_id, key=key_of(request, actor, raw))
+        contact = Contact(said=said, actor=actor, call_id=call_id, key=key)
         reply = await self.take(contact, raw, request.get(PATIENT, False))
         if not reply.replayed:
             self._commit_s.observe(time.perf_counter() - began_s)
@@ -154,10 +155,10 @@ class Intake:
             fault = fault_of(piece)
             if fault is not None:
                 raise Unreadable("outside_country", fault.detail, raw, [fault])
+            key = _key(request, actor, raw)
         except Unreadable as cause:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
         fix = reception.locator.fixes([piece], reception.clock.now())[0]
-        key = key_of(request, actor, raw)
         return replied(await reception.locate(region, call, fix, actor.actor_id, key, words=piece.text))
 
     async def run(self) -> None:
@@ -298,7 +299,7 @@ class Intake:
         """The database is away: keep the call on the disk, and say so. Raises ServiceAway where not."""
         reception, said, key = self.reception, contact.said, contact.key
         now = reception.clock.now()
-        location = reception.locator.estimate(reception.locator.fixes(said.location, now), now)
+        location = reception.locator.estimate(reception.locator.fixes(said.evidence, now), now)
         region = reception.region_for(location, contact.actor)
         if self.spool is None or region not in reception.engine.replicas.states:
             raise ServiceAway(f"{region} cannot be written here now")
@@ -350,6 +351,14 @@ def caller_known_by(contact: Contact) -> str:
     caller = contact.said.caller
     digits = "".join(filter(str.isdigit, caller.number or "")) if caller is not None else ""
     return digits or (contact.actor.actor_id if contact.actor.role is Role.DEVICE else "")
+
+
+def _key(request: web.Request, actor: Actor, raw: bytes) -> Key | None:
+    """The request's key. Raises Unreadable: who needs help is not lost for a blank in a header either."""
+    try:
+        return key_of(request, actor, raw)
+    except Problem as cause:
+        raise Unreadable(cause.code, cause.detail, raw) from None
 
 
 async def json_body(request: web.Request) -> bytes:

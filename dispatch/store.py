@@ -31,6 +31,7 @@ from dispatch.writing.records import (
     Process,
     Recorded,
     Rows,
+    Seat,
     Session,
     TrackPoint,
     UnitRow,
@@ -160,10 +161,13 @@ class Store(Protocol):
 
     # Leadership, on the database's clock
 
-    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
+    async def claim(
+        self, region: str, holder: str, lease_s: float, address: str = "", *, dead: Seat | None = None
+    ) -> int | None:
         """Lead a region: the new epoch, or None while another holds a live lease.
 
-        `address` is where the holder answers by HTTP; empty while it does not yet.
+        `address` is where the holder answers by HTTP; empty while it does not yet. The lease of `dead`, whose
+        process is no more, does not count unless it was renewed since it was seen so.
         """
 
     async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
@@ -214,8 +218,11 @@ class Store(Protocol):
     ) -> tuple[list[UnreadableContact], str | None]:
         """Those that wait for a supervisor, oldest first; `region` None: all, also those of none."""
 
-    async def settle_contact(self, contact_id: str, by: str, at: datetime) -> bool:
-        """A supervisor has seen to it. False when it is unknown or already settled."""
+    async def settle_contact(
+        self, contact_id: str, by: str, at: datetime, regions: Sequence[str] | None = None
+    ) -> bool:
+        """A supervisor of these regions (None: of all) has seen to it. False when it is unknown to such a one, or
+        already settled."""
 
     # Read models
 

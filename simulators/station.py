@@ -106,6 +106,12 @@ class Servers:
         self.weather = weather
         self.doors: dict[str, Station] = {}
 
+    async def nobody_listens(self, address: str) -> bool:
+        """Whether a knock at a process's door is refused: one that is frozen or cut off refuses nothing."""
+        await asyncio.sleep(self.loop.chance.uniform(*TRIP_S))
+        door = self.doors.get(address)
+        return door is None or not door.alive
+
 
 class Station:
     """One life of one process, from its start until it is killed."""
@@ -154,6 +160,7 @@ class Station:
         """The other processes: their regions followed, what belongs to them carried to them."""
         leases = self.leader.leases
         leases.address = self.name
+        leases.knock = self._servers.nobody_listens
         self.leader.before_led.append(follower.leave)
         leases.on_elsewhere.append(follower.begin)
         follower.on_commit.append(self.broadcast.committed)

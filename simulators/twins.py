@@ -20,7 +20,7 @@ from dispatch.store import CommitUnknown, StoreAway
 from dispatch.units.line import LinePlan
 from dispatch.web.problems import Problem
 from dispatch.web.websocket import Closed
-from dispatch.writing.records import Answer, AnsweredKeys, Appended, Batch, Loaded, Recorded
+from dispatch.writing.records import Answer, AnsweredKeys, Appended, Batch, Loaded, Recorded, Seat
 from simulators.faults import Faults
 from simulators.virtual import VirtualClock, VirtualLoop
 
@@ -109,9 +109,11 @@ class Database(MemoryStore):
         await self._trip()
         return await super().events(region, after, limit)
 
-    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
+    async def claim(
+        self, region: str, holder: str, lease_s: float, address: str = "", *, dead: Seat | None = None
+    ) -> int | None:
         await self._trip()
-        epoch = await super().claim(region, holder, lease_s, address)
+        epoch = await super().claim(region, holder, lease_s, address, dead=dead)
         await self._trip()
         return epoch
 

@@ -62,18 +62,25 @@ class DeviceSaid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class NewCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A contact as it is sent. `at` is when it began at the sender, where that is known."""
+    """A contact as it is sent. `at` is when it began at the sender, where that is known. Null says no more than
+    leaving a field out: a telephone that has no fix yet sends `"location": null`.
+    """
 
     channel: Channel
     caller: CallerSaid | None = None
-    location: Annotated[list[Evidence], Meta(max_length=EVIDENCE_MAX)] = []
+    location: Annotated[list[Evidence], Meta(max_length=EVIDENCE_MAX)] | None = None
     text: Annotated[str, Meta(max_length=10_000)] | None = None
     service: ServiceWord | None = None
     incident_type: TypeWord | None = None
     priority: PriorityWord | None = None
     at: Moment | None = None
-    silent: bool = False
+    silent: bool | None = None
     device: DeviceSaid | None = None
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        """What was sent of its location, if anything."""
+        return self.location or []
 
     @property
     def wishes(self) -> Wishes:
@@ -117,10 +124,10 @@ class CallerKnown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 def check(said: NewCall, actor: Actor, raw: bytes) -> None:
     """What the types cannot say. Raises Unreadable: the contact is kept raw and the sender told."""
-    fault = fault_in(said.location)
+    fault = fault_in(said.evidence)
     if fault is not None:
         raise Unreadable("outside_country", fault.detail, raw, [fault])
-    for index, piece in enumerate(said.location):
+    for index, piece in enumerate(said.evidence):
         fault = confirmed_by_device(piece, actor, f"/location/{index}/source")
         if fault is not None:
             raise Unreadable("invalid_body", fault.detail, raw, [fault])
@@ -169,7 +176,7 @@ def document_of(said: NewCall, caller: Caller) -> bytes | None:
         name=sent.name or None,
         imei=caller.imei,
         text="\n".join(filter(None, (said.text, said.wishes.text))) or None,
-        places=tuple(piece.text for piece in said.location if piece.text),
+        places=tuple(piece.text for piece in said.evidence if piece.text),
         os=device.os,
         battery=device.battery,
         began_at=said.at,
@@ -206,7 +213,7 @@ def command_of(
         evidence=tuple(fixes[-EVIDENCE_MAX:]),
         commitment=commitment(sealed.salt, sealed.document) if sealed is not None else None,
         has_number=bool(said.caller and said.caller.number),
-        silent=said.silent,
+        silent=bool(said.silent),
         misunderstood=tuple(wishes.unknown),
     )
 

@@ -159,7 +159,7 @@ class Reception:
     async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[AmlMessage]) -> Reply:
         said, now, given = contact.said, self.clock.now(), contact.answer
         own_fixes = [fix for message in waiting if (fix := aml_fix(message, now)) is not None]
-        fixes = (*self.locator.fixes(said.location, now), *own_fixes)
+        fixes = (*self.locator.fixes(said.evidence, now), *own_fixes)
         location = self.locator.estimate(fixes, now)
         region = self.region_for(location, contact.actor)
         document = document_of(said, caller)

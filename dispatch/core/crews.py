@@ -90,7 +90,10 @@ def _report_obstacle(state: RegionState, unit: Unit, command: c.ReportStatus, no
             late = f"{unit.call_sign} said that it was {command.status} before its present assignment"
             return refuse("assignment_over", late)
     if command.assignment_id is not None and command.assignment_id != unit.assignment_id:
-        return refuse("assignment_over", f"assignment {command.assignment_id} of {unit.call_sign} is over")
+        # Free again or broken down is true without an assignment: a crew that still names its last one is believed.
+        after_work = unit.status in FREE and command.status not in WORKING
+        if not after_work or command.age_s > (now - unit.since).total_seconds() + DEVICE_CLOCK_S:
+            return refuse("assignment_over", f"assignment {command.assignment_id} of {unit.call_sign} is over")
     if command.status in WORKING and unit.assignment_id is None:
         return refuse("no_assignment", f"unit {unit.call_sign} cannot be {command.status} without an assignment")
     if not unit.on_shift:

@@ -284,10 +284,14 @@ class MemoryStore(MemoryPruning, MemoryRows, MemoryAccess, MemoryLeases):
         found = rest[: page(limit)]
         return found, cursor_after(found[-1].contact_id, found[-1].at) if len(rest) > len(found) else None
 
-    async def settle_contact(self, contact_id: str, by: str, at: datetime) -> bool:
+    async def settle_contact(
+        self, contact_id: str, by: str, at: datetime, regions: Sequence[str] | None = None
+    ) -> bool:
         self._reach()
         contact = self._contacts.get(contact_id)
         if contact is None or contact.settled_at is not None:
+            return False
+        if regions is not None and contact.region is not None and contact.region not in regions:
             return False
         self._contacts[contact_id] = msgspec.structs.replace(contact, settled_at=at, settled_by=by)
         return True

@@ -47,11 +47,13 @@ class MemoryLeases:
     def _reach(self) -> None:
         raise NotImplementedError
 
-    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
+    async def claim(
+        self, region: str, holder: str, lease_s: float, address: str = "", *, dead: Seat | None = None
+    ) -> int | None:
         self._reach()
         journal = self._regions.setdefault(region, Region())
         leader, now = journal.leader, self._now()
-        if leader is not None and leader.holder != holder and leader.expires_at > now:
+        if leader is not None and leader.holder != holder and leader.expires_at > now and not _is(leader, dead, now):
             return None
         epoch = leader.epoch + 1 if leader else 1
         journal.leader = Leader(epoch, holder, now + timedelta(seconds=lease_s), address)
@@ -96,9 +98,22 @@ class MemoryLeases:
         led = {region: journal.leader for region, journal in sorted(self._regions.items()) if journal.leader}
         return Leadership(
             seats=tuple(
-                Seat(region=region, holder=leader.holder, address=leader.address, epoch=leader.epoch)
+                Seat(
+                    region=region,
+                    holder=leader.holder,
+                    address=leader.address,
+                    epoch=leader.epoch,
+                    left_s=(leader.expires_at - now).total_seconds(),
+                )
                 for region, leader in led.items()
                 if leader.expires_at > now
             ),
             processes=tuple(process for process, until in self._processes.values() if until > now),
         )
+
+
+def _is(leader: Leader, dead: Seat | None, now: datetime) -> bool:
+    """Whether the lease is that of the dead process, and not renewed since it was seen so."""
+    if dead is None or (leader.holder, leader.epoch) != (dead.holder, dead.epoch):
+        return False
+    return leader.expires_at <= now + timedelta(seconds=dead.left_s)

@@ -136,9 +136,12 @@ class PostgresStore(PostgresPruning, PostgresAccess):
 
     # Leadership
 
-    async def claim(self, region: str, holder: str, lease_s: float, address: str = "") -> int | None:
+    async def claim(
+        self, region: str, holder: str, lease_s: float, address: str = "", *, dead: Seat | None = None
+    ) -> int | None:
         await self._leases.run("journal.begin_journal", region, GENESIS)
-        rows = await self._leases.run("journal.claim", region, holder, lease_s, address)
+        gone = (dead.holder, dead.epoch, dead.left_s) if dead is not None else ("", 0, 0.0)
+        rows = await self._leases.run("journal.claim", region, holder, lease_s, address, *gone)
         return rows[0]["epoch"] if rows else None
 
     async def renew(self, regions: Sequence[str], holder: str, lease_s: float, address: str = "") -> set[str]:
@@ -162,7 +165,13 @@ class PostgresStore(PostgresPruning, PostgresAccess):
         rows = await self._leases.run("journal.leadership")
         return Leadership(
             seats=tuple(
-                Seat(region=row["region"], holder=row["holder"], address=row["address"], epoch=row["epoch"])
+                Seat(
+                    region=row["region"],
+                    holder=row["holder"],
+                    address=row["address"],
+                    epoch=row["epoch"],
+                    left_s=row["left_s"],
+                )
                 for row in rows
                 if row["region"] is not None
             ),
@@ -228,8 +237,11 @@ class PostgresStore(PostgresPruning, PostgresAccess):
         more = len(rows) > len(found)
         return found, cursor_after(found[-1].contact_id, found[-1].at) if more else None
 
-    async def settle_contact(self, contact_id: str, by: str, at: datetime) -> bool:
-        return bool(await self._readers.run("keeping.settle_contact", contact_id, by, at))
+    async def settle_contact(
+        self, contact_id: str, by: str, at: datetime, regions: Sequence[str] | None = None
+    ) -> bool:
+        seen = None if regions is None else list(regions)
+        return bool(await self._readers.run("keeping.settle_contact", contact_id, by, at, seen))
 
     # Read models
 

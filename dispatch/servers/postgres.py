@@ -9,6 +9,7 @@ It listens on a socket in a private directory only; passwords are asked for even
 """
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -22,7 +23,7 @@ from urllib.parse import urlencode
 import asyncpg
 import msgspec
 
-from dispatch.errors import ServiceAway
+from dispatch.errors import ServiceAway, UserMistake
 from dispatch.servers.child import Launch, Server, dying_with_us
 from dispatch.servers.footing import Footing, find_footing, moved_home, own_directory
 from dispatch.servers.postgres_binaries import Binaries, copied, find_binaries
@@ -209,6 +210,7 @@ def _make_cluster(place: Place) -> Secrets:
 
 
 def _run_initdb(place: Place, fresh: Path, password: Path) -> None:
+    """Raises UserMistake where the disk is full, ServiceAway where it fails otherwise."""
     options = ["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
     if place.binaries.major >= 17:  # Cyrillic letters fold their case without ICU or the machine's locales.
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
@@ -228,8 +230,11 @@ def _run_initdb(place: Place, fresh: Path, password: Path) -> None:
         preexec_fn=dying_with_us(signal.SIGKILL),
         **place.footing.identity(),
     )
+    said = made.stderr or made.stdout
+    if os.strerror(errno.ENOSPC) in said:
+        raise UserMistake(f"the disk has no room for {place.data}: make some, or choose another --data-dir")
     if made.returncode != 0:
-        raise ServiceAway(f"initdb failed:\n{(made.stderr or made.stdout)[-2000:]}")
+        raise ServiceAway(f"initdb failed:\n{said[-2000:]}")
 
 
 async def _make_database(place: Place, known: Secrets) -> None:

@@ -37,6 +37,7 @@ LIMIT $4;
 -- name: settle_contact
 UPDATE contacts SET settled_at = $3, settled_by = $2
 WHERE contact_id = $1 AND settled_at IS NULL
+  AND ($4::text[] IS NULL OR region IS NULL OR region = ANY($4))
 RETURNING contact_id;
 
 -- name: make_track_day

@@ -44,19 +44,19 @@ async def body(request: web.Request, kind: type[T], limit: int = BODY_MAX) -> T:
 
 
 async def read(request: web.Request, limit: int = BODY_MAX) -> bytes:
-    """The raw body. Reads no more than the limit and one chunk. Raises Unreadable (408, 413)."""
+    """The raw body. Reads no more than the limit and one chunk. Raises Unreadable (408, 413, 415)."""
     kept = request.get(RAW)
     if kept is None:
         kept = request[RAW] = await _read(request, limit)
     elif len(kept) > limit:
         raise Unreadable("too_large", f"At most {limit} bytes.", kept[:RAW_KEPT_BYTES])
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        # Unpacking would give a small body any size; as it came it may still tell a person something.
+        raise Unreadable("unsupported_media_type", "Send the body without Content-Encoding.", kept[:RAW_KEPT_BYTES])
     return kept
 
 
 async def _read(request: web.Request, limit: int) -> bytes:
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        # Unpacking would give a small body any size.
-        raise Unreadable("unsupported_media_type", "Send the body without Content-Encoding.", b"")
     content = request.content
     if content.is_eof() and content.exception() is None and content.total_bytes <= limit:
         # All of it came with the head, as small bodies do: nothing to wait for.

@@ -46,11 +46,20 @@ SLOW_TIMEOUT_S = 30.0
 """A connection that takes nothing for so long is cut; it may come back and resume."""
 PING_INTERVAL_S = 15.0
 """So often a client that was silent is pinged; one that has not answered by the next time is gone."""
+LATE_SHARE = 0.2
+"""A look that comes later than this share of the interval proves nothing about the client."""
 CLOSE_TIMEOUT_S = 3.0
 
 GOING_AWAY = 1001
 SESSION_OVER = 4401
 """Our close code: the log-in has expired or was revoked; log in before you come again."""
+
+
+_REFUSED = {
+    HTTPStatus.UPGRADE_REQUIRED: "upgrade_required",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "head_too_large",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "head_too_large",
+}
 
 
 class Closed(Exception):
@@ -60,6 +69,13 @@ class Closed(Exception):
 def frame(text: bytes) -> bytes:
     """The bytes on the wire of one UTF-8 text message, the same for every client."""
     return Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+class _Protocol(ServerProtocol):
+    """websockets' own, but that what it refuses by itself is a problem too, where it would write a line of text."""
+
+    def reject(self, status: HTTPStatus | int, text: str) -> Response:
+        return _refusal(Problem(_REFUSED.get(HTTPStatus(status), "malformed_request")))
 
 
 class Socket(asyncio.Protocol):
@@ -80,7 +96,7 @@ class Socket(asyncio.Protocol):
         self.on_drained: Callable[[], None] | None = None
         self._on_request = on_request
         self._on_lost = on_lost
-        self._protocol = ServerProtocol(max_size=MESSAGE_MAX, logger=_protocol_log)
+        self._protocol = _Protocol(max_size=MESSAGE_MAX, logger=_protocol_log)
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._messages: deque[bytes] = deque()
@@ -91,6 +107,7 @@ class Socket(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._heard_at_s = self._loop.time()
         self._pinged_at_s: float | None = None
+        self._watch_due_s = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     # What was asked for.
@@ -104,7 +121,7 @@ class Socket(asyncio.Protocol):
     def query(self) -> dict[str, str]:
         """The query parameters; of one given twice, the first."""
         assert self.request is not None, "asked before the handshake"
-        pairs = parse_qsl(urlsplit(self.request.path).query, keep_blank_values=True, max_num_fields=50)
+        pairs = parse_qsl(urlsplit(self.request.path).query, keep_blank_values=True)
         return dict(reversed(pairs))
 
     def header(self, name: str) -> str | None:
@@ -129,12 +146,10 @@ class Socket(asyncio.Protocol):
         if self._protocol.state is not State.CONNECTING or self._protocol.eof_sent:
             return False
         response = self._protocol.accept(self.request)
-        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            upgrade = response.status_code == HTTPStatus.UPGRADE_REQUIRED
-            self.reject(Problem("upgrade_required" if upgrade else "malformed_request"))
-            return False
         self._protocol.send_response(response)
         self._flush()
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            return False
         self._watch()
         return True
 
@@ -306,15 +321,18 @@ class Socket(asyncio.Protocol):
     def _watch(self) -> None:
         """Ping a silent client, drop one that stays silent: a half-open connection looks exactly so."""
         # By the ping, not by the length of the silence: a console says nothing but its pongs, and with a late
-        # timer the time between two of them may be any length.
-        if self._pinged_at_s is not None and self._heard_at_s < self._pinged_at_s:
+        # timer the time between two of them may be any length. A timer that is late itself says that we were held
+        # up, and the pong may wait behind it: then we look once more.
+        now_s = self._loop.time()
+        unanswered = self._pinged_at_s is not None and self._heard_at_s < self._pinged_at_s
+        if unanswered and now_s - self._watch_due_s < LATE_SHARE * PING_INTERVAL_S:
             self.abort()
         elif self.open:
-            now_s = self._loop.time()
-            if now_s - self._heard_at_s >= PING_INTERVAL_S / 2:
+            if not unanswered and now_s - self._heard_at_s >= PING_INTERVAL_S / 2:
                 self._pinged_at_s = now_s
                 self._protocol.send_ping(b"")
                 self._flush()
+            self._watch_due_s = now_s + PING_INTERVAL_S
             self._set_timer("ping", PING_INTERVAL_S, self._watch)
 
     def _set_timer(self, name: str, delay_s: float, act: Callable[[], None]) -> None:

@@ -4,6 +4,9 @@ All processes share the regions (sharing.py). A lease is on the database's clock
 little less, counted from before it was asked for. So a process that is frozen, or whose line is cut, has
 stopped by itself when another may begin, and one that is woken finds its leases over before it does anything.
 When nobody has taken them meanwhile it goes on where it was: no claim, no other events.
+
+The lease of a process that was killed need not be waited for: it renews no more, and at its address the machine
+itself says that nobody listens. If that should be wrong, the epoch still lets one of the two write alone.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from dispatch.core.terms import RegionId
 from dispatch.engine import Engine
@@ -38,8 +44,13 @@ QUIET_S = 1.0
 FAULT_PAUSE_S = 5.0
 """Before a region is tried again that a fault of our own keeps from being led: the others go on meanwhile."""
 RETIRE_LIMIT_S = 8.0
+UNRENEWED_S = 1.0
+"""Whoever has renewed nothing for so long, two times and more, is looked for at its address."""
+KNOCK_LIMIT_S = 0.2
 
 Load = Callable[[RegionId, int], Awaitable[None]]
+Knock = Callable[[str], Awaitable[bool]]
+"""Whether the machine at an address says that nobody listens there: silence is no such word."""
 
 
 class Leases:
@@ -60,11 +71,13 @@ class Leases:
         """Every region whose lease is ours, also while it is being loaded."""
         self.retiring = False
         self.load: Load = _unloaded
+        self.knock: Knock = nobody_listens
         self.before_given: Callable[[RegionId], Awaitable[None]] = _nothing
         self.on_led: list[Callable[[RegionId], None]] = []
         self.on_elsewhere: list[Callable[[RegionId], None]] = []
         self._seen_s = self._moved_s = float("-inf")
         self._epochs: dict[str, int] = {}
+        self._left_behind: dict[str, Seat] = {}
         self._claiming: set[RegionId] = set()
         self._vacant_s: dict[RegionId, float] = {}
         self._not_before_s: dict[RegionId, float] = {}
@@ -135,9 +148,16 @@ class Leases:
         """See who leads what, claim what is ours to claim, and give away what another should have."""
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
-                self.view = await self._store.leadership()
+                view = await self._store.leadership()
         except (ServiceAway, TimeoutError):
             return
+        dead = await self._dead(view)
+        self._left_behind = {seat.region: seat for seat in view.seats if seat.holder in dead}
+        self.view = replace(
+            view,
+            seats=tuple(seat for seat in view.seats if seat.holder not in dead),
+            processes=tuple(process for process in view.processes if process.holder not in dead),
+        )
         self._seen_s = self._engine.now_s()
         self._note_seats()
         epochs = {seat.region: seat.epoch for seat in self.view.seats}
@@ -195,7 +215,8 @@ class Leases:
         try:
             asked_s = self._engine.now_s()
             async with asyncio.timeout(ANSWER_LIMIT_S):
-                epoch = await self._store.claim(region, self.holder, LEASE_S, self.address)
+                dead = self._left_behind.get(region)
+                epoch = await self._store.claim(region, self.holder, LEASE_S, self.address, dead=dead)
             if epoch is None:
                 return
             self.until_s[region] = 0.0
@@ -215,6 +236,16 @@ class Leases:
             self._claiming.discard(region)
         for listener in self.on_led:
             listener(region)
+
+    async def _dead(self, view: Leadership) -> set[str]:
+        """The holders that have stopped renewing and at whose address nobody listens."""
+        silent = {
+            seat.holder: seat.address
+            for seat in view.seats
+            if seat.holder != self.holder and seat.address and seat.left_s <= LEASE_S - UNRENEWED_S
+        }
+        refused = await asyncio.gather(*map(self.knock, silent.values()))
+        return {holder for holder, is_dead in zip(silent, refused, strict=True) if is_dead}
 
     def _prolong(self, region: RegionId, asked_s: float) -> None:
         if region in self.until_s:
@@ -284,6 +315,20 @@ class Leases:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def nobody_listens(address: str) -> bool:
+    """Whether a connection to the address is refused, which only a machine does that runs without the process."""
+    try:
+        parts = urlsplit(address)
+        async with asyncio.timeout(KNOCK_LIMIT_S):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    except ConnectionRefusedError:
+        return True
+    except (OSError, TimeoutError, ValueError):
+        return False
+    writer.close()
+    return False
 
 
 async def _unloaded(region: RegionId, epoch: int) -> None:

@@ -171,6 +171,35 @@ def test_a_late_word_about_a_past_assignment_is_refused() -> None:
     assert scene.unit_now("A1").status is UnitStatus.DISPATCHED
 
 
+@pytest.mark.parametrize("status", [UnitStatus.AVAILABLE, UnitStatus.OUT_OF_SERVICE])
+def test_a_crew_on_its_way_home_may_still_name_the_assignment_that_it_comes_from(status: UnitStatus) -> None:
+    scene = brought_to("on_scene")
+    past = scene.unit_now("A1").assignment_id
+    scene.report("A1", UnitStatus.RETURNING, assignment_id=past)
+    scene.report("A1", status, assignment_id=past)
+    assert scene.unit_now("A1").status is status
+
+
+def test_a_recalled_crew_that_breaks_down_is_out_of_service_whatever_assignment_it_names() -> None:
+    scene = brought_to("en_route")
+    unit = scene.unit_now("A1")
+    assert unit.incident_id is not None
+    scene.do(c.RecallUnits(actor=LOLA, incident_id=unit.incident_id, units=(unit.unit_id,), reason="recalled"))
+    scene.report("A1", UnitStatus.OUT_OF_SERVICE, assignment_id=unit.assignment_id)
+    assert scene.unit_now("A1").status is UnitStatus.OUT_OF_SERVICE
+
+
+def test_a_word_about_a_past_assignment_undoes_nothing_that_was_said_since() -> None:
+    scene = brought_to("on_scene")
+    past = scene.unit_now("A1").assignment_id
+    scene.report("A1", UnitStatus.AVAILABLE)
+    scene.wait(60)
+    late = scene.said("A1", UnitStatus.OUT_OF_SERVICE, assignment_id=past, age_s=90.0)
+    assert scene.refusal(late) == "assignment_over"
+    scene.report("A1", UnitStatus.OUT_OF_SERVICE)
+    assert scene.refusal(scene.said("A1", UnitStatus.AVAILABLE, assignment_id=past)) == "assignment_over"
+
+
 def test_a_report_about_the_present_assignment_is_taken() -> None:
     scene = brought_to("dispatched")
     scene.report("A1", UnitStatus.EN_ROUTE, assignment_id=scene.unit_now("A1").assignment_id)

@@ -1,5 +1,6 @@
 """The command: quick help, examples that parse, a mistake answered in one line, no traceback."""
 
+import errno
 import importlib
 import json
 import re
@@ -135,7 +136,13 @@ def test_a_mistake_in_a_flag_names_the_flag(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [(UserMistake("x"), 2), (ServiceAway("x"), 1), (KeyboardInterrupt(), 130)]
+    ("fault", "status"),
+    [
+        (UserMistake("x"), 2),
+        (ServiceAway("x"), 1),
+        (KeyboardInterrupt(), 130),
+        (OSError(errno.ENOSPC, "No space left on device", "calls.log"), 2),
+    ],
 )
 def test_each_fault_has_its_exit_status(fault: BaseException, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(words: list[str]) -> int:

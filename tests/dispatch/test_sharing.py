@@ -20,7 +20,7 @@ def process(holder: str, regions: Iterable[str] = REGIONS, address: str = "http:
 
 
 def seat(region: str, holder: str) -> Seat:
-    return Seat(region=region, holder=holder, address="http://there", epoch=1)
+    return Seat(region=region, holder=holder, address="http://there", epoch=1, left_s=2.0)
 
 
 def sharer(holder: str, held: Iterable[RegionId] = ()) -> Sharer:

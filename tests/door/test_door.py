@@ -220,6 +220,21 @@ async def test_a_head_without_a_bound_is_cut_off(world: World) -> None:
     assert got.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize("path", ["/", "/ws/echo?who="])
+async def test_a_line_longer_than_we_take_is_said_to_be_so(world: World, path: str) -> None:
+    got = await talk(world, b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % (path.encode() + b"a" * 20_000))
+    assert re.match(rb"HTTP/1\.[01] 431 ", got), got[:80]
+    assert b"application/problem+json" in got and b'"head_too_large"' in got
+
+
+async def test_a_handshake_with_many_parameters_is_no_fault(world: World) -> None:
+    many = "&".join(f"p{n}=1" for n in range(500))
+    async with connect(f"ws://{world.url}/ws/echo?{many}&who=me") as console:
+        await console.send("hello")
+        assert await console.recv() == "hello"
+    assert b'dispatch112_faults_total{where="websocket"}' not in world.metrics.exposition()
+
+
 async def test_a_connection_that_says_nothing_more_is_ended(world: World) -> None:
     began = asyncio.get_running_loop().time()
     got = await talk(world, b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -59,6 +59,7 @@ ACTORS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
     "dispatcher": ("dispatcher", None, ()),
     "dispatcher_sa": ("dispatcher", None, ("UZ-SA",)),
     "supervisor": ("supervisor", None, ()),
+    "supervisor_to": ("supervisor", None, ("UZ-TO",)),
     "planner": ("planner", None, ()),
     "admin": ("admin", None, ()),
     "mia": ("body", "mia", ()),
@@ -127,7 +128,7 @@ class ApiWorld:
         calls = [call for state in self.engine.states.values() for call in state.calls.values()]
         await reindex(self.interface.intake.matcher, calls, self.store)
         app = application(Routes(*self.interface.routes, *self.neighbours.routes()), self.access.actor_of, self.metrics)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

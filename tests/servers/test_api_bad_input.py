@@ -4,9 +4,11 @@ harms nothing that comes after it."""
 from __future__ import annotations
 
 import base64
+import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from dispatch.calling.contacts import BURST
@@ -159,6 +161,18 @@ async def test_a_key_that_cannot_be_one_is_refused(world: ApiWorld, key: str) ->
     url = f"{world.url}/api/v1/calls"
     async with world.session.post(url, json={"channel": "app"}, headers=headers) as response:
         assert response.status in (400, 422)
+    contacts, _ = await world.store.contacts(None, None, 10)
+    assert [contact.raw for contact in contacts] == [b'{"channel": "app"}'], "nobody is lost for a header"
+
+
+@pytest.mark.parametrize("raw", [b'{"channel": "app"}', gzip.compress(b'{"channel": "app"}')])
+async def test_a_packed_body_is_refused_and_kept_as_it_came(world: ApiWorld, raw: bytes) -> None:
+    headers = {"Content-Encoding": "gzip", "Authorization": "Bearer device-" + "x" * 40}
+    sent = aiohttp.BytesPayload(raw, content_type="application/json")
+    async with world.session.post(f"{world.url}/api/v1/calls", data=sent, headers=headers) as response:
+        assert response.status == 415
+    contacts, _ = await world.store.contacts(None, None, 10)
+    assert [contact.raw for contact in contacts] == [raw]
 
 
 @pytest.mark.parametrize("token", [None, "nobody", ""])
@@ -243,6 +257,15 @@ async def test_the_service_takes_calls_as_before_after_all_of_it(world: ApiWorld
     call = await world.new_call(location=[{"source": "app", "point": CHORSU}])
     assert call["region"] == "UZ-TK"
     assert await world.counted("dispatch112_faults_total", where="http") == 0
+
+
+async def test_a_supervisor_settles_no_contact_of_a_region_that_is_not_theirs(world: ApiWorld) -> None:
+    theirs = (await world.post("calls", b"nonsense", token="device_sa")).json["contact_id"]
+    anybodys = (await world.post("calls", b"nonsense")).json["contact_id"]
+    assert (await world.post(f"contacts/{theirs}/close", token="supervisor_to")).code == "unknown_contact"
+    assert (await world.post(f"contacts/{anybodys}/close", token="supervisor_to")).status == 200
+    left = (await world.get("contacts", token="supervisor")).json["contacts"]
+    assert [contact["contact_id"] for contact in left] == [theirs]
 
 
 async def test_a_supervisor_sees_an_unreadable_contact_and_settles_it(world: ApiWorld) -> None:

@@ -103,6 +103,12 @@ async def test_a_place_in_words_is_found_and_known_to_be_rough(world: ApiWorld) 
     assert call["location"]["accuracy_m"] >= 1_000
 
 
+async def test_null_says_no_more_than_a_field_left_out(world: ApiWorld) -> None:
+    names = ("caller", "location", "text", "service", "incident_type", "priority", "at", "silent", "device")
+    call = await world.new_call(**dict.fromkeys(names))
+    assert call["flags"] == ["unlocated"]
+
+
 async def test_words_that_name_no_place_leave_the_call_unlocated(world: ApiWorld) -> None:
     call = await world.new_call(location=[{"source": "address", "text": "qwrtpsdfghkl 17"}])
     assert call["flags"] == ["unlocated"]

@@ -87,6 +87,31 @@ async def test_two_processes_share_the_regions_and_a_dead_ones_are_taken_over(st
         assert b.leader.ready
 
 
+async def test_a_killed_process_is_replaced_before_its_lease_ends_and_a_silent_one_is_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatch.writing.leases.LEASE_S", 60.0)
+    monkeypatch.setattr("dispatch.writing.leases.UNRENEWED_S", 0.8)
+    door = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = door.sockets[0].getsockname()[1]
+    async with cores(store, "a", "b") as (a, b):
+        a.leader.leases.address = f"http://127.0.0.1:{port}"
+        await a.start()
+        await b.start()
+        await until(lambda: len(a.engine.led) == len(b.engine.led) == 1, 10)
+        await a.freeze()
+        # Somebody listens there, who has only stopped renewing: his lease stands.
+        await asyncio.sleep(2.0)
+        assert len(b.engine.led) == 1
+        door.close()
+        await door.wait_closed()
+        await until(lambda: set(b.engine.led) == set(BOTH), 10)
+        # And should he live after all, he writes nothing.
+        taken = next(iter(a.engine.led))
+        with pytest.raises(Elsewhere):
+            await a.call(1, region=taken)
+
+
 async def test_a_leader_that_slept_past_its_lease_decides_nothing(store: Store) -> None:
     async with cores(store, "a") as (a,):
         await a.start()

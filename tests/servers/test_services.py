@@ -19,6 +19,7 @@ import pytest
 from dispatch.errors import UserMistake
 from dispatch.services import database, embedded, running_addresses
 from dispatch.settings import Settings
+from tests.small_disk import fill
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ALONE = Path(__file__).with_name("servers_alone.py")
@@ -166,6 +167,16 @@ async def until_restarted(status: Any, name: str) -> None:
     async with asyncio.timeout(SHORT_S):
         while not (status()[name]["restarts"] and status()[name]["state"] == "ready"):
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("left_bytes", [0, 2**20])
+async def test_a_disk_without_room_for_a_database_is_named_in_one_line(small_disk: Path, left_bytes: int) -> None:
+    fill(small_disk, left_bytes)
+    command = [sys.executable, "-m", "dispatch", "serve", "--port", "0", "--data-dir", str(small_disk / "data")]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "the disk has no room" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
 
 
 async def test_a_second_starter_is_told_who_holds_the_directory(tmp_path: Path) -> None:

@@ -230,10 +230,24 @@ async def test_who_leads_and_who_lives_is_told_as_of_now(store: Store) -> None:
     await store.attend(msgspec.structs.replace(lives, holder="core-2"), 0.02)
     await asyncio.sleep(0.04)
     view = await store.leadership()
-    assert view.seats == (Seat(region="UZ-TK", holder="core-1", address="http://127.0.0.1:1", epoch=1),)
+    (seat,) = view.seats
+    assert 0.0 < seat.left_s <= 60.0
+    assert seat == Seat(region="UZ-TK", holder="core-1", address="http://127.0.0.1:1", epoch=1, left_s=seat.left_s)
     assert view.processes == (lives,)
     await store.depart("core-1")
     assert (await store.leadership()).processes == ()
+
+
+async def test_the_lease_of_the_dead_does_not_count_unless_it_was_renewed_since(store: Store) -> None:
+    await store.claim("UZ-TK", "core-1", 30, "http://127.0.0.1:1")
+    (dead,) = (await store.leadership()).seats
+    await store.renew(["UZ-TK"], "core-1", 60, "http://127.0.0.1:1")
+    assert await store.claim("UZ-TK", "core-2", 60, dead=dead) is None
+    (dead,) = (await store.leadership()).seats
+    for other in (msgspec.structs.replace(dead, holder="core-3"), msgspec.structs.replace(dead, epoch=2)):
+        assert await store.claim("UZ-TK", "core-2", 60, dead=other) is None
+    assert await store.claim("UZ-TK", "core-2", 60, dead=dead) == 2
+    assert await store.renew(["UZ-TK"], "core-1", 60) == set()
 
 
 async def test_only_leases_still_ours_are_renewed(store: Store) -> None:

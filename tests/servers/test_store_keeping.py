@@ -116,7 +116,8 @@ async def test_an_unreadable_contact_waits_raw_until_a_supervisor_settles_it(sto
     await store.keep_contact(contact("x-1"))
     await store.keep_contact(contact("x-1"))
     assert await store.contacts("UZ-TK", None, 10) == ([contact("x-1")], None)
-    assert await store.settle_contact("x-1", "user:aziz", NOW) is True
+    assert await store.settle_contact("x-1", "user:lola", NOW, ("UZ-SA", "UZ-QR")) is False, "not hers to settle"
+    assert await store.settle_contact("x-1", "user:aziz", NOW, ("UZ-SA", "UZ-TK")) is True
     assert await store.settle_contact("x-1", "user:aziz", NOW) is False
     assert await store.contacts("UZ-TK", None, 10) == ([], None)
 
