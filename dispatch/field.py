@@ -52,7 +52,7 @@ RETURN_GRACE_S = 5.0
 """After the broker came back crews have so long to hear what waited before an order may be given up."""
 
 GATHER_S = 0.02
-"""Positions are read so often: boards show them twice a second, and read one by one they cost three times as much."""
+"""So long positions gather to be read together: a turn of the loop for each costs more than the fix."""
 REPORT_TOPICS = (("112/units/+/status", 1), ("112/units/+/ack", 1), ("112/units/+/link", 1))
 POSITION_TOPICS = (("112/units/+/position", 0), ("owntracks/+/+", 0))
 

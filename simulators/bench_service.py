@@ -53,10 +53,7 @@ async def partner(home: Path, number: int, seed: int, share: float) -> AsyncIter
 
 
 async def shared(home: Path, count: int) -> None:
-    """Return when so many processes lead the regions of the service, none two more than another.
-
-    Raises TimeoutError.
-    """
+    """Return when so many processes lead the regions of the service, none two more than another. Raises ServiceAway."""
     addresses = running_addresses(home)
     assert addresses is not None, "the service runs"
     connection = await asyncpg.connect(addresses.database_url)
@@ -68,6 +65,8 @@ async def shared(home: Path, count: int) -> None:
                 if len(led) == count and max(led) - min(led) < 2:
                     return
                 await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise ServiceAway(f"{count} processes did not come to share the regions") from None
     finally:
         await connection.close()
 
