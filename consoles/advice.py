@@ -19,6 +19,7 @@ from aiohttp import web
 from consoles.desk import Desk
 from dispatch.core.assigning import basis, question
 from dispatch.core.commands import Basis
+from dispatch.core.lateness import crossing_s
 from dispatch.core.recommend import Choice, Recommendation, recommend
 from dispatch.core.terms import IncidentId, Location, Reach, RegionId, UnitId
 from dispatch.web.application import ACTOR, answer
@@ -27,9 +28,6 @@ from dispatch.web.routes import Route
 
 KEPT = timedelta(seconds=120)
 """Longer than any is fresh, so that a stale one is called stale and not unknown."""
-
-CROSSING_M_S = {True: 8.0, False: 14.0}
-"""How fast a crew gets on across a circle, in a straight line: in a town, and outside."""
 
 KEPT_MAX = 5_000
 PASSED_OVER_MAX = 200
@@ -76,7 +74,8 @@ class Advice:
                 errors=("unknown_incident",),
                 description="Made when it is asked for, on the committed state; confirm it by its id within "
                 "15 seconds. It is stale as soon as the incident's need, priority or place is another one. `eta_s` "
-                "leads to the incident's point, `eta_range_s` [least, most] to anywhere in the circle about it.",
+                "leads to the incident's point, `eta_range_s` [least, most] to anywhere in the circle about it, and "
+                "nine drives of ten reach the caller within `eta_p90_s`: a bad day and the circle are in it.",
             )
         ]
 
@@ -157,7 +156,7 @@ def advised(made: Made) -> tuple[UnitId, ...]:
 
 def eta_range_s(eta_s: float, place: Location) -> list[float]:
     """The least and the most that a drive takes to somebody who is anywhere in the circle, in nine cases of ten."""
-    more_s = place.accuracy_m / CROSSING_M_S[place.urban]
+    more_s = crossing_s(place)
     return [round(max(0.0, eta_s - more_s), 1), round(eta_s + more_s, 1)]
 
 
@@ -168,6 +167,7 @@ def _choice(choice: Choice, place: Location | None) -> dict[str, Any]:
         "body": choice.body,
         "capability": choice.capability,
         "eta_s": choice.eta_s,
+        "eta_p90_s": choice.eta_p90_s,
         "eta_range_s": None if place is None else eta_range_s(choice.eta_s, place),
         "reasons": choice.reasons,
     }

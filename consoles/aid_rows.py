@@ -61,5 +61,6 @@ def _lent_row(one: Lent) -> Row:
         "body": found.body,
         "status": found.status,
         "eta_s": found.eta_s,
+        "eta_p90_s": found.eta_p90_s,
         "request_id": one.request_id,
     }

@@ -193,6 +193,7 @@ def _assignment_row(state: RegionState, assignment: Assignment) -> Row:
         "status": assignment.status,
         "stage": stage,
         "eta_s": assignment.eta_s,
+        "eta_p90_s": assignment.eta_p90_s,
         "assigned_at": _when(assignment.assigned_at),
         "overdue": unheard and order is not None and order.sends > 1,
     }

@@ -151,6 +151,7 @@ def _lent(found: Assignment) -> Row:
         "capability": found.capability,
         "status": found.status,
         "eta_s": found.eta_s,
+        "eta_p90_s": found.eta_p90_s,
         "cleared_reason": found.cleared_reason,
     } | {field: getattr(found, field) for field, _ in _TIMES}
 
@@ -167,6 +168,7 @@ def _assignment(desk: Desk, incident: Incident, found: Assignment) -> Row:
         "status": found.status,
         "stage": stage_of(found, order),
         "eta_s": found.eta_s,
+        "eta_p90_s": found.eta_p90_s,
         "cleared_reason": found.cleared_reason,
         "unacknowledged_hazards": found.unacknowledged,
     } | times

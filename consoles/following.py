@@ -137,6 +137,7 @@ def _help(incident: Incident) -> list[Row]:
             "status": assignment.status,
             "assigned_at": assignment.assigned_at,
             "eta_s": assignment.eta_s,
+            "eta_p90_s": assignment.eta_p90_s,
             "on_scene_at": assignment.on_scene_at,
         }
         for assignment in live(incident)

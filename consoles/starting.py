@@ -20,7 +20,6 @@ from consoles.front import cancelled
 from consoles.programs import Programs
 from dispatch.actors import Actor
 from dispatch.calling.contacts import Contacts
-from dispatch.calling.locating import Locator
 from dispatch.calling.reception import Reception
 from dispatch.clock import SystemClock
 from dispatch.core.state import RegionState
@@ -32,6 +31,7 @@ from dispatch.ids import IdSource
 from dispatch.intake import Intake
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.spool import Spool
+from dispatch.searching import locator
 from dispatch.settings import Settings
 from dispatch.store import Store
 from dispatch.web.application import application
@@ -42,8 +42,6 @@ from dispatch.web.routes import Routes
 from dispatch.web.websocket import Socket
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
-from routing.gazetteer import Gazetteer
-from routing.regions import Regions
 from routing.roads import Roads
 from routing.travel import warm
 
@@ -106,7 +104,7 @@ async def _calls_only(settings: Settings, store: Store, regions: Sequence[Region
     ids, spool = IdSource(clock), Spool(settings.data_dir / "spool")
     spool.load()
     contacts = Contacts(store, ids, clock, metrics)
-    reception = Reception(engine, Locator(Regions(), Gazetteer()), ids, clock)
+    reception = Reception(engine, await asyncio.to_thread(locator, settings), ids, clock)
     intake = Intake(reception, contacts, metrics, spool)
     receive = next(route for route in intake.routes() if route.handler == intake.receive)
     health = Health(metrics, store.ping, lambda: False)

@@ -30,11 +30,11 @@ def run(args: argparse.Namespace) -> int:
         raise UserMistake(str(mistake)) from mistake
 
 
-def gazetteer(settings: Settings) -> Gazetteer:
+def gazetteer(settings: Settings, regions: Regions) -> Gazetteer:
     """Our own places with those of the files and the map that the settings name. Raises UserMistake when one cannot be
     read."""
     try:
-        found = load((*settings.places, *([settings.map] if settings.map is not None else [])))
+        found = load((*settings.places, *([settings.map] if settings.map is not None else [])), regions)
     except ValueError as mistake:
         raise UserMistake(f"DISPATCH112_PLACES: {mistake}") from mistake
     for note in found.notes:
@@ -49,4 +49,4 @@ def locator(settings: Settings) -> Locator:
         regions = Regions.from_map(settings.map) if settings.map is not None else Regions()
     except ValueError as mistake:
         raise UserMistake(f"DISPATCH112_MAP: {mistake}") from mistake
-    return Locator(regions, gazetteer(settings))
+    return Locator(regions, gazetteer(settings, regions))

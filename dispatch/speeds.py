@@ -14,9 +14,11 @@ from datetime import datetime
 from pathlib import Path
 
 from dispatch.errors import UserMistake
+from dispatch.maps import imported_roads
 from dispatch.settings import Settings, settings_from
 from routing import learning, roads
 from routing.learning import Fix, Learnt, learn, observed
+from routing.roads import Roads
 from routing.travel import Travel
 from routing.weights import Profile
 
@@ -27,7 +29,7 @@ FILE = "speeds.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tracks", type=Path, metavar="FILE", help="CSV with the columns unit, at, lat, lon")
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"where to keep what was learnt ({FILE} in the data)")
-    parser.add_argument("--map", type=Path, metavar="FILE", help="a road network, .npz (the demo's)")
+    parser.add_argument("--map", type=Path, metavar="DIR", help="an imported map (DISPATCH112_MAP), or an .npz network")
     parser.add_argument("--data-dir", metavar="DIR", help="whose speeds they are (.data)")
     parser.add_argument(
         "--time-factor", type=float, default=1.0, metavar="X",
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     tracks = read_tracks(args.tracks)
     try:
-        network = roads.load(args.map) if args.map else roads.demo(settings.cache_dir, say=lambda _: None)
+        network = _network(settings)
     except ValueError as mistake:
         raise UserMistake(str(mistake)) from mistake
     travel = Travel(network)
@@ -58,6 +60,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _network(settings: Settings) -> Roads:
+    """The roads that the service drives by: an imported map's, a network alone, or the demo's own."""
+    if settings.map is None:
+        return roads.demo(settings.cache_dir, say=lambda _: None)
+    return imported_roads(settings.map) if settings.map.is_dir() else roads.load(settings.map)
+
+
 def _told(tracks: dict[str, list[Fix]], observations: int, learnt: Learnt, path: Path) -> dict[str, object]:
     counts = [count for day in learnt.observations for hour in day for kind in hour for count in kind]
     return {
@@ -65,6 +74,7 @@ def _told(tracks: dict[str, list[Fix]], observations: int, learnt: Learnt, path:
         "fixes": sum(map(len, tracks.values())),
         "stretches_observed": observations,
         "groups_with_enough": sum(count >= learning.FEWEST for count in counts),
+        "drives_observed": sum(count for day in learnt.drives for hour in day for count in hour),
         "written_to": str(path),
     }
 

@@ -25,7 +25,7 @@ from routing.matching import Ints, Matcher
 from routing.names import Names, completed
 from routing.notation import Position, decode, find_code, read_position
 from routing.place_files import Found, landmarks_of, read_places
-from routing.places import Settlement, known_landmarks, settlements
+from routing.places import SETTLEMENTS, Settlement, known_landmarks, settlements
 from routing.ranking import WITH_HOUSES, Near, Ranking
 from routing.regions import REGIONS, Regions
 
@@ -58,9 +58,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gazetteer:
-    """All named places in memory, with their keys; our own table, and what files add to it."""
+    """All named places in memory, with their keys; our own table, and what files add to it. `regions` say in which
+    region a place lies that no file puts anywhere; without them the built-in outlines do."""
 
-    def __init__(self, places: Sequence[Settlement] | None = None, more: Found | None = None) -> None:
+    def __init__(
+        self, places: Sequence[Settlement] | None = None, more: Found | None = None, regions: Regions | None = None
+    ) -> None:
         more = Found() if more is None else more
         landmarks, outlines = landmarks_of(more)
         own = (*_regions(), *settlements(), *known_landmarks()) if places is None else tuple(places)
@@ -70,8 +73,13 @@ class Gazetteer:
         self._houses = Houses(more.houses)
         self._kilometres = Kilometres(more.posts, more.roads)
         self._describer = Describer(self.places, Landmarks(landmarks, outlines))
+        self._own_regions = regions
         self._region_numbers: dict[str, int] = {}
         self._region_of = np.array([self._numbered(place.region) for place in self.places], dtype=np.int64)
+
+    def built_up(self) -> Iterator[Settlement]:
+        """The cities, towns and villages: what has streets."""
+        return (place for place in self.places if place.kind in SETTLEMENTS)
 
     @property
     def is_abroad(self) -> bool:
@@ -166,7 +174,7 @@ class Gazetteer:
 
     @cached_property
     def _regions(self) -> Regions:
-        return Regions()
+        return self._own_regions or Regions()
 
     def _region(self, number: int) -> str:
         """A place's region, by its position where no file says it."""
@@ -182,12 +190,12 @@ class Gazetteer:
         return self._region_numbers.setdefault(region, len(self._region_numbers))
 
 
-def load(paths: Sequence[Path]) -> Gazetteer:
+def load(paths: Sequence[Path], regions: Regions | None = None) -> Gazetteer:
     """Our own places with those of files: CSV lists, GeoJSON landmarks, directories of maps.
 
     Raises ValueError with one sentence when a file cannot be read.
     """
-    return Gazetteer(more=read_places(paths)) if paths else Gazetteer()
+    return Gazetteer(more=read_places(paths) if paths else None, regions=regions)
 
 
 def _regions() -> tuple[Settlement, ...]:

@@ -17,9 +17,9 @@ import msgspec
 from routing.geometry import distance_m, from_local_m
 from routing.mixtures import Mixture, centre, concentric_radius, product, radius_holding
 from routing.regions import RegionMatch, Regions
+from routing.sources import HABITS, is_position, placed, spread
 from routing.sources import Fix as Fix
 from routing.sources import Source as Source
-from routing.sources import is_position, placed, spread
 
 HELD: Final = 0.9  # share of cases that an estimate's circle holds
 WORSE: Final = 4.0  # a newer fix does not replace one whose radius is so many times smaller (EENA's rule for AML)
@@ -81,6 +81,8 @@ def radius_at(fix: Fix, now: datetime) -> float:
     fix knows. What a person confirmed stays as it was stated."""
     if fix.confirmed:
         return fix.stated_m
+    if HABITS[fix.source].even:
+        return radius_holding(placed(fix, now, (fix.lat, fix.lon), 1), (0.0, 0.0), HELD)
     scatter = spread(fix.source, fix.stated_m, (now - fix.at).total_seconds())
     return concentric_radius(scatter.weights, scatter.variances, HELD)
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_PARTS: Final = 40  # a product keeps its weightiest parts
+MOST_PARTS: Final = 100  # a product keeps its weightiest parts: with fewer its circle is too narrow
 LEAST_WEIGHT: Final = 3e-4  # and none that carries less
 NEARBY_M: Final = 300.0  # who stands so near will find the caller: the best point has the most weight about it
 CENTRING_STEPS: Final = 4

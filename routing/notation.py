@@ -28,14 +28,26 @@ _PAIRS: Final = tuple(
 )
 # What may stand around the numbers: compass letters and their words in three languages, without which all is clear.
 _MARKS: Final = re.compile(
-    r"(?<![^\W\d_])(?:north|east|n|e|latitude|longitude|lat|lon|lng|с\.?\s*ш\.?|в\.?\s*д\.?|с|в|сев|вост|широта|долгота"
-    r"|ш\.?\s*к\.?|ш[қк]\.?\s*у\.?|sh\.?\s*k\.?|shq\.?\s*u\.?|кенглик|узунлик|kenglik|uzunlik|шимолий|шарқий|shimoliy|sharqiy"
-    r"|gps|координаты|koordinata(?:lar|lari)?)(?![^\W\d_])[.:=]*"
+    r"(?<![^\W\d_])(?:north|east|n|e|latitude|longitude|lat|lon|lng|с\.?\s*ш\.?|в\.?\s*д\.?|с|в|ш|д"
+    r"|сев\w*|вост\w*|широт\w*|долгот\w*|ш\.?\s*к\.?|ш[қк]\.?\s*у\.?|sh\.?\s*k\.?|shq\.?\s*u\.?|кенглик|узунлик|kenglik|uzunlik|кеңлик|узынлық|keńlik|uzınlıq"
+    r"|шимолий|шарқий|shimoliy|sharqiy|арқа|шығыс|arqa|shıǵıs|gps|координаты|koordinata(?:lar|lari)?)(?![^\W\d_])[.:=]*"
 )
 _DEGREES: Final = re.compile(
-    r"(\d{1,3})\s*(?:°|deg|град\.?|[:\s])\s*"
-    r"(?:(\d{1,2}(?:[.,]\d+)?)\s*(?:'(?!')|min|мин\.?|[:\s]|$)\s*(?:([0-5]?\d(?:[.,]\d+)?)\s*(?:\"|''|sec|сек\.?|\s|$))?)?"
+    r"(\d{1,3})\s*(?:°|[:\s-])\s*"
+    r"(?:(\d{1,2}(?:[.,]\d+)?)\s*(?:'(?!')|[:\s-]|$)\s*(?:([0-5]?\d(?:[.,]\d+)?)\s*(?:\"|''|\s|$))?)?"
 )
+# The words for degrees, minutes and seconds, as they are read out over the telephone.
+_SPOKEN: Final = tuple(
+    (re.compile(rf"\s*(?<![^\W\d_])(?:{words})(?![^\W\d_])\.?,?"), sign)
+    for words, sign in (
+        (r"deg|degrees?|град|градус\w*|gradus\w*|daraja\w*|даража\w*", "°"),
+        (r"min|minutes?|мин|минут\w*|minut\w*|daqiqa\w*|дақиқа\w*", "'"),
+        (r"sec|seconds?|сек|секунд\w*|sekund\w*|soniya\w*|сония\w*", '"'),
+    )
+)
+_NMEA: Final = re.compile(
+    r"^(\d{2})(\d{2}\.\d+)[\s,;]+0?(\d{2})(\d{2}\.\d+)$"
+)  # as receivers write it: 4118.667 06916.783
 _ONE_SIGN: Final = str.maketrans({"º": "°", "˚": "°", **dict.fromkeys("′’‘ʹʼʻ`´", "'"), **dict.fromkeys("″”“„ʺ", '"')})
 _LINK: Final = re.compile(r"\bgeo:|https?://|\b(?:maps?|go|yandex|google|2gis|openstreetmap)\.[\w./-]+|[?&#@!]\w+[=/]")
 # The pin before the middle of the map.
@@ -75,7 +87,10 @@ def read_position(text: str) -> Position | None:
         return None
     if _LINK.search(text):
         return _in_link(unquote_plus(text))
-    plain = " ".join(_MARKS.sub(" ", text.casefold().translate(_ONE_SIGN)).split()).strip(" ,;.()[]{}")
+    signed = text.casefold().translate(_ONE_SIGN)
+    for words, sign in _SPOKEN:
+        signed = words.sub(sign, signed)
+    plain = _NMEA.sub(r"\1° \2' \3° \4'", " ".join(_MARKS.sub(" ", signed).split()).strip(" ,;.()[]{}"))
     return _decimal(plain) or _sexagesimal(plain)
 
 

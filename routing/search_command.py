@@ -13,6 +13,7 @@ from typing import Final
 from routing.addresses import MOST_CHARS
 from routing.gazetteer import Gazetteer, Place, load
 from routing.geometry import Point, parse_point
+from routing.regions import Regions
 
 MOST_RESULTS: Final = 100
 NEAR_MAP_DEG: Final = 0.5  # round the places of a map of another country
@@ -41,7 +42,9 @@ def run(args: argparse.Namespace, places: Sequence[Path] = ()) -> int:
         raise ValueError(f"--limit is from 1 to {MOST_RESULTS}, not {args.limit}")
     if len(args.text) > MOST_CHARS:
         raise ValueError(f"TEXT has {len(args.text)} characters; what names a place has at most {MOST_CHARS}")
-    gazetteer = load([*places, *(args.files or ())])
+    files = [*places, *(args.files or ())]
+    maps = [path for path in files if path.is_dir()]
+    gazetteer = load(files, Regions.from_map(maps[-1]) if maps else None)
     for note in gazetteer.notes:
         print(note, file=sys.stderr)
     near = None if args.near is None else _near(args.near, gazetteer)

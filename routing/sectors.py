@@ -17,7 +17,8 @@ from routing.geometry import Point, from_local_m, local_m
 RINGS: Final = 4  # a sector is cut into so many rings of equal area …
 STEP_DEG: Final = 40.0  # … and each of them into steps about so wide
 GRID: Final = 6  # an area's box is cut into so many rows and columns
-SPILL: Final = 0.1  # antennas reach beyond their edges: share of the reach by which every cell is blurred
+SPILL: Final = 0.12  # antennas reach beyond their edges: share of the reach by which every cell is blurred
+EVEN: Final = math.sqrt(24.0)  # a side so many times its share of the variance of a round piece
 LEAST_SIGMA_M: Final = 30.0  # no mast knows its edge better, however small an area is drawn
 AREAS_KEPT: Final = 2_000
 USUAL_REACH_M: Final = 3_000.0
@@ -73,7 +74,7 @@ def _of_sector(mast: tuple[float, float], sector: Sector) -> Area:
     for near_m, far_m in pairwise(edges):
         away_m, deep_m = (near_m + far_m) / 2, far_m - near_m
         wide_m = away_m * math.radians(width_deg / steps)
-        sigma_m = math.hypot(max(deep_m, wide_m) / 3.5, SPILL * outer, LEAST_SIGMA_M)
+        sigma_m = math.hypot(deep_m / EVEN, wide_m / EVEN, SPILL * outer, LEAST_SIGMA_M)
         for step in range(steps):
             turn = math.radians(sector.azimuth_deg + width_deg * ((step + 0.5) / steps - 0.5))
             at = from_local_m(mast, away_m * math.sin(turn), away_m * math.cos(turn))

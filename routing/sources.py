@@ -30,7 +30,8 @@ class Habit(msgspec.Struct, frozen=True, kw_only=True):
     """A source's habits. `usual_m` is the radius where none is stated, and `confidence` the share of cases that a
     stated radius is meant to hold. True radii are the stated one times `optimism`, lognormally spread by `spread`.
     A share `wrong` is mistaken, mostly by a few times `wrong_m` metres. Of the callers a share `moving` moves on, at
-    `pace`.
+    `pace`. `even`: what was named is an area, and its edge is as likely as its middle; a receiver's errors are likelier
+    small.
     """
 
     usual_m: float
@@ -41,9 +42,13 @@ class Habit(msgspec.Struct, frozen=True, kw_only=True):
     wrong_m: tuple[float, float] = (1_500.0, 12_000.0)
     moving: float = 0.0
     pace_m_s: float = 0.0
+    even: bool = False
 
     def factors(self) -> tuple[tuple[float, float], ...]:
-        """(weight, variance for a stated radius of 1 m) of the true radii: three nodes of Gauss and Hermite."""
+        """(weight, variance along an axis for a stated radius of 1 m) of the true radii: three nodes of Gauss and
+        Hermite. Of a disc the variance is a quarter of its squared radius, and how unsure that is blurs its edge."""
+        if self.even:
+            return ((1.0, self.optimism**2 / (4.0 * self.confidence)),)
         plain = self.optimism**2 / (-2.0 * math.log(1.0 - self.confidence))
         step = math.exp(2.0 * math.sqrt(3.0) * self.spread)
         return ((1 / 6, plain / step), (2 / 3, plain), (1 / 6, plain * step))
@@ -62,12 +67,12 @@ HABITS: Final[dict[str, Habit]] = {
     "ecall": Habit(usual_m=40.0, confidence=0.95, optimism=1.1, spread=0.5),
     # What operators call a cell's reach holds most of its telephones, not all.
     "cell": Habit(
-        usual_m=3_000.0, confidence=0.8, optimism=0.85, spread=0.3, wrong_m=(4_000.0, 20_000.0),
-        moving=STROLL, pace_m_s=WALK_M_S,
+        usual_m=3_000.0, confidence=0.9, spread=0.3, wrong=0.02, wrong_m=(4_000.0, 20_000.0),
+        moving=STROLL, pace_m_s=WALK_M_S, even=True,
     ),
     # The reach of what was named, about its middle.
-    "address": Habit(usual_m=100.0, confidence=0.9, spread=0.25, wrong_m=SPOKEN),
-    "landmark": Habit(usual_m=300.0, confidence=0.9, spread=0.25, wrong_m=SPOKEN),
+    "address": Habit(usual_m=100.0, confidence=0.9, spread=0.25, wrong=0.03, wrong_m=SPOKEN, even=True),
+    "landmark": Habit(usual_m=300.0, confidence=0.9, spread=0.25, wrong=0.03, wrong_m=SPOKEN, even=True),
     "vehicle": Habit(usual_m=25.0, confidence=0.68, optimism=1.1, spread=0.5, moving=0.8, pace_m_s=4.5),
     "operator": Habit(usual_m=20.0, confidence=0.9, wrong=0.02),
 }  # fmt: skip
@@ -133,6 +138,11 @@ def restated(radius_m: float, confidence: float, source: str) -> float:
     return radius_m * math.sqrt(usual / stated)
 
 
+Part = tuple[float, float, float, float, int]  # of a mixture: weight, east, north, variance, wrong
+# The middle of a disc, and six directions about it.
+DISC: Final = ((0.0, 0.0), *((math.cos(math.pi * i / 3.0), math.sin(math.pi * i / 3.0)) for i in range(6)))
+
+
 class Spread(msgspec.Struct, frozen=True, gc=False):
     """How a round fix scatters about its point by now: the last parts are those of MISTAKES."""
 
@@ -154,7 +164,7 @@ def spread(source: str, radius_m: float, age_s: float, wrong: float | None = Non
         else:
             weights.append(weight * (1.0 - bad))
             variances.append(variance)
-    widest = BEYOND * BEYOND * square * FACTORS[source][1][1] + moved
+    widest = BEYOND * BEYOND * square * FACTORS[source][len(FACTORS[source]) // 2][1] + moved
     mistaken = _mistaken(habit, bad, widest)
     return Spread((*weights, *mistaken.weights), (*variances, *mistaken.variances))
 
@@ -180,7 +190,8 @@ def placed(fix: Fix, now: datetime, origin: tuple[float, float], mark: int, agai
     parts = []
     for spot, share in zip(spots, likely, strict=True):
         scatter = spread(fix.source, max(LEAST_RADIUS_M, spot.accuracy_m), age_s, wrong)
-        parts += _about(scatter, local_m(origin, (spot.lat, spot.lon)), share / sum(likely), mark)
+        at = local_m(origin, (spot.lat, spot.lon))
+        parts += _about(scatter, at, share / sum(likely), mark, HABITS[fix.source])
     return mixture(parts)
 
 
@@ -194,14 +205,23 @@ def _within(fix: Fix, age_s: float, origin: tuple[float, float], mark: int) -> M
         (good, *local_m(origin, (cell.lat, cell.lon)), cell.sigma_m**2 + moved * habit.moving, 0) for cell in area.cells
     ]
     mistaken = _mistaken(habit, habit.wrong, area.reach_m**2)
-    return mixture([*parts, *_about(mistaken, local_m(origin, area.middle), 1.0, mark)])
+    return mixture([*parts, *_about(mistaken, local_m(origin, area.middle), 1.0, mark, habit)])
 
 
-def _about(
-    scatter: Spread, at: tuple[float, float], share: float, mark: int
-) -> list[tuple[float, float, float, float, int]]:
-    last_good = len(scatter.weights) - len(MISTAKES)
-    return [
-        (share * weight, *at, variance, 0 if i < last_good else mark)
-        for i, (weight, variance) in enumerate(zip(scatter.weights, scatter.variances, strict=True))
-    ]
+def _about(scatter: Spread, at: tuple[float, float], share: float, mark: int, habit: Habit) -> list[Part]:
+    good = len(scatter.weights) - len(MISTAKES)
+    parts: list[Part] = []
+    for weight, variance in zip(scatter.weights[:good], scatter.variances[:good], strict=True):
+        if habit.even:
+            parts += _disc(share * weight, at, variance, habit.spread)
+        else:
+            parts.append((share * weight, *at, variance, 0))
+    mistaken = zip(scatter.weights[good:], scatter.variances[good:], strict=True)
+    return parts + [(share * weight, *at, variance, mark) for weight, variance in mistaken]
+
+
+def _disc(weight: float, at: tuple[float, float], variance: float, unsure: float) -> list[Part]:
+    """A disc of this variance along an axis: seven equal pieces, one in the middle and six around it, each as wide as a
+    seventh of the disc and all together as wide as the whole. Where its edge is, is `unsure` by a lognormal factor."""
+    away_m, own = math.sqrt(2.0 * variance), variance * (1.0 / 7.0 + math.expm1(2.0 * unsure * unsure))
+    return [(weight / 7.0, at[0] + away_m * east, at[1] + away_m * north, own, 0) for east, north in DISC]

@@ -29,6 +29,7 @@ from routing.nearest import Spot
 from routing.renewal import Renewal, Wish, swapped
 from routing.roads import Roads
 from routing.snapping import Grid, grid
+from routing.weights import USUAL_LATE
 
 FIRST_SLOTS: Final = 256
 MOST_UNITS: Final = 100_000
@@ -45,13 +46,15 @@ __all__ = ["LABELS", "SEARCH", "UNREACHABLE", "Path", "Snap", "Travel", "TravelT
 
 
 class Travel:
-    """The units on one road network, and the questions about them."""
+    """The units on one road network, and the questions about them. `late` is by what share of their time nine drives of
+    ten are late at most, LATE_FIXED_S apart, in the country and in towns: a word of the hour, as the weights are."""
 
     def __init__(self, roads: Roads) -> None:
         shape = cch.build(roads.order, roads.tail, roads.head)
         metric = cch.customise(shape, roads.tail, roads.head, roads.ms)
         self.roads = roads
         self.map_version, self.weights_version = roads.version, 1
+        self.late = USUAL_LATE, USUAL_LATE
         self._net = Network(shape, metric, grid(roads), roads.tail, roads.head, roads.ms, roads.ms, roads.twin)
         self._fresh: Network | None = None  # the network with weights for which the metric is still being made
         self._renewal = Renewal()

@@ -1,9 +1,10 @@
 """Live weights: what each arc takes now, from the plain car time, the hour of the day, and what is closed or slowed.
 
 A *restriction* is put on arcs: closed, or slower by a factor that is never below 1, so that no restriction ever makes a
-way shorter. It has a beginning and perhaps an end. A *profile* multiplies whole classes of roads by the hour. The time
-of an arc is plain × profile × the largest factor in force, rounded; a slowed arc never becomes a closed one. What is
-closed is not driven through; who is on it, or is called to it, comes and goes by the nearer end.
+way shorter. It has a beginning and perhaps an end. A *profile* multiplies whole classes of roads by the hour, and says
+how late a whole drive may be. The time of an arc is plain × profile × the largest factor in force, rounded; a slowed
+arc never becomes a closed one. What is closed is not driven through; who is on it, or is called to it, comes and goes
+by the nearer end.
 
 Which arcs a drawing means is found in `streets_along`. Not here: who may close a road and how that is kept.
 """
@@ -24,6 +25,15 @@ WEEKEND: Final = (5, 6)  # Saturday and Sunday, as datetime.weekday() numbers th
 HOURS: Final = 24
 SLOWEST: Final = 100.0  # a factor beyond this is a closure
 PROFILE_FACTORS: Final = (0.2, 10.0)
+
+USUAL_LATE: Final = 0.3
+LATE_FIXED_S: Final = 45.0
+"""How late drives are until somebody has measured: nine of ten take no more than the root of the sum of the squares of
+a USUAL_LATE of their time, and of LATE_FIXED_S. The form is that of Budge, Ingolfsson and Zerom, "Empirical analysis of
+ambulance travel times: the case of Calgary" (Management Science, 2010): the variance of a drive has a part that does
+not depend on its length and one that grows with its square. The figures are rounded from a coefficient of variation of
+a fifth on long drives, and of half a minute on all."""
+LATE_MOST: Final = 5.0
 
 Ints = NDArray[np.int32]
 Factors = NDArray[np.float64]
@@ -55,16 +65,28 @@ def slot_of(now: datetime) -> tuple[int, int]:
     return (HOLIDAY if there.weekday() in WEEKEND else WORKDAY), there.hour
 
 
+def usual_lateness() -> Factors:
+    """USUAL_LATE at every hour, in the country and in towns: (2, 24, 2)."""
+    return np.full((2, HOURS, 2), USUAL_LATE)
+
+
 class Profile(msgspec.Struct, frozen=True):
     """How much longer than plain car time: `factors` float64 (2, 24, classes, 2) by workday or weekend, hour of the
-    country's time, class of road, and whether it is urban."""
+    country's time, class of road, and whether it is urban. `late` (2, 24, 2) is how much of its time a whole drive is
+    late at most, in nine cases of ten."""
 
     factors: Factors
+    late: Factors = msgspec.field(default_factory=usual_lateness)
 
     def at(self, now: datetime) -> Factors:
         """The factors (classes, 2) of a moment."""
         day, hour = slot_of(now)
         return np.asarray(self.factors[day, hour])
+
+    def late_at(self, now: datetime) -> tuple[float, float]:
+        """The lateness of a moment: in the country, and in towns."""
+        country, town = self.late[slot_of(now)]
+        return float(country), float(town)
 
 
 def flat() -> Profile:
@@ -72,14 +94,17 @@ def flat() -> Profile:
     return Profile(np.ones((2, HOURS, len(ROAD_CLASSES), 2)))
 
 
-def profile_from(factors: Factors) -> Profile:
+def profile_from(factors: Factors, late: Factors | None = None) -> Profile:
     """A profile of these factors. Raises ValueError when they cannot be right."""
     low, high = PROFILE_FACTORS
+    late = usual_lateness() if late is None else late
     if factors.shape != flat().factors.shape:
         raise ValueError(f"a speed profile has the shape {flat().factors.shape}, not {factors.shape}")
     if not (np.isfinite(factors).all() and factors.min() >= low and factors.max() <= high):
         raise ValueError(f"a speed profile's factors are from {low:g} to {high:g}")
-    return Profile(factors)
+    if late.shape != (2, HOURS, 2) or not (np.isfinite(late).all() and late.min() >= 0 and late.max() <= LATE_MOST):
+        raise ValueError(f"the lateness of drives is {2, HOURS, 2} shares from 0 to {LATE_MOST:g}")
+    return Profile(factors, late)
 
 
 def profiled(roads: Roads, profile: Profile, now: datetime) -> Ints:

@@ -22,7 +22,7 @@ from routing.locate import fuse
 from routing.regions import Regions
 from simulators.whereabouts import MIXES, NOW, WORLDS, Case, Witness
 
-CASES, CASES_OF_A_WORLD = 1_000, 300
+CASES, CASES_OF_A_WORLD = 3_000, 300
 TIMED = 200
 ROUNDS = 5
 LOOKED_UP = 20_000

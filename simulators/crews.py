@@ -61,6 +61,7 @@ class Crew:
         self.task: asyncio.Task[None] | None = None
         self.mood: Temper | None = None
         self.order: Order | None = None
+        self.turn = asyncio.Event()
 
     def where(self, now_s: float) -> Standing:
         """The unit's place at a moment of service time."""
@@ -128,6 +129,13 @@ class Crews:
             self._begin(crew, self._errand(crew, order))
         elif status in ("out_of_service", "returning"):
             self._begin(crew, self._go_home(crew))
+
+    def roads_changed(self) -> None:
+        """Something was closed or opened: whoever has it on the way plans anew, and turns round before a closure."""
+        for crew in self._crews.values():
+            if crew.drive is not None and crew.drive.is_overtaken(self._travel.ms):
+                self.counts["ways_changed"] += 1
+                crew.turn.set()
 
     def _ordered(self, unit_id: UnitId, order: Order) -> None:
         for listener in self.on_order:
@@ -231,8 +239,13 @@ class Crews:
         await self._go_home(crew)
 
     async def _drive(self, crew: Crew, to: Point, factor: float) -> None:
-        crew.drive = drive(self._travel, (crew.still, to), self._pace.seconds(), factor)
-        await self._pace.sleep(crew.drive.takes_s)
+        """Drive there, and from wherever the crew is by another way whenever the rest of this one has changed."""
+        crew.turn.set()
+        while crew.turn.is_set():
+            crew.turn.clear()
+            began_s = self._pace.seconds()
+            crew.drive = drive(self._travel, (crew.halt(began_s), to), began_s, factor)
+            await self._pace.sleep_unless(crew.turn, crew.drive.takes_s)
         crew.halt(self._pace.seconds())
 
     async def _say(self, crew: Crew, status: str, order: Order) -> None:

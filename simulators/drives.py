@@ -1,6 +1,7 @@
 """A vehicle on the road: where it is at any moment, worked out only when somebody asks.
 
-The way comes from the road engine; a drive with lights and sirens takes less than a plain car's time, by the
+The way comes from the road engine, by what is closed and slow when it is planned; `is_overtaken` says whether that has
+changed since. A drive with lights and sirens takes less than a plain car's time, by the
 factors that recommendations use.
 """
 
@@ -9,9 +10,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dispatch.core.recommend import RURAL_FACTOR, URBAN_FACTOR
 from routing.geometry import Point, along, bearing_deg, distance_m
 from routing.travel import Path, Travel
+
+NO_ROADS = np.zeros(0, np.int32)
 
 STRAIGHT_MPS = 12.0
 """Where no road leads, the last way is the straight line at this speed."""
@@ -26,15 +32,22 @@ class Standing(NamedTuple):
 
 
 class Drive:
-    """One drive, from `began_s` in service seconds; `factor` times the plain time along the path."""
+    """One drive, from `began_s` in service seconds; `factor` times the plain time along the path. `ms` are the weights
+    by which it was planned, empty where no road leads."""
 
-    def __init__(self, path: Path, began_s: float, factor: float) -> None:
+    def __init__(self, path: Path, began_s: float, factor: float, ms: NDArray[np.int32] = NO_ROADS) -> None:
+        self._arcs = np.array(path.arcs if len(ms) else [], dtype=np.intp)
+        self._planned_ms = ms[self._arcs]
         assert factor > 0 and path.points
         self._points = path.points
         self._seconds_at = [second * factor for second in path.seconds_at]
         self.began_s = began_s
         self.takes_s = self._seconds_at[-1]
         self.metres = path.metres
+
+    def is_overtaken(self, ms: NDArray[np.int32]) -> bool:
+        """Whether something on the way takes another time than when it was planned; `ms` are the weights now."""
+        return bool((ms[self._arcs] != self._planned_ms).any())
 
     def at(self, now_s: float) -> Standing:
         """Where the vehicle is at a moment of service time."""
@@ -57,7 +70,7 @@ def drive(travel: Travel, way: tuple[Point, Point], began_s: float, factor: floa
     if path is None:
         metres = distance_m(*way)
         path = Path([*way], [0.0, metres / STRAIGHT_MPS], metres)
-    return Drive(path, began_s, factor)
+    return Drive(path, began_s, factor, travel.ms)
 
 
 def siren_factor(travel: Travel, to: Point) -> float:

@@ -26,6 +26,7 @@ from routing import roads
 from routing.geometry import Point
 from routing.travel import Travel
 from simulators.arrivals import CALLS_A_DAY, HIGHEST, LOCAL, Arrivals, shares
+from simulators.barriers import Barriers
 from simulators.checking import doubles, incident_statuses, kept_calls, units
 from simulators.client import Client, Counts
 from simulators.country import SHARE, UnitSpec, roster
@@ -193,6 +194,9 @@ class _World:
             raise UserMistake("the service has none of the demo's units: was it started with another --seed?")
         self.crews = Crews(specs, mqtt_url, travel=travel, pace=self.pace, seed=options.seed)
         self.crews.on_order.append(self._ordered)
+        barriers = Barriers(self.clients["dispatcher"], travel, self.pace)
+        barriers.on_change.append(self.crews.roads_changed)
+        self._go(barriers.run())
         self._go(self.crews.run())
         await _within(self.crews.ready(), "the broker")
         await self._resume(specs, known)

@@ -37,6 +37,14 @@ class Pace:
         """Let so many service seconds pass."""
         await asyncio.sleep(max(0.0, service_s) / self.speed)
 
+    async def sleep_unless(self, heard: asyncio.Event, service_s: float) -> bool:
+        """Let so many service seconds pass, or fewer when something is heard meanwhile: whether it was."""
+        try:
+            await asyncio.wait_for(heard.wait(), max(0.0, service_s) / self.speed)
+        except TimeoutError:
+            return False
+        return True
+
     async def until(self, at: datetime) -> None:
         """Wait for a moment of service time; one that has passed is not waited for."""
         await self.sleep((at - self.now()).total_seconds())

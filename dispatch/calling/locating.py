@@ -25,7 +25,7 @@ from routing.gazetteer import Gazetteer, Place
 from routing.geometry import distance_m, distances_m, in_country
 from routing.locate import Estimate, fuse
 from routing.names import LANGUAGES, Names
-from routing.places import built_up, radius_m
+from routing.places import radius_m
 from routing.regions import Regions
 
 SEARCH_CHARS = MOST_CHARS
@@ -54,9 +54,8 @@ class Locator:
     def __init__(self, regions: Regions, gazetteer: Gazetteer) -> None:
         self._regions = regions
         self._gazetteer = gazetteer
-        towns = built_up()
-        self._towns = np.array([town.at for town in towns]).T
-        self._reach_m = np.array([radius_m(town.population) for town in towns])
+        towns = [(*town.at, radius_m(town.population)) for town in gazetteer.built_up()]
+        self._towns = np.array(towns, dtype=np.float64).reshape(-1, 3).T
         self._is_urban = lru_cache(maxsize=CELLS_KEPT)(self._cell_is_urban)
         self._labels = lru_cache(maxsize=LABELS_KEPT)(_label)
 
@@ -111,7 +110,8 @@ class Locator:
 
     def _cell_is_urban(self, row: int, column: int) -> bool:
         middle = ((row + 0.5) * URBAN_CELL_DEG, (column + 0.5) * URBAN_CELL_DEG)
-        return bool((distances_m(self._towns[0], self._towns[1], middle) <= self._reach_m).any())
+        lats, lons, reach_m = self._towns
+        return bool((distances_m(lats, lons, middle) <= reach_m).any())
 
 
 def spots_of(places: Sequence[Place]) -> tuple[Spot, ...]:

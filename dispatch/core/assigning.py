@@ -10,12 +10,12 @@ import msgspec
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.hazards import unacknowledged
+from dispatch.core.lateness import Eta, eta_of, p90_s
 from dispatch.core.lifecycle import FREE
 from dispatch.core.needs import Skill, live, unmet, was_there
 from dispatch.core.recommend import Inputs, Pick, Question, digest, driving_factor, gather, pick
 from dispatch.core.state import RegionState
 from dispatch.core.terms import (
-    UNREACHABLE_MS,
     Assigning,
     Assignment,
     AssignmentId,
@@ -25,7 +25,6 @@ from dispatch.core.terms import (
     Order,
     OrderId,
     OrderKind,
-    Reach,
     Refusal,
     Unit,
     UnitId,
@@ -63,7 +62,7 @@ class Found(Value, frozen=True, kw_only=True):
     unit: Unit
     capability: str
     place: int
-    eta_s: float | None = None
+    eta: Eta | None = None
     kind: OrderKind = OrderKind.DISPATCH
 
 
@@ -73,6 +72,7 @@ def question(incident: Incident) -> Question:
         incident_id=incident.incident_id,
         needs=unmet(incident),
         factor=driving_factor(incident.priority, incident.location),
+        place=incident.location,
     )
 
 
@@ -115,7 +115,8 @@ def assignment(state: RegionState, incident: Incident, found: Found, now: dateti
         capability=found.capability,
         order_id=order.order_id,
         assigned_at=now,
-        eta_s=found.eta_s,
+        eta_s=None if found.eta is None else found.eta.expected_s,
+        eta_p90_s=None if found.eta is None else found.eta.p90_s,
     )
     return made, order
 
@@ -132,7 +133,7 @@ def dispatch(state: RegionState, command: c.Dispatch, now: datetime) -> Verdict:
     picks = pick(inputs)
     fingerprint = digest(inputs, picks)
     events: list[e.Event] = [
-        _assigned(state, incident, _found(state, inputs, place, one), fingerprint, now)
+        _assigned(state, incident, _found(state, incident, inputs, (place, one)), fingerprint, now)
         for place, one in enumerate(picks)
     ]
     short = sum(need.count for need in asked.needs) > len(picks)
@@ -144,9 +145,15 @@ def dispatch(state: RegionState, command: c.Dispatch, now: datetime) -> Verdict:
     return Decision(events=tuple(events), inquests=(record,))
 
 
-def _found(state: RegionState, inputs: Inputs, place: int, one: Pick) -> Found:
-    capability = inputs.needs[one.need].capability
-    return Found(unit=state.units[one.unit_id], capability=capability, place=place, eta_s=one.eta_ms / 1000)
+def _found(state: RegionState, incident: Incident, inputs: Inputs, nth: tuple[int, Pick]) -> Found:
+    place, one = nth
+    eta_s = one.eta_ms / 1000
+    return Found(
+        unit=state.units[one.unit_id],
+        capability=inputs.needs[one.need].capability,
+        place=place,
+        eta=Eta(eta_s, p90_s(eta_s, inputs.spread, incident.location)),
+    )
 
 
 def _assigned(state: RegionState, incident: Incident, found: Found, fingerprint: str, now: datetime) -> e.UnitAssigned:
@@ -212,6 +219,7 @@ def _chosen(
 ) -> list[e.Event]:
     kind = OrderKind.DIVERT if isinstance(command, c.DivertUnit) else OrderKind.DISPATCH
     left = {(need.body, need.capability): need.count for need in unmet(incident)}
+    factor = question(incident).factor
     events: list[e.Event] = []
     for place, unit in enumerate(units):
         need = _need_for(unit, left)
@@ -220,8 +228,8 @@ def _chosen(
             events.append(e.LegAdded(incident_id=incident.incident_id, leg=Leg(body=unit.body, needs=(need,))))
         else:
             left[need.body, need.capability] -= 1
-        eta_s = eta_of(unit.unit_id, command.reach, question(incident).factor)
-        found = Found(unit=unit, capability=need.capability, place=place, eta_s=eta_s, kind=kind)
+        eta = eta_of(unit.unit_id, command.reach, factor, incident.location)
+        found = Found(unit=unit, capability=need.capability, place=place, eta=eta, kind=kind)
         made, order = assignment(state, incident, found, now)
         events.append(e.UnitAssigned(assignment=made, order=order, reason=command.reason or "dispatcher"))
     met = not any(left.values())
@@ -238,14 +246,6 @@ def _need_for(unit: Unit, left: dict[Skill, int]) -> Need | None:
         if count and body == unit.body and capability in unit.capabilities:
             return Need(body=unit.body, capability=capability)
     return None
-
-
-def eta_of(unit_id: UnitId, reach: Reach | None, factor: float) -> float | None:
-    """The expected drive of one unit in seconds, where it is known."""
-    if reach is None or unit_id not in reach.units:
-        return None
-    ms = int(reach.ms[reach.units.index(unit_id)])
-    return None if ms >= UNREACHABLE_MS else ms * factor / 1000
 
 
 def cleared(

@@ -156,11 +156,13 @@ class IncidentOpened(Event, frozen=True, kw_only=True, tag="incident_opened"):
 
 
 class IncidentLocated(Event, frozen=True, kw_only=True, tag="incident_located"):
-    """It is elsewhere than was thought. `etas_s`: how far the units on it have to go now, where that is known."""
+    """It is elsewhere than was thought. `etas_s`: how far the units on it have to go now, where that is known, and
+    `etas_p90_s` what nine of ten do not exceed."""
 
     incident_id: IncidentId
     location: Location
     etas_s: dict[AssignmentId, float] = msgspec.field(default_factory=dict)
+    etas_p90_s: dict[AssignmentId, float] = msgspec.field(default_factory=dict)
 
 
 class IncidentReferred(Event, frozen=True, kw_only=True, tag="incident_referred"):

@@ -156,7 +156,9 @@ def _incident_opened(state: RegionState, event: e.IncidentOpened, at: datetime) 
 def _incident_located(state: RegionState, event: e.IncidentLocated, at: datetime) -> None:
     incident = state.incidents[event.incident_id]
     assignments = tuple(
-        replace(a, eta_s=event.etas_s[a.assignment_id]) if a.assignment_id in event.etas_s else a
+        replace(a, eta_s=event.etas_s[a.assignment_id], eta_p90_s=event.etas_p90_s.get(a.assignment_id))
+        if a.assignment_id in event.etas_s
+        else a
         for a in incident.assignments
     )
     state.put_incident(replace(incident, location=event.location, assignments=assignments))

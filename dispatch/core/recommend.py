@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from dispatch.core import kernel
+from dispatch.core.lateness import p90_s
 from dispatch.core.lifecycle import FREE
 from dispatch.core.terms import (
     UNREACHABLE_MS,
@@ -26,6 +27,7 @@ from dispatch.core.terms import (
     Need,
     Priority,
     Reach,
+    Spread,
     Unit,
     UnitId,
     Value,
@@ -59,6 +61,7 @@ class Inputs(Value, frozen=True, kw_only=True):
     age_s: tuple[float, ...]
     map_version: str
     weights_version: int
+    spread: Spread | None = None
 
 
 class Pick(Value, frozen=True, kw_only=True):
@@ -84,6 +87,7 @@ class Choice(Value, frozen=True, kw_only=True):
     body: Body
     capability: str
     eta_s: float
+    eta_p90_s: float | None = None
     reasons: tuple[Reason, ...]
 
 
@@ -118,11 +122,12 @@ def driving_factor(priority: Priority, location: Location | None) -> float:
 
 
 class Question(Value, frozen=True, kw_only=True):
-    """What is asked: the unmet needs of an incident, and how the units will drive there."""
+    """What is asked: the unmet needs of an incident, how the units will drive there, and where that is."""
 
     incident_id: IncidentId
     needs: tuple[Need, ...]
     factor: float
+    place: Location | None = None
 
 
 def gather(question: Question, units: Mapping[UnitId, Unit], reach: Reach) -> Inputs:
@@ -144,6 +149,7 @@ def gather(question: Question, units: Mapping[UnitId, Unit], reach: Reach) -> In
         age_s=tuple(reach.age_s[rows].tolist()),
         map_version=reach.map_version,
         weights_version=reach.weights_version,
+        spread=reach.spread,
     )
 
 
@@ -212,8 +218,8 @@ def recommend(question: Question, units: Mapping[UnitId, Unit], reach: Reach) ->
     """The units to send, those that could go instead, and why every other one of the bodies may not."""
     inputs = gather(question, units, reach)
     picks = pick(inputs)
-    chosen = tuple(_choice(p, units[p.unit_id], question.needs[p.need], _why(p, inputs)) for p in picks)
-    others = _alternatives(inputs, picks, units)
+    chosen = tuple(_choice(p, units[p.unit_id], inputs, question.place, _why(p, inputs)) for p in picks)
+    others = _alternatives(inputs, picks, units, question.place)
     named = {c.unit_id for c in chosen + others}
     return Recommendation(
         chosen=chosen,
@@ -224,13 +230,15 @@ def recommend(question: Question, units: Mapping[UnitId, Unit], reach: Reach) ->
     )
 
 
-def _choice(found: Pick, unit: Unit, need: Need, reasons: tuple[Reason, ...]) -> Choice:
+def _choice(found: Pick, unit: Unit, inputs: Inputs, place: Location | None, reasons: tuple[Reason, ...]) -> Choice:
+    eta_s = found.eta_ms / 1000
     return Choice(
         unit_id=unit.unit_id,
         call_sign=unit.call_sign,
         body=unit.body,
-        capability=need.capability,
-        eta_s=found.eta_ms / 1000,
+        capability=inputs.needs[found.need].capability,
+        eta_s=eta_s,
+        eta_p90_s=p90_s(eta_s, inputs.spread, place),
         reasons=reasons,
     )
 
@@ -250,7 +258,9 @@ def _why(found: Pick, inputs: Inputs) -> tuple[Reason, ...]:
     return tuple(reasons)
 
 
-def _alternatives(inputs: Inputs, picks: Sequence[Pick], units: Mapping[UnitId, Unit]) -> tuple[Choice, ...]:
+def _alternatives(
+    inputs: Inputs, picks: Sequence[Pick], units: Mapping[UnitId, Unit], place: Location | None
+) -> tuple[Choice, ...]:
     best = {place: min((p.eta_ms for p in picks if p.need == place), default=0) for place in range(len(inputs.needs))}
     taken = {p.unit_id for p in picks}
     left = sorted(
@@ -260,10 +270,10 @@ def _alternatives(inputs: Inputs, picks: Sequence[Pick], units: Mapping[UnitId, 
     )
     choices: list[Choice] = []
     for ms, unit_id, suits in left[:ALTERNATIVES]:
-        place = (suits & -suits).bit_length() - 1
-        reason = Reason(code="farther", seconds=(ms - best[place]) / 1000)
-        found = Pick(unit_id=unit_id, need=place, eta_ms=ms)
-        choices.append(_choice(found, units[unit_id], inputs.needs[place], (reason,)))
+        need = (suits & -suits).bit_length() - 1
+        reason = Reason(code="farther", seconds=(ms - best[need]) / 1000)
+        found = Pick(unit_id=unit_id, need=need, eta_ms=ms)
+        choices.append(_choice(found, units[unit_id], inputs, place, (reason,)))
     return tuple(choices)
 
 

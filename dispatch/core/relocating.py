@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from dispatch.core import events as e
-from dispatch.core.assigning import ORDER_LIFE_S, SEND_AGAIN_S, eta_of
+from dispatch.core.assigning import ORDER_LIFE_S, SEND_AGAIN_S
 from dispatch.core.ground import metres_between
+from dispatch.core.lateness import eta_of
 from dispatch.core.needs import live
 from dispatch.core.recommend import driving_factor
 from dispatch.core.state import RegionState
@@ -25,12 +26,16 @@ def relocated(
     """The incident at its new place, and the word to each crew that has not left the scene with a patient."""
     factor = driving_factor(incident.priority, found)
     etas_s: dict[AssignmentId, float] = {}
+    etas_p90_s: dict[AssignmentId, float] = {}
     crews = crews_to_tell(incident)
     for assignment in crews:
-        eta_s = eta_of(assignment.unit_id, reach, factor)
-        if eta_s is not None and assignment.on_scene_at is None:
-            etas_s[assignment.assignment_id] = eta_s
-    located = e.IncidentLocated(incident_id=incident.incident_id, location=found, etas_s=etas_s)
+        eta = eta_of(assignment.unit_id, reach, factor, found)
+        if eta is None or assignment.on_scene_at is not None:
+            continue
+        etas_s[assignment.assignment_id] = eta.expected_s
+        if eta.p90_s is not None:
+            etas_p90_s[assignment.assignment_id] = eta.p90_s
+    located = e.IncidentLocated(incident_id=incident.incident_id, location=found, etas_s=etas_s, etas_p90_s=etas_p90_s)
     if incident.location is not None and metres_between(incident.location, found) <= TOLD_FROM_M:
         return [located]
     return [located, *(e.PlaceTold(order=word(state, assignment, now)) for assignment in crews)]

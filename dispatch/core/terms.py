@@ -217,6 +217,7 @@ class Assignment(Value, frozen=True, kw_only=True):
     assigned_at: datetime
     status: UnitStatus = UnitStatus.DISPATCHED
     eta_s: float | None = None
+    eta_p90_s: float | None = None
     delivered_at: datetime | None = None
     seen_at: datetime | None = None
     accepted_at: datetime | None = None
@@ -359,11 +360,19 @@ UNREACHABLE_MS = 2**30 - 1
 """Longer than any drive; the road engine uses the same number, and twice it still fits int32."""
 
 
+class Spread(Value, frozen=True, kw_only=True):
+    """How late drives are: nine of ten take no more than `share` of their time longer, and `fixed_s` whatever it is."""
+
+    share: float
+    fixed_s: float
+
+
 class Reach(Value, frozen=True, kw_only=True):
     """Travel times from candidate units to one incident, as data: the core never computes a road.
 
     Arrays run parallel to `units`: `ms` int32 plain driving time (UNREACHABLE_MS where there is no way),
     `edges` int32 and `offsets` float32 where each unit stands on the map, `age_s` float32 of its position.
+    `spread` is that of the hour.
     """
 
     units: tuple[UnitId, ...]
@@ -373,6 +382,7 @@ class Reach(Value, frozen=True, kw_only=True):
     age_s: NDArray[np.float32]
     map_version: str = ""
     weights_version: int = 0
+    spread: Spread | None = None
 
     def __post_init__(self) -> None:
         assert len(self.units) == len(self.ms) == len(self.edges) == len(self.offsets) == len(self.age_s)

@@ -11,14 +11,13 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.clock import Clock
 from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.events import Event, RoadClosed, RoadReopened
-from dispatch.core.state import RegionState
 from dispatch.core.terms import RegionId
 from dispatch.writing.records import Recorded
 from routing.drawn import arcs_along, arcs_around
@@ -32,11 +31,24 @@ LOOK_S = 1.0
 """Between two looks at the clock: how late a closure may begin or end."""
 
 
+class Closing(Protocol):
+    """A region, as far as its closures go."""
+
+    @property
+    def closures(self) -> Mapping[ClosureId, Closure]: ...
+
+
+class Now(Protocol):
+    """A clock, as far as closures need one."""
+
+    def now(self) -> datetime: ...
+
+
 class LiveRoads:
     """`look` when every region is loaded, then `run` until cancelled; `heard` listens to what is committed."""
 
     def __init__(
-        self, travel: Travel, states: Mapping[RegionId, RegionState], clock: Clock, profile: Profile | None = None
+        self, travel: Travel, states: Mapping[RegionId, Closing], clock: Now, profile: Profile | None = None
     ) -> None:
         self._travel = travel
         self._states = states
@@ -90,6 +102,7 @@ class LiveRoads:
         if hour == self._hour:
             return
         self._hour = hour
+        self._travel.late = self._profile.late_at(now)
         made = await asyncio.to_thread(profiled, self._travel.roads, self._profile, hour)
         if not (made == self._hour_ms).all():
             self._hour_ms = made

@@ -14,13 +14,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.core.terms import UNREACHABLE_MS, Location, Reach, UnitId
+from dispatch.core.terms import UNREACHABLE_MS, Location, Reach, Spread, UnitId
 from dispatch.writing.positions import Positions
 from routing.geometry import distances_m
+from routing.weights import LATE_FIXED_S
 
 STRAIGHT = "straight-line"
 STRAIGHT_SPEED_MPS = 25 / 3.6
 """Speed along the straight line: 40 km/h on roads that are 1.6 times as long."""
+
+STRAIGHT_LATE = 0.6
+"""Without roads nobody knows of the river in between: twice as unsure as by road, by judgement."""
 
 
 class Times(Protocol):
@@ -39,6 +43,7 @@ class Roads(Protocol):
 
     map_version: str
     weights_version: int
+    late: tuple[float, float]
 
     def times(self, keys: Sequence[str], lat: float, lon: float) -> Times: ...
 
@@ -70,6 +75,7 @@ class Reacher:
             age_s=age_s,
             map_version=self._roads.map_version,
             weights_version=self._roads.weights_version,
+            spread=Spread(share=self._roads.late[location.urban], fixed_s=LATE_FIXED_S),
         )
 
     def _straight(self, names: tuple[UnitId, ...], location: Location, age_s: NDArray[np.float32]) -> Reach:
@@ -86,4 +92,5 @@ class Reacher:
             offsets=np.zeros(len(names), dtype=np.float32),
             age_s=age_s,
             map_version=STRAIGHT,
+            spread=Spread(share=STRAIGHT_LATE, fixed_s=LATE_FIXED_S),
         )

@@ -75,7 +75,7 @@ def test_an_address_is_as_exact_as_what_is_known_of_it(locator: Locator, tmp_pat
         "street,Bunyodkor koʻchasi,41.2800,69.2100,\n"
         "house,Bunyodkor koʻchasi,41.2810,69.2110,15\n"
     )
-    exact = Locator(Regions(), gazetteer(Settings(places=(file,))))
+    exact = Locator(Regions(), gazetteer(Settings(places=(file,)), Regions()))
     text = "Toshkent, Bunyodkor ko'chasi 15-uy"
     found = [each.fixes([Evidence(source=Source.ADDRESS, text=text)], NOW)[0] for each in (locator, exact)]
     assert [fix.accuracy_m and round(fix.accuracy_m, -1) for fix in found] == [10_580, 30]
@@ -96,7 +96,30 @@ def test_a_position_or_a_plus_code_that_was_read_out_is_one(locator: Locator) ->
 
 def test_a_file_of_places_that_cannot_be_read_is_the_user_s_mistake() -> None:
     with pytest.raises(UserMistake, match=r"DISPATCH112_PLACES: none\.csv cannot be read"):
-        gazetteer(Settings(places=(Path("none.csv"),)))
+        gazetteer(Settings(places=(Path("none.csv"),)), Regions())
+
+
+def test_a_town_that_a_file_brings_is_a_town(locator: Locator, tmp_path: Path) -> None:
+    file = tmp_path / "towns.csv"
+    file.write_text("kind,name,lat,lon,population\ntown,Sharshora,42.5000,62.0000,40000\n")
+    brought = Locator(Regions(), gazetteer(Settings(places=(file,)), Regions()))
+    assert [each.is_urban(42.5, 62.0) for each in (locator, brought)] == [False, True]
+    assert not brought.is_urban(42.7, 62.0)
+
+
+def test_a_place_without_a_region_has_that_of_the_outlines_in_force(tmp_path: Path) -> None:
+    ring = [[61.9, 42.4], [62.1, 42.4], [62.1, 42.6], [61.9, 42.6], [61.9, 42.4]]
+    feature = {
+        "type": "Feature",
+        "properties": {"iso": "UZ-XO", "name": "Xorazm", "admin_level": "4"},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+    (tmp_path / "regions.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    file = tmp_path / "towns.csv"
+    file.write_text("kind,name,lat,lon\ntown,Sharshora,42.5,62.0\n")
+    outlines = Regions.from_map(tmp_path)
+    found = [gazetteer(Settings(places=(file,)), each).search("Sharshora")[0].region for each in (Regions(), outlines)]
+    assert found == ["UZ-NW", "UZ-XO"]
 
 
 def test_words_beside_a_point_do_not_move_it(locator: Locator) -> None:

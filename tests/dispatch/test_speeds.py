@@ -38,6 +38,16 @@ def test_speeds_are_learnt_from_a_file_of_tracks_and_used(tmp_path: Path, capsys
     assert learnt is not None and learnt.factors[0, 8, 0, 0] == pytest.approx(1.5, rel=0.02)
 
 
+def test_the_roads_are_those_that_the_service_drives_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"A1,2026-11-25T03:{step:02}:00+00:00,{41.3 + 0.0018 * step},69.2\n" for step in range(13)]
+    (tmp_path / "tracks.csv").write_text(HEAD + "".join(rows))
+    monkeypatch.setenv("DISPATCH112_MAP", str(town(tmp_path)))
+    assert main(["learn-speeds", str(tmp_path / "tracks.csv"), "--data-dir", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["stretches_observed"] > 0
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [

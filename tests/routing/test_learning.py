@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from routing.learning import FEWEST, Fix, Learnt, Observation, drives, learn, ob
 from routing.roads import RESIDENTIAL, Roads
 from routing.travel import Path as Way
 from routing.travel import Travel
-from routing.weights import profiled
+from routing.weights import USUAL_LATE, profiled, usual_lateness
 
 MORNING = datetime(2026, 11, 25, 3, 10, tzinfo=UTC)  # a Wednesday, ten past eight there
 RNG = np.random.default_rng(8)
@@ -129,3 +130,39 @@ def test_what_was_learnt_is_kept_and_read_again_and_a_broken_file_says_so(tmp_pa
         path.write_bytes(broken)
         with pytest.raises(ValueError, match="cannot read the learnt speeds"):
             read(path)
+
+
+def test_drives_that_are_now_and_then_late_say_how_late(demo_travel: Travel) -> None:
+    """Every tenth drive takes much longer on every road: half as long again, less what is late on every drive."""
+    seen: list[Observation] = []
+    for slower in [1.0] * 34 + [1.2] * 3 + [1.6] * 8:
+        seen += [o for t in tracks(demo_travel, slower, MORNING, 1) for o in observed(demo_travel, t)]
+    learnt = learn(seen)
+    late = learnt.late[0][8][1]
+    assert learnt.drives[0][8][1] >= FEWEST
+    assert 0.3 < late < 0.62, "a drive that takes 1.6 times the usual is in the worst tenth's way"
+    assert learnt.late[1] == usual_lateness()[1].tolist(), "nobody drove at a weekend"
+    assert learnt.profile().late_at(MORNING) == (USUAL_LATE, late)
+
+
+def test_the_slow_stretches_of_a_drive_are_made_up_for_by_its_quick_ones() -> None:
+    """Stretches that vary by themselves: each is often late, the whole hardly ever."""
+    seen = [
+        Observation(0, 8, RESIDENTIAL, True, float(RNG.lognormal(0, 0.4)), 40.0, Fix(MORNING, 41.3, 69.2 + drive / 1e4))
+        for drive in range(100)
+        for _ in range(25)
+    ]
+    learnt = learn(seen)
+    assert learnt.p90[0][8][RESIDENTIAL][1] > 1.5
+    assert learnt.late[0][8][1] < 0.25
+    together = learn([o._replace(ratio=1.0 + 0.1 * (i // 25 % 10)) for i, o in enumerate(seen)])
+    assert together.late[0][8][1] == pytest.approx(0.3, abs=0.06), "but a bad day is bad everywhere"
+
+
+def test_speeds_learnt_before_drives_were_counted_are_as_late_as_usual(tmp_path: Path) -> None:
+    write(learn([]), tmp_path / "speeds.json")
+    kept = msgspec.json.decode((tmp_path / "speeds.json").read_bytes())
+    (tmp_path / "speeds.json").write_bytes(
+        msgspec.json.encode({k: v for k, v in kept.items() if k not in ("late", "drives")})
+    )
+    assert read(tmp_path / "speeds.json").profile().late_at(MORNING) == (USUAL_LATE, USUAL_LATE)

@@ -67,7 +67,7 @@ def test_an_old_exact_fix_gives_way_when_its_caller_may_have_gone_far() -> None:
 def test_two_that_agree_are_known_better_than_each_alone() -> None:
     phone, words = fix("aml", 0, 300, (100, 0)), fix("address", 0, 300)
     together = best(phone, words)
-    assert together.accuracy_m < 0.7 * min(best(phone).accuracy_m, best(words).accuracy_m)
+    assert together.accuracy_m < 0.85 * min(best(phone).accuracy_m, best(words).accuracy_m)
     east, _ = local_m(CENTRE, (together.lat, together.lon))
     assert 5 < east < 95
 
@@ -224,7 +224,7 @@ def test_a_lone_fix_stays_where_it_is_and_is_never_known_better_later(one: Fix, 
     estimate, later = best(one), fuse([one], NOW + timedelta(seconds=later_s), REGIONS)
     assert later is not None
     assert (estimate.lat, estimate.lon) == (one.lat, one.lon)
-    assert later.accuracy_m >= estimate.accuracy_m * 0.999
+    assert later.accuracy_m >= estimate.accuracy_m * 0.98, "radii are right to 2 %"
 
 
 def test_words_of_which_one_place_fits_the_phone_do_not_contradict_it() -> None:
@@ -232,3 +232,13 @@ def test_words_of_which_one_place_fits_the_phone_do_not_contradict_it() -> None:
     words = Fix(lat=far.lat, lon=far.lon, source="landmark", at=NOW, spots=(spot(far, 100), spot(CENTRE, 99)))
     estimate = best(words, fix("aml", 0, 20))
     assert estimate.contradiction is None and estimate.accuracy_m < 200
+
+
+def test_whoever_names_an_area_may_be_anywhere_in_it() -> None:
+    """Of a telephone near the edge of what was named the circle stays where the telephone is; in the middle it helps no
+    more than there."""
+    words = fix("address", 0, 2_500)
+    near_edge, in_middle = (best(fix("aml", 0, 400, (away_m, 0)), words) for away_m in (1_800, 0))
+    east, _ = local_m(CENTRE, (near_edge.lat, near_edge.lon))
+    assert 1_450 < east <= 1_800
+    assert near_edge.accuracy_m < 1.3 * in_middle.accuracy_m

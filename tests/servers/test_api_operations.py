@@ -168,7 +168,7 @@ async def test_a_recommendation_says_who_goes_why_and_why_not_the_others(world: 
 async def test_an_eta_has_a_range_as_wide_as_the_circle_about_the_place(world: ApiWorld) -> None:
     await by_hand(world)
     await world.unit("TK-A1", Body.MOH, "als", [69.30, 41.30])
-    widths = []
+    widths, at_worst_s = [], []
     for accuracy_m in (10, 300):
         place = {"source": "app", "point": CHORSU, "accuracy_m": accuracy_m}
         call = await world.new_call(incident_type="chest_pain", location=[place])
@@ -177,7 +177,23 @@ async def test_an_eta_has_a_range_as_wide_as_the_circle_about_the_place(world: A
         least_s, most_s = choice["eta_range_s"]
         assert 0 <= least_s < choice["eta_s"] < most_s
         widths.append(most_s - least_s)
+        at_worst_s.append(choice["eta_p90_s"])
+        assert choice["eta_p90_s"] > choice["eta_s"]
     assert widths[0] < 20 < 100 < widths[1]
+    assert at_worst_s[0] < at_worst_s[1]
+
+
+async def test_an_assignment_says_when_it_is_there_at_the_latest(world: ApiWorld) -> None:
+    await by_hand(world)
+    await world.unit("TK-A1", Body.MOH, "als", [69.30, 41.30])
+    incident_id = await incident_of(world)
+    said = (await world.get(f"incidents/{incident_id}/recommendation", token="dispatcher")).json
+    body = {"units": ["TK-A1"], "recommendation_id": said["recommendation_id"]}
+    got = await act(world, f"incidents/{incident_id}/assign", body, key="a-p90")
+    (unit,) = got.json["incident"]["units"]
+    (chosen,) = said["chosen"]
+    assert unit["eta_p90_s"] == pytest.approx(chosen["eta_p90_s"], abs=0.2)
+    assert unit["eta_p90_s"] > unit["eta_s"] == pytest.approx(chosen["eta_s"], abs=0.2)
 
 
 async def test_a_confirmed_recommendation_sends_its_unit(world: ApiWorld) -> None:

@@ -9,7 +9,7 @@ from routing.locate import Estimate, fuse
 from routing.regions import Regions
 from simulators.whereabouts import MIXES, NOW, WORLDS, Case, Witness
 
-SEED, CASES = 4_711, 600
+SEED, CASES = 4_711, 1_500
 REGIONS = Regions()
 
 
@@ -32,7 +32,7 @@ def held(mix: str, world: str = "usual") -> float:
 
 @pytest.mark.parametrize("mix", MIXES)
 def test_the_circle_holds_about_nine_in_ten_of_each_mix(mix: str) -> None:
-    assert 0.86 <= held(mix) <= 0.94
+    assert 0.87 <= held(mix) <= 0.93
 
 
 def test_over_all_mixes_it_holds_nine_in_ten() -> None:

@@ -34,6 +34,8 @@ export interface AssignedUnit {
   status: UnitStatus;
   stage: Stage;
   eta_s: number | null;
+  /** Nine drives of ten take no longer: a bad day, and the circle about the place. */
+  eta_p90_s?: number | null;
   assigned_at: string;
   overdue: boolean;
 }
@@ -228,6 +230,8 @@ export interface Candidate {
   body: Body;
   capability?: string;
   eta_s: number | null;
+  /** Nine drives of ten take no longer: a bad day, and the circle about the place. */
+  eta_p90_s?: number | null;
   reasons: Reason[];
   /** In an alternative: the chosen unit that it would replace. */
   alternative_to?: string | null;
@@ -260,6 +264,8 @@ export interface Assignment {
   status: UnitStatus;
   stage: Stage;
   eta_s: number | null;
+  /** Nine drives of ten take no longer: a bad day, and the circle about the place. */
+  eta_p90_s?: number | null;
   assigned_at: string;
   delivered_at?: string | null;
   seen_at?: string | null;
