@@ -19,7 +19,7 @@ from consoles.closure_rows import on_board as closure_on_board
 from consoles.hazard_rows import on_board
 from dispatch.calling.wishes import unknown_words
 from dispatch.core.needs import live, unmet
-from dispatch.core.state import RegionState, Touched, can_be_sent
+from dispatch.core.state import RegionState, Touched
 from dispatch.core.terms import (
     Assignment,
     Body,
@@ -56,13 +56,12 @@ class Board:
         self._body = Body(view.partition(":")[2]) if view != FULL else None
         self._shown: dict[str, dict[str, Row]] = {section: {} for section in SECTIONS}
         self._region: Row = {}
-        self._units: Row = {}
 
     def snapshot(self, state: RegionState) -> Row:
         """The whole board, drawn afresh from the state."""
         fresh = Board(self.view)
         fresh.changes(state, None)
-        self._shown, self._region, self._units = fresh._shown, fresh._region, fresh._units
+        self._shown, self._region = fresh._shown, fresh._region
         return {"region": state.region, **self._region} | {s: dict(self._shown[s]) for s in SECTIONS}
 
     def changes(self, state: RegionState, touched: Touched | None) -> Row:
@@ -81,9 +80,7 @@ class Board:
         self._draw(changed, "closures", (), state.closures, lambda c: closure_on_board(state.region, c))
         units = dict(state.units) if everything else {u: state.units[u] for u in looked.units if u in state.units}
         self._draw_units(changed, units, state)
-        if everything or looked.units:
-            self._units = units_counted(state, self._body)
-        for key, value in region_part(state, self._body, self._units).items():
+        for key, value in region_part(state, self._body).items():
             if self._region.get(key) != value:
                 self._region[key] = changed[key] = value
         return changed
@@ -280,16 +277,16 @@ def unit_row(unit: Unit, lent_to: str | None = None) -> Row:
     }
 
 
-def region_part(state: RegionState, body: Body | None = None, units: Row | None = None) -> Row:
-    """What is said of the region as a whole; `units` as `units_counted` said it last."""
+def region_part(state: RegionState, body: Body | None = None) -> Row:
+    """What is said of the region as a whole."""
     return {
         "policy": {"dispatch": state.policy.assigning, "attended": state.policy.attended},
         "phase": state.phase,
-        "counts": counts(state, body, units),
+        "counts": counts(state, body),
     }
 
 
-def counts(state: RegionState, body: Body | None = None, units: Row | None = None) -> Row:
+def counts(state: RegionState, body: Body | None = None) -> Row:
     """Waiting by priority with the oldest of each, how many more than are shown, calls by status, units."""
     queue = state.waiting if body is None else state.waiting_for[body]
     waiting = {str(priority): queue.starting(priority) for priority in Priority}
@@ -299,11 +296,12 @@ def counts(state: RegionState, body: Body | None = None, units: Row | None = Non
         "oldest": {priority: _when(first[1]) if first else None for priority, (_, first) in waiting.items()},
         "more": max(0, len(queue) - MOST_WAITING),
         "calls": {str(s): standing[s] for s in CallStatus if standing.get(s)},
-        "units": units_counted(state, body) if units is None else units,
+        "units": units_counted(state, body),
     }
 
 
 def units_counted(state: RegionState, body: Body | None = None) -> Row:
     """Units on shift, and how many of them may be sent."""
-    units = [u for u in state.units.values() if u.on_shift and (body is None or u.body is body)]
-    return {"total": len(units), "free": sum(map(can_be_sent, units))}
+    if body is not None:
+        return {"total": state.on_shift[body], "free": state.sendable[body]}
+    return {"total": state.on_shift.total(), "free": state.sendable.total()}

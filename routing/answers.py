@@ -1,5 +1,6 @@
 """What the travel engine answers: a place on the roads, times to it, a way."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -39,11 +40,16 @@ class TravelTimes(msgspec.Struct, frozen=True):
     ms: Ints
     edges: Ints
     offsets: NDArray[np.float64]
-    target: Snap
+    snapped: Callable[[], Snap]
     map_version: str
     weights_version: int
     engine: str = LABELS
     exact_below_ms: int = UNREACHABLE
+
+    @property
+    def target(self) -> Snap:
+        """The place on the roads that the times lead to: worked out when asked, for a decision does not."""
+        return self.snapped()
 
 
 class Path(msgspec.Struct, frozen=True):

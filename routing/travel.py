@@ -12,6 +12,7 @@ from one thread.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import repeat
 from typing import Final
 
@@ -188,7 +189,7 @@ class Travel:
             ms=ms,
             edges=edges,
             offsets=offsets,
-            target=self._snap(target),
+            snapped=partial(self._snap, target),
             map_version=self.map_version,
             weights_version=self.weights_version,
             engine=LABELS if horizon_ms is None else SEARCH,

@@ -84,6 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--names", type=whole(1_000, NAMES_MAX), default=50_000, metavar="N", help="named places in all (50000)"
     )
     surge.add_argument("--processes", type=int, default=1, choices=(1, 2), help="2: consoles on their own (1)")
+    surge.add_argument(
+        "--sharing", type=whole(1, CORES_MAX), default=1, metavar="N", help="core processes that share the regions (1)"
+    )
     travel = parser.add_argument_group("travel")
     travel.add_argument(
         "--nodes", type=whole(1, NODES_MAX), default=1_000_000, metavar="N", help="of the drawn country (1000000)"

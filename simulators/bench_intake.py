@@ -80,7 +80,7 @@ async def _run(
     gc.collect()
     gc.freeze()
     memory: list[Reading] = []
-    watching = asyncio.create_task(watch_memory(url, memory))
+    watching = asyncio.create_task(watch_memory([url], memory))
     frames, positions = _frames(watchers), fleet.positions
     before, began_cpu_s = await read(url), own_cpu_s()
     began_s = monotonic()

@@ -61,9 +61,9 @@ class Stalls:
             last_s = now_s
 
 
-async def watch_memory(url: str, readings: list[Reading]) -> None:
+async def watch_memory(urls: Sequence[str], readings: list[Reading]) -> None:
     while True:
-        readings.append(await read(url))
+        readings.append(await read(*urls))
         await asyncio.sleep(MEMORY_EVERY_S)
 
 

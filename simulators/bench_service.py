@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
+
+from consoles.demo_accounts import FILE
+from dispatch.calling.aml import KEY_FILE
 from dispatch.errors import ServiceAway
 from dispatch.servers.child import dying_with_us
+from dispatch.services import running_addresses
 from simulators.members import free_port
 
 START_LIMIT_S, STOP_LIMIT_S = 180.0, 60.0
@@ -27,6 +33,42 @@ async def service(home: Path, seed: int, share: float) -> AsyncIterator[str]:
     words = ["demo", "--no-load", "--port", "0", "--seed", str(seed), "--share", str(share)]
     async with _child([*words, "--data-dir", str(home)], CONSOLE_AT, home / "service.log") as url:
         yield url
+
+
+@asynccontextmanager
+async def partner(home: Path, number: int, seed: int, share: float) -> AsyncIterator[str]:
+    """One more core process on the servers of the running service, with a directory of its own; yields its address.
+
+    It knows the same log-ins and the same roads, and leads its share of the regions a moment later.
+    """
+    own, addresses = home / f"core-{number}", running_addresses(home)
+    assert addresses is not None, "the service runs"
+    own.mkdir()
+    for name in (FILE, KEY_FILE):
+        shutil.copy(home / name, own / name)
+    words = ["demo", "--no-load", "--port", "0", "--seed", str(seed), "--share", str(share), "--data-dir", str(own)]
+    servers = ["--database-url", addresses.database_url, "--mqtt-url", addresses.mqtt_url]
+    async with _child([*words, *servers], CONSOLE_AT, home / f"core-{number}.log") as url:
+        yield url
+
+
+async def shared(home: Path, count: int) -> None:
+    """Return when so many processes lead the regions of the service, none two more than another. Raises ServiceAway."""
+    addresses = running_addresses(home)
+    assert addresses is not None, "the service runs"
+    connection = await asyncpg.connect(addresses.database_url)
+    try:
+        async with asyncio.timeout(START_LIMIT_S):
+            while True:
+                rows = await connection.fetch("SELECT count(*) AS led FROM leaders GROUP BY address")
+                led = [row["led"] for row in rows]
+                if len(led) == count and max(led) - min(led) < 2:
+                    return
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise ServiceAway(f"{count} processes did not come to share the regions") from None
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager

@@ -7,8 +7,10 @@
               the consoles fall behind, or calls do; crews are free again after a second.
   life        the same with crews that take a hundredth of their usual time.
 
-`--processes 2` puts the consoles on a gateway process of their own. What a goal misses is said with the CPU
-microseconds a call by stage, so that one can see what stands in the way.
+`--processes 2` puts the consoles on a gateway process of their own. With `--sharing N` so many core processes lead the
+regions; calls come to their doors by turns, whoever leads, and consoles are spread over them. What a goal misses is
+said with the CPU microseconds a call by stage, added up over the core processes, so that one can see what stands in
+the way.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from simulators.bench_measures import (
     waits,
     watch_memory,
 )
-from simulators.bench_service import gateway, service
+from simulators.bench_service import gateway, partner, service, shared
 from simulators.bench_traffic import Calls, Mix
 from simulators.checking import kept_calls
 from simulators.client import Client, Counts
@@ -75,11 +77,11 @@ FLOOD_A_S = 1_500.0
 class Scene(msgspec.Struct, kw_only=True):
     """A running service with everybody who uses it."""
 
-    url: str
+    urls: list[str]
+    """Of the core processes."""
     credentials: dict[str, Any]
     fleet: Fleet
     watchers: list[Watcher]
-    gateway_url: str
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -88,6 +90,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     if unknown := set(parts) - set(GOALS):
         raise UserMistake(f"no part {unknown.pop()!r}: there are {', '.join(GOALS)}")
     report: dict[str, Any] = {"processors": len(os.sched_getaffinity(0)), "processes": args.processes}
+    report["core_processes"] = args.sharing
     for part in parts:
         with tempfile.TemporaryDirectory(prefix="dispatch112-bench-") as home:
             report[part] = {"goal": GOALS[part]} | run_to_end(PARTS[part](args, Path(home)))
@@ -146,12 +149,13 @@ async def _rising(scene: Scene, limit_ms: float) -> dict[str, Any]:
     return (held or step) | {"calls_lost": lost, "sustained_calls_per_second": held and held["rate"], "steps": steps}
 
 
+BY_HTTP = ("device", "call_taker")
 STEP_SHOWN = ("call_to_commit_ms", "call_to_order_ms", "call_to_console_ms", "service_cpu_us_per_call")
 
 
 def _calls(scene: Scene, seed: int, mix: Mix) -> Calls:
-    poster = Poster(scene.url, scene.credentials["device"]["token"])
-    return Calls(poster, Poster(scene.url, scene.credentials["call_taker"]["token"]), seed, mix)
+    callers, takers = (Poster(scene.urls[0], scene.credentials[who]["token"], *scene.urls[1:]) for who in BY_HTTP)
+    return Calls(callers, takers, seed, mix)
 
 
 async def _run(scene: Scene, rate: float, seconds: float, mix: Mix) -> dict[str, Any]:
@@ -162,11 +166,11 @@ async def _run(scene: Scene, rate: float, seconds: float, mix: Mix) -> dict[str,
     gc.collect()
     gc.freeze()
     memory: list[Reading] = []
-    watching = asyncio.create_task(watch_memory(scene.url, memory))
-    frames, before, own_s, began_s = _frames(scene), await read(scene.url), own_cpu_s(), monotonic()
+    watching = asyncio.create_task(watch_memory(scene.urls, memory))
+    frames, before, own_s, began_s = _frames(scene), await read(*scene.urls), own_cpu_s(), monotonic()
     await calls.place(rate, seconds)
     lasted_s = monotonic() - began_s
-    after, own_s, frames = await read(scene.url), own_cpu_s() - own_s, _frames(scene) - frames
+    after, own_s, frames = await read(*scene.urls), own_cpu_s() - own_s, _frames(scene) - frames
     watching.cancel()
     await calls.answered(ANSWERS_LIMIT_S)
     await asyncio.sleep(1.5)
@@ -201,7 +205,7 @@ async def _run(scene: Scene, rate: float, seconds: float, mix: Mix) -> dict[str,
 
 async def _lost(scene: Scene, calls: Calls) -> int:
     """How many calls were answered with 201 and are not there."""
-    client = Client(scene.url, scene.credentials["supervisor"]["token"], Counts())
+    client = Client(scene.urls[0], scene.credentials["supervisor"]["token"], Counts())
     try:
         return len((await kept_calls(client, [call.call_id for call in calls.kept])).lost)
     finally:
@@ -214,24 +218,28 @@ async def _scene(
 ) -> AsyncIterator[Scene]:
     share = share_for(units, args.seed)
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(service(home, args.seed, share))
-        gateway_url = await stack.enter_async_context(gateway(home)) if args.processes == 2 else url
+        urls = [await stack.enter_async_context(service(home, args.seed, share))]
+        for number in range(2, args.sharing + 1):
+            urls.append(await stack.enter_async_context(partner(home, number, args.seed, share)))
+        await shared(home, args.sharing)
+        board_urls = [await stack.enter_async_context(gateway(home))] if args.processes == 2 else urls
         credentials = json.loads((home / FILE).read_text())
         addresses = running_addresses(home)
         assert addresses is not None, "the service has just said that it is ready"
         people = roster(args.seed, share)[:units]
         fleet = await stack.enter_async_context(on_the_road(people, addresses.mqtt_url, on_task_s, args.seed))
-        watchers = await _watchers(gateway_url, credentials["dispatcher"]["token"], consoles)
+        watchers = await _watchers(board_urls, credentials["dispatcher"]["token"], consoles)
         stack.callback(_close, watchers)
-        yield Scene(url=url, credentials=credentials, fleet=fleet, watchers=watchers, gateway_url=gateway_url)
+        yield Scene(urls=urls, credentials=credentials, fleet=fleet, watchers=watchers)
 
 
-async def _watchers(url: str, token: str, consoles: int) -> list[Watcher]:
-    """Consoles spread over the regions; the first of each are timed."""
+async def _watchers(urls: Sequence[str], token: str, consoles: int) -> list[Watcher]:
+    """Consoles spread over the regions, and over the processes; the first of each region are timed."""
     regions = list(shares())
     found = []
     for number in range(consoles):
         place, region = number // len(regions), regions[number % len(regions)]
+        url = urls[place % len(urls)]
         found.append(await watch(url, token, (region,), timed=place < TIMED_A_REGION))
     return found
 

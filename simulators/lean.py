@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import re
 from collections.abc import Sequence
 from time import monotonic
@@ -73,36 +74,40 @@ class _Line(asyncio.Protocol):
 
 
 class Poster:
-    """POSTs JSON by few connections; opens as many as are busy at once."""
+    """POSTs JSON by few connections, at several doors by turns; opens as many as are busy at once."""
 
-    def __init__(self, url: str, token: str) -> None:
-        parts = urlsplit(url)
-        assert parts.hostname and parts.port
-        self._address = (parts.hostname, parts.port)
-        self._head = f"Host: {parts.netloc}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
-        self._idle: list[_Line] = []
+    def __init__(self, url: str, token: str, *others: str) -> None:
+        self._idle: dict[tuple[str, int], list[_Line]] = {}
+        for parts in map(urlsplit, (url, *others)):
+            assert parts.hostname and parts.port
+            self._idle[parts.hostname, parts.port] = []
+        self._turns = itertools.cycle(self._idle)
+        self._head = f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
         self.opened = 0
 
     async def post(self, path: str, body: bytes, key: str) -> Reply:
         """POST with an idempotency key. Raises OSError when the connection breaks."""
-        line = await self._line()
-        head = f"POST {path} HTTP/1.1\r\n{self._head}Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        address = next(self._turns)
+        line = await self._line(address)
+        host, port = address
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{self._head}Idempotency-Key: {key}\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         reply = await line.ask(head.encode() + body)
-        self._idle.append(line)
+        self._idle[address].append(line)
         return reply
 
     def close(self) -> None:
-        for line in self._idle:
+        for line in itertools.chain(*self._idle.values()):
             if line.transport is not None:
                 line.transport.close()
 
-    async def _line(self) -> _Line:
-        while self._idle:
-            line = self._idle.pop()
+    async def _line(self, address: tuple[str, int]) -> _Line:
+        while self._idle[address]:
+            line = self._idle[address].pop()
             if line.transport is not None:
                 return line
         self.opened += 1
-        _, line = await asyncio.get_running_loop().create_connection(_Line, *self._address)
+        _, line = await asyncio.get_running_loop().create_connection(_Line, *address)
         return line
 
 

@@ -29,7 +29,8 @@ from dispatch.formats.mqtt import (
     encode_report,
 )
 from dispatch.formats.values import FormatError
-from dispatch.units.line import Line, LinePlan, Will
+from dispatch.units.line import Line, LinePlan
+from dispatch.units.wire import Will
 
 REPEAT_S = 3.0
 """A status without its receipt is sent again after this long; nothing is kept until the receipt says so."""

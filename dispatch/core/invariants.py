@@ -216,6 +216,8 @@ def _indexes(state: RegionState) -> dict[str, object]:
         "the calls by status": {status: n for status, n in state.standing.items() if n},
         "the queue": list(state.waiting),
         "the queues of the bodies": {body: list(queue) for body, queue in state.waiting_for.items()},
+        "the units on shift": state.on_shift,
+        "the units that can be sent": state.sendable,
         "the free units": {skill: list(names) for skill, names in state.free.items() if len(names)},
         "the grid": state.cells,
         "the hazards on the grid": state.hazards_at,

@@ -134,7 +134,8 @@ def gather(question: Question, units: Mapping[UnitId, Unit], reach: Reach) -> In
     """Freeze the decision's inputs: the nearest free candidates, with what each could do."""
     cost = kernel.driven(reach.ms, reach.age_s, question.factor, OLDEST_POSITION_S)
     suits = _shortlist(question, units, reach, cost)
-    near = sorted(suits, key=lambda i: reach.units[i])
+    near = sorted(suits, key=reach.units.__getitem__)
+    rows = np.array(near, dtype=np.intp)
     return Inputs(
         policy=POLICY,
         incident_id=question.incident_id,
@@ -142,10 +143,10 @@ def gather(question: Question, units: Mapping[UnitId, Unit], reach: Reach) -> In
         factor=question.factor,
         units=tuple(reach.units[i] for i in near),
         suits=tuple(suits[i] for i in near),
-        ms=tuple(int(cost[i]) for i in near),
-        edges=tuple(int(reach.edges[i]) for i in near),
-        offsets=tuple(float(reach.offsets[i]) for i in near),
-        age_s=tuple(float(reach.age_s[i]) for i in near),
+        ms=tuple(cost[rows].tolist()),
+        edges=tuple(reach.edges[rows].tolist()),
+        offsets=tuple(reach.offsets[rows].tolist()),
+        age_s=tuple(reach.age_s[rows].tolist()),
         map_version=reach.map_version,
         weights_version=reach.weights_version,
         spread=reach.spread,
@@ -157,8 +158,9 @@ def _shortlist(
 ) -> dict[int, int]:
     """The nearest that can do something, and what: the farther ones are not even looked at."""
     found: dict[int, int] = {}
-    for i in map(int, np.argsort(cost, kind="stable")):
-        if cost[i] >= UNREACHABLE_MS or len(found) == SHORTLIST:
+    reachable = np.count_nonzero(cost < UNREACHABLE_MS)
+    for i in np.argsort(cost, kind="stable")[:reachable].tolist():
+        if len(found) == SHORTLIST:
             break
         if suits := _suits(units.get(reach.units[i]), question.needs):
             found[i] = suits
@@ -170,9 +172,11 @@ def _suits(unit: Unit | None, needs: Sequence[Need]) -> int:
         return 0
     if not unit.on_shift or not unit.linked:
         return 0
-    return sum(
-        1 << k for k, need in enumerate(needs) if need.body == unit.body and need.capability in unit.capabilities
-    )
+    suits = 0
+    for k, need in enumerate(needs):
+        if need.body == unit.body and need.capability in unit.capabilities:
+            suits |= 1 << k
+    return suits
 
 
 def pick(inputs: Inputs) -> tuple[Pick, ...]:

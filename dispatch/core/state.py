@@ -106,7 +106,9 @@ class RegionState:
         self.standing: Counter[CallStatus] = Counter()
         self.waiting: Ranked[IncidentKey] = Ranked()
         self.waiting_for: dict[Body, Ranked[IncidentKey]] = {body: Ranked() for body in Body}
-        self.free: dict[Skill, Ordered[tuple[str]]] = {}
+        self.free: dict[Skill, Ordered[tuple[UnitId]]] = {}
+        self.on_shift: Counter[Body] = Counter()
+        self.sendable: Counter[Body] = Counter()
         self.cells: dict[Cell, dict[IncidentId, None]] = {}
         self.calls_of: dict[IncidentId, dict[CallId, None]] = {}
         self.live: dict[AssignmentId, IncidentId] = {}
@@ -230,14 +232,22 @@ class RegionState:
     def put_unit(self, unit: Unit) -> None:
         """Keep a unit, and whether it may be sent."""
         old = self.units.get(unit.unit_id)
-        if old is not None and can_be_sent(old):
-            for skill in _skills(old):
-                self.free[skill].discard((old.unit_id,))
+        if old is not None:
+            self._forget_unit(old)
         self.units[unit.unit_id] = unit
         self.touched.units[unit.unit_id] = None
+        self.on_shift[unit.body] += unit.on_shift
         if can_be_sent(unit):
+            self.sendable[unit.body] += 1
             for skill in _skills(unit):
                 self.free.setdefault(skill, Ordered()).add((unit.unit_id,))
+
+    def _forget_unit(self, old: Unit) -> None:
+        self.on_shift[old.body] -= old.on_shift
+        if can_be_sent(old):
+            self.sendable[old.body] -= 1
+            for skill in _skills(old):
+                self.free[skill].discard((old.unit_id,))
 
     def put_order(self, order: Order) -> None:
         """Keep an order and the time when it must be looked at."""
