@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -39,8 +39,9 @@ from dispatch.units.complaints import Complaints
 from dispatch.units.fixes import Fixes
 from dispatch.units.held import Held
 from dispatch.units.lanes import Lanes
-from dispatch.units.line import Line, LinePlan
+from dispatch.units.line import LinePlan
 from dispatch.units.orders import Outbox, ServiceClock
+from dispatch.units.reading import connected
 from dispatch.writing.positions import Positions
 
 RECEIPTS_KEPT = 16
@@ -51,8 +52,6 @@ RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 RETURN_GRACE_S = 5.0
 """After the broker came back crews have so long to hear what waited before an order may be given up."""
 
-GATHER_S = 0.02
-"""So long positions gather to be read together: a turn of the loop for each costs more than the fix."""
 REPORT_TOPICS = (("112/units/+/status", 1), ("112/units/+/ack", 1), ("112/units/+/link", 1))
 POSITION_TOPICS = (("112/units/+/position", 0), ("owntracks/+/+", 0))
 
@@ -99,7 +98,7 @@ class Connection(Protocol):
 
     async def run(self) -> None: ...
 
-    async def publish(self, topic: str, payload: bytes, *, properties: bytes = b"", at_once: bool = False) -> None: ...
+    async def publish(self, topic: str, payload: bytes, *, properties: Any = None) -> None: ...
 
 
 class Connecting(Protocol):
@@ -150,7 +149,7 @@ class Field:
         *,
         states: Mapping[RegionId, RegionState],
         clock: ServiceClock,
-        connect: Connecting = Line,
+        connect: Connecting = connected,
     ) -> None:
         self._engine = engine
         self.counts = FieldCounts()
@@ -164,13 +163,7 @@ class Field:
             on_up=self._on_up,
         )
         self.position_line: Connection = connect(
-            LinePlan(
-                url=plan.url,
-                client_id=f"{name}-positions",
-                subscriptions=POSITION_TOPICS,
-                session_expiry_s=0,
-                gather_s=GATHER_S,
-            ),
+            LinePlan(url=plan.url, client_id=f"{name}-positions", subscriptions=POSITION_TOPICS, light=True),
             on_message=self.fixes.take,
         )
         self._clock = clock

@@ -1,4 +1,4 @@
-"""An MQTT 5 client that costs next to nothing, so that a benchmark measures the service and not its own radios.
+"""An MQTT 3.1.1 client that costs next to nothing, so that a benchmark measures the service and not its own radios.
 
 One connection speaks for thousands of units by the service's account. What it publishes is written and forgotten
 (QoS 1 is asked for where the broker must keep it, its acknowledgement is only counted). For benchmarks on loopback:
@@ -23,9 +23,9 @@ from dispatch.units.wire import (
     connect,
     kind_of,
     packet,
-    publish,
     published,
     subscribe,
+    text,
 )
 
 KEEP_ALIVE_S = 60
@@ -73,7 +73,8 @@ class LeanLine(asyncio.Protocol):
     def publish(self, topic: str, payload: bytes, qos: int = 0) -> None:
         """Write a message; nobody waits for it."""
         assert self._transport is not None
-        self._transport.write(publish(topic, payload, self._number() if qos else 0))
+        number = self._number().to_bytes(2, "big") if qos else b""
+        self._transport.write(packet(PUBLISH | qos << 1, text(topic) + number + payload))
 
     async def keep_alive(self) -> None:
         """Say now and then that we are there, until cancelled."""

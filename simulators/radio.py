@@ -29,8 +29,7 @@ from dispatch.formats.mqtt import (
     encode_report,
 )
 from dispatch.formats.values import FormatError
-from dispatch.units.line import Line, LinePlan
-from dispatch.units.wire import Will
+from dispatch.units.line import Line, LinePlan, Will
 
 REPEAT_S = 3.0
 """A status without its receipt is sent again after this long; nothing is kept until the receipt says so."""

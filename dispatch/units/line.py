@@ -1,34 +1,50 @@
-"""The line to the MQTT broker: one connection that comes back by itself. It knows topics and bytes, not their meaning.
+"""One connection to the MQTT broker that comes back by itself. It knows topics and bytes, not their meaning.
 
-Messages are handed over in the moment they are read, without a task or a queue for each: the broker's socket is the
-queue, so a flood presses back on the broker and never fills our memory.
+Messages are handed over in the moment they are read, without a task or a queue for each (aiomqtt's own
+iterator makes a task per message, which costs more than reading it): the broker's socket is the queue, so
+a flood presses back on the broker and never fills our memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
+import aiomqtt
 import msgspec
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from dispatch.errors import ServiceAway
-from dispatch.units import wire
-from dispatch.units.stream import GREETING_LIMIT_S, Stream
-from dispatch.units.wire import Will
 
 BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 STEADY_S = 5.0
 """A line that stayed so long was a good one: the next attempts begin quickly again."""
+GREETING_LIMIT_S = 2.0
+"""For the answers to CONNECT and SUBSCRIBE: aiomqtt does not see a line that breaks before the first."""
+ANSWER_LIMIT_S = 10.0
 KEEPALIVE_S = 10
 SUBSCRIBED_AT_ONCE = 200
 """Topics in one SUBSCRIBE packet: brokers limit its size."""
+INFLIGHT_LIMIT = 256
+"""QoS 1 messages under way to the broker at once; the others wait in their callers."""
 
 log = logging.getLogger(__name__)
+
+
+class Will(msgspec.Struct, frozen=True, kw_only=True):
+    """What the broker says for us when the line breaks and stays broken for `delay_s`."""
+
+    topic: str
+    payload: bytes
+    delay_s: int = 30
 
 
 class BrokerAddress(NamedTuple):
@@ -53,8 +69,8 @@ def broker_at(url: str) -> BrokerAddress:
 class LinePlan(msgspec.Struct, frozen=True, kw_only=True):
     """How to connect. `url` is `mqtt://user:password@host:port` or `mqtts://…`; without user, no log-in.
 
-    The broker keeps our subscriptions and what it has for us `session_expiry_s` after the line broke; 0: not at all,
-    for positions, where whatever is missed is older than what comes next.
+    The broker keeps our subscriptions and what it has for us `session_expiry_s` after the line broke.
+    A `light` line speaks MQTT 3.1.1 without a session and only reads: for positions (`reading.py`).
     """
 
     url: str
@@ -63,14 +79,56 @@ class LinePlan(msgspec.Struct, frozen=True, kw_only=True):
     session_expiry_s: int = 3600
     will: Callable[[], Will] | None = None
     """Asked anew for each connection: a will says when that was made."""
-    gather_s: float = 0.0
-    """How long messages may wait to be read together."""
+    light: bool = False
 
 
-class Line:
+class _Inbox(asyncio.Queue[aiomqtt.Message]):
+    """Stands where aiomqtt keeps its queue of messages and passes each on at once: it is always empty."""
+
+    def __init__(self, sink: Callable[[str, bytes], None]) -> None:
+        super().__init__(maxsize=1)
+        self._sink = sink
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        """A message that breaks its handler is our bug; it must not take the line down with it."""
+        try:
+            self._sink(item.topic.value, item.payload)
+        except Exception:
+            log.exception("message handler failed", extra={"action": "mqtt_message"})
+
+
+class Lasting:
+    """What connects, stays and connects again. `_stay` is one connection; it ends by a fault of the line."""
+
+    async def run(self) -> None:
+        """Connect, stay, connect again with back-off; ends only by cancellation."""
+        failures = 0
+        while True:
+            since_s = time.monotonic()
+            try:
+                await self._stay()
+            except (aiomqtt.MqttError, OSError, TimeoutError) as fault:
+                # Once an outage: a day of it would be forty thousand lines.
+                level = logging.DEBUG if failures else logging.WARNING
+                log.log(level, "broker away: %s", fault, extra={"action": "mqtt_line"})
+            finally:
+                self._gone()
+            if time.monotonic() - since_s > STEADY_S:
+                failures = 0
+            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+            failures += 1
+
+    async def _stay(self) -> None:
+        raise NotImplementedError
+
+    def _gone(self) -> None:
+        raise NotImplementedError
+
+
+class Line(Lasting):
     """`run` keeps the line up until cancelled; `publish` works while `up` is true.
 
-    `on_message(topic, payload)`, `on_up()` and `on_down()` are called in the loop and must neither wait nor block.
+    `on_message(topic, payload)` and `on_up()` are called in the loop and must neither wait nor block.
     """
 
     def __init__(
@@ -85,77 +143,114 @@ class Line:
         self._on_message = on_message
         self._on_up = on_up
         self._on_down = on_down
-        self._stream: Stream | None = None
+        self._client: aiomqtt.Client | None = None
+        # Of the publications under way: aiomqtt would let them wait on after the line broke.
+        self._limits: set[asyncio.Timeout] = set()
         self.ups = 0
 
     @property
     def up(self) -> bool:
-        return self._stream is not None
-
-    async def run(self) -> None:
-        """Connect, stay, connect again with back-off; ends only by cancellation."""
-        failures = 0
-        while True:
-            since_s = time.monotonic()
-            try:
-                await self._stay()
-            except (OSError, TimeoutError) as fault:
-                # Once an outage: a day of it would be forty thousand lines.
-                level = logging.DEBUG if failures else logging.WARNING
-                log.log(level, "broker away: %s", fault, extra={"action": "mqtt_line"})
-            finally:
-                self._stream = None
-                self._on_down()
-            if time.monotonic() - since_s > STEADY_S:
-                failures = 0
-            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
-            failures += 1
+        return self._client is not None
 
     async def publish(
-        self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, properties: bytes = b"", at_once: bool = False
+        self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, properties: Properties | None = None
     ) -> None:
         """Hand a message to the broker; with QoS 1, return when the broker has it.
 
-        With `at_once` it has left this process before anything else happens here, else at the end of the loop's turn.
         Raises ServiceAway when it cannot be handed over now. A message never waits for the line to come
-        back, and nothing half sent is sent again behind our back: who sends it decides what is still worth sending.
+        back: who sends it decides what is still worth sending then.
         """
-        if self._stream is None:
+        client = self._client
+        if client is None:
             raise ServiceAway("the MQTT broker is away")
-        await self._stream.publish(topic, payload, qos, properties, at_once=at_once)
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S) as limit:
+                self._limits.add(limit)
+                await client.publish(topic, payload, qos, properties=properties, timeout=math.inf)
+        except (aiomqtt.MqttError, TimeoutError) as fault:
+            raise ServiceAway(f"the MQTT broker is away: {fault}") from fault
+        finally:
+            self._limits.discard(limit)
 
     async def _stay(self) -> None:
-        """One connection from its beginning to its end. Raises OSError or TimeoutError."""
-        broker, plan = broker_at(self._plan.url), self._plan
-        tls = ssl.create_default_context() if broker.secure else None
-        async with asyncio.timeout(GREETING_LIMIT_S):
-            _, stream = await asyncio.get_running_loop().create_connection(
-                lambda: Stream(self._on_message, plan.gather_s), broker.host, broker.port, ssl=tls
-            )
-        try:
-            hello = wire.connect(
-                plan.client_id,
-                (broker.username, broker.password),
-                KEEPALIVE_S,
-                session_expiry_s=plan.session_expiry_s,
-                will=plan.will() if plan.will is not None else None,
-            )
-            keepalive_s = await stream.greet(hello, KEEPALIVE_S)
+        """One connection from its beginning to its end."""
+        async with self._new_client() as client:
             # What the broker kept for our session comes in before the subscriptions are answered.
-            self._stream = stream
-            for batch in batches(plan.subscriptions):
-                await stream.subscribe(batch)
+            self._client = client
+            for batch in batches(self._plan.subscriptions):
+                await client.subscribe(batch)
             self.ups += 1
             self._on_up()
-            await stream.ended(keepalive_s / 2)
-        except asyncio.CancelledError:
-            stream.leave()
-            raise
-        except BaseException:
-            stream.abort()
-            raise
+            async for _ in client.messages:
+                raise AssertionError("the inbox passes every message on at once")
+
+    def _gone(self) -> None:
+        """The line broke: nobody waits for an answer over it any more."""
+        self._client = None
+        now_s = asyncio.get_running_loop().time()
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(now_s)
+        self._on_down()
+
+    def _new_client(self) -> aiomqtt.Client:
+        """A fresh client for each connection, so that nothing half sent is sent again behind our back."""
+        broker = broker_at(self._plan.url)
+        client = aiomqtt.Client(
+            broker.host,
+            broker.port,
+            username=broker.username or None,
+            password=broker.password or None,
+            identifier=self._plan.client_id,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            clean_start=False,
+            keepalive=KEEPALIVE_S,
+            timeout=GREETING_LIMIT_S,
+            max_inflight_messages=INFLIGHT_LIMIT,
+            max_queued_outgoing_messages=4 * INFLIGHT_LIMIT,
+            # Without it an order waits up to 40 ms for the broker's delayed TCP acknowledgement.
+            socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            properties=connect_properties(self._plan.session_expiry_s),
+            will=_will(self._plan.will() if self._plan.will is not None else None),
+            tls_context=ssl.create_default_context() if broker.secure else None,
+            queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", self._inbox),
+        )
+        client.pending_calls_threshold = INFLIGHT_LIMIT
+        return client
+
+    def _inbox(self, maxsize: int) -> _Inbox:
+        return _Inbox(self._on_message)
 
 
-def batches(topics: tuple[tuple[str, int], ...]) -> Iterator[Sequence[tuple[str, int]]]:
+def connect_properties(session_expiry_s: int) -> Properties:
+    """MQTT 5, 3.1.2.11: how long the session outlives the connection."""
+    properties = _properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = session_expiry_s
+    return properties
+
+
+def publish_properties(*, expiry_s: int, response_topic: str, correlation: bytes) -> Properties:
+    """MQTT 5, 3.3.2.3: when the message is worthless, where the answer goes, and what it answers."""
+    assert expiry_s > 0, "an expired message is not sent"
+    properties = _properties(PacketTypes.PUBLISH)
+    properties.MessageExpiryInterval = expiry_s
+    properties.ResponseTopic = response_topic
+    properties.CorrelationData = correlation
+    return properties
+
+
+def _will(will: Will | None) -> aiomqtt.Will | None:
+    if will is None:
+        return None
+    properties = _properties(PacketTypes.WILLMESSAGE)
+    properties.WillDelayInterval = will.delay_s
+    return aiomqtt.Will(will.topic, will.payload, qos=1, retain=False, properties=properties)
+
+
+def _properties(packet: int) -> Properties:
+    return Properties(packet)  # type: ignore[no-untyped-call]
+
+
+def batches(topics: tuple[tuple[str, int], ...]) -> Iterator[list[tuple[str, int]]]:
     """Topics as one packet may carry them."""
-    return (topics[at : at + SUBSCRIBED_AT_ONCE] for at in range(0, len(topics), SUBSCRIBED_AT_ONCE))
+    return (list(topics[at : at + SUBSCRIBED_AT_ONCE]) for at in range(0, len(topics), SUBSCRIBED_AT_ONCE))

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,7 +22,7 @@ from dispatch.core.events import AssignmentCleared, Event, OrderSent, OrderStage
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Order, OrderId, RegionId, Stage
 from dispatch.errors import ServiceAway
-from dispatch.units.wire import order_properties
+from dispatch.units.line import publish_properties
 from dispatch.units.wording import order_payload
 
 SENDERS = 16
@@ -41,7 +41,7 @@ class Publisher(Protocol):
     @property
     def up(self) -> bool: ...
 
-    async def publish(self, topic: str, payload: bytes, *, properties: bytes = b"", at_once: bool = False) -> None: ...
+    async def publish(self, topic: str, payload: bytes, *, properties: Any = None) -> None: ...
 
 
 class ServiceClock(Protocol):
@@ -176,12 +176,13 @@ class Outbox:
             log.exception("order not sent", extra={"action": "send_order", "unit": order.unit_id})
 
     async def _publish(self, state: RegionState, order: Order, *, expiry_s: int) -> None:
-        properties = order_properties(
-            expiry_s=expiry_s, response_topic=f"112/units/{order.unit_id}/ack", correlation=order.order_id
+        properties = publish_properties(
+            expiry_s=expiry_s,
+            response_topic=f"112/units/{order.unit_id}/ack",
+            correlation=order.order_id.encode(),
         )
         topic = f"112/units/{order.unit_id}/orders"
-        # At once: it was a moment ago that the lease was ours.
-        await self._line.publish(topic, order_payload(state, order), properties=properties, at_once=True)
+        await self._line.publish(topic, order_payload(state, order), properties=properties)
         self.counts.published += 1
         timing = self._timings.get(order.order_id)
         if timing is not None and not timing.published:

@@ -50,46 +50,14 @@ def test_what_is_no_mqtt_is_said() -> None:
         wire.published(wire.PUBLISH, b"\0\x09abc")
 
 
-@pytest.mark.parametrize(
-    "properties", [b"", wire.order_properties(expiry_s=9, response_topic="a/b", correlation="c" * 200)]
-)
-@pytest.mark.parametrize("number", [0, 1, 65_535])
-def test_what_is_published_is_read_back(number: int, properties: bytes) -> None:
-    stream = wire.packet(wire.PINGREQ) + wire.publish("112/units/TK-1/orders", b"{}", number, properties)
-    packets = wire.Packets()
-    packets.feed(stream)
-    _, (first, body) = messages(packets)
-    assert wire.kind_of(first) == wire.PUBLISH
-    acknowledged_by = number.to_bytes(2, "big") if number else b""
-    assert wire.published(first, body) == ("112/units/TK-1/orders", b"{}", acknowledged_by)
-
-
-@given(st.binary(max_size=60))
-def test_a_message_of_any_bytes_is_read_or_refused(body: bytes) -> None:
-    try:
-        _, payload, _ = wire.published(wire.PUBLISH | wire.AT_LEAST_ONCE, body)
-    except ValueError:
-        return
-    assert body.endswith(payload)
-
-
-def test_the_properties_of_an_order_are_those_of_the_standard() -> None:
-    made = wire.order_properties(expiry_s=600, response_topic="r", correlation="c")
-    assert made == b"\x02\0\0\x02\x58" + b"\x08\0\1r" + b"\x09\0\1c"
-
-
-def test_what_the_broker_sets_is_found_among_what_it_only_tells() -> None:
-    told = b"\x1f" + wire.text("reason") + b"\x26" + wire.text("key") + wire.text("value")
-    numbers = b"\x21\0\x14" + b"\x27\0\x10\0\0" + b"\x13\0\x05" + b"\x2a\1"
-    properties = told + numbers
-    found = wire.welcome(b"\0\0" + bytes((len(properties),)) + properties)
-    assert (found[wire.RECEIVE_MAXIMUM], found[wire.SERVER_KEEP_ALIVE]) == (20, 5)
-    assert wire.welcome(b"\1\0\0") == {}
-    with pytest.raises(ValueError, match="longer"):
-        wire.numbers_in(b"\x1f\0\x09abc")
+def test_a_message_gives_topic_payload_and_what_acknowledges_it() -> None:
+    body = wire.text("112/units/TK-1/position") + b"{}"
+    assert wire.published(wire.PUBLISH, body) == ("112/units/TK-1/position", b"{}", b"")
+    numbered = wire.text("t") + b"\0\x07" + b"payload"
+    assert wire.published(wire.PUBLISH | 0x02, numbered) == ("t", b"payload", b"\0\x07")
+    assert wire.published(wire.PUBLISH, wire.text("t") + b"")[1] == b""
 
 
 def test_lengths_are_written_seven_bits_a_byte() -> None:
     assert wire.packet(wire.PINGREQ) == b"\xc0\x00"
-    assert wire.packet(wire.PUBLISH, bytes(127))[:2] == b"\x30\x7f"
     assert wire.packet(wire.PUBLISH, bytes(321))[:3] == b"\x30\xc1\x02"
