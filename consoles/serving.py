@@ -42,7 +42,7 @@ from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
 from dispatch.keeping.spool import Spool
 from dispatch.keeping.tracks import Tracks, remembered
-from dispatch.maps import live_roads
+from dispatch.roads_now import live_roads
 from dispatch.searching import locator
 from dispatch.services import Services, embedded, sole_use
 from dispatch.settings import Settings

@@ -5,21 +5,15 @@ Routing knows nothing of dispatch, so it raises ValueError where we raise UserMi
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from dispatch.clock import Clock
-from dispatch.core.state import RegionState
-from dispatch.core.terms import RegionId
 from dispatch.errors import UserMistake
 from dispatch.settings import Settings, settings_from
-from dispatch.speeds import profile_of
-from dispatch.writing.live_roads import LiveRoads
 from routing import command, import_map, mapfolder
 from routing.roads import Roads
-from routing.travel import Travel
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -49,20 +43,14 @@ def check_map(settings: Settings) -> None:
         _told(mapfolder.check, settings.map)
 
 
+def street_names(settings: Settings) -> list[str]:
+    """The names of the streets of a service's map; none without one. Raises UserMistake."""
+    return _told(mapfolder.street_names, settings.map) if settings.map is not None else []
+
+
 def imported_roads(directory: Path) -> Roads:
     """The roads of an imported map, with the times that live dispatch multiplies for sirens. Raises UserMistake."""
     return _told(partial(mapfolder.load, for_units=True), directory).roads
-
-
-def live_roads(
-    settings: Settings, travel: Travel | None, states: Mapping[RegionId, RegionState], clock: Clock
-) -> LiveRoads | None:
-    """What follows closures and the hour on a service's roads, with the names of its map's streets; None without
-    roads. Raises UserMistake."""
-    if travel is None:
-        return None
-    names = _told(mapfolder.street_names, settings.map) if settings.map is not None else []
-    return LiveRoads(travel, states, clock, profile_of(settings), names=names)
 
 
 def _told(work: Callable[[Asked], Answer], asked: Asked) -> Answer:
