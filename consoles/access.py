@@ -42,6 +42,7 @@ SESSION_KEPT = timedelta(hours=12)
 """A shift. Whoever works longer logs in again."""
 RECHECK_S = 1.0
 AWAY_S = 3600.0
+"""Of a person; a program on our list is believed for BELIEVED_FOR (`programs.py`)."""
 KNOWN_MAX = 20_000
 SECRET_MAX = 200
 LOG_OUT = "/api/v1/sessions/current"
@@ -229,6 +230,8 @@ class Access:
 
     def _over(self, token: bytes) -> None:
         self._known.pop(token, None)
+        if self._programs is not None:
+            self._programs.forget(token)
         for told in self.on_over:
             told(token.hex())
 

@@ -124,7 +124,7 @@ class Carrier:
 
     def admits(self, shown: str) -> bool:
         """Whether somebody who shows this as its authorization is a process of this service."""
-        return hmac.compare_digest(shown.encode(), f"{SCHEME}{self._leases.secret}".encode())
+        return hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), f"{SCHEME}{self._leases.secret}".encode())
 
     def _admit(self, request: web.Request) -> None:
         if not self.admits(request.headers.get("Authorization", "")):
@@ -166,12 +166,13 @@ class Carrier:
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
                 status, raw = await self._post(process, ANSWERED_PATH, msgspec.json.encode(key))
+                return msgspec.json.decode(raw, type=Known).reply if status == 200 else None
         except TimeoutError:
             self._deaf_until_s[process.holder] = asyncio.get_running_loop().time() + DEAF_S
-            return None
-        except ServiceAway:
-            return None
-        return msgspec.json.decode(raw, type=Known).reply if status == 200 else None
+        except (ServiceAway, msgspec.MsgspecError):
+            # Nobody there, or somebody who speaks otherwise: the call is kept all the same.
+            pass
+        return None
 
     async def _posted(self, path: str, raw: bytes, region: RegionId) -> tuple[int, bytes]:
         leader = self._leader_of(region)

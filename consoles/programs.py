@@ -47,7 +47,8 @@ class Programs:
         self._store = store
         self._at: datetime | None = None
         self._actors: dict[bytes, Actor] = {}
-        with contextlib.suppress(OSError, msgspec.DecodeError):  # A first start, or a torn disk: nobody is known yet.
+        self._changed = asyncio.Event()
+        with contextlib.suppress(OSError, ValueError):  # A first start, or a torn disk: nobody is known yet.
             self._learn(msgspec.json.decode(self._path.read_bytes(), type=Noted))
 
     def actor_of(self, token: bytes) -> Actor | None:
@@ -55,24 +56,39 @@ class Programs:
         lately = self._at is not None and SystemClock().wall() - self._at <= BELIEVED_FOR
         return self._actors.get(token) if lately else None
 
+    def forget(self, token: bytes) -> None:
+        """The database has just said that the token is nobody's any more."""
+        if self._actors.pop(token, None) is not None:
+            self._changed.set()
+
     async def run(self) -> None:
         """Keep the list fresh until cancelled; without room for its file the old one stands."""
         while True:
+            self._changed.clear()
             try:
                 await self._note()
             except (ServiceAway, OSError) as fault:
                 log.warning("the programs' list is not renewed: %s", fault, extra={"action": "note"})
-            await asyncio.sleep(NOTED_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(NOTED_EVERY_S):
+                    await self._changed.wait()
 
     async def _note(self) -> None:
-        devices = [device for device in await self._store.list_devices() if device.active][:NOTED_MAX]
-        noted = Noted(at=SystemClock().wall(), devices=tuple(devices))
+        devices = [device for device in await self._store.list_devices() if device.active]
+        # Units last: what they do needs the database anyway.
+        devices.sort(key=lambda device: device.role == Role.UNIT)
+        if len(devices) > NOTED_MAX:
+            log.warning("%d programs are not on the list", len(devices) - NOTED_MAX, extra={"action": "note"})
+        noted = Noted(at=SystemClock().wall(), devices=tuple(devices[:NOTED_MAX]))
         self._learn(noted)
         await asyncio.to_thread(write_whole, self._path, msgspec.json.encode(noted), 0o600)
 
     def _learn(self, noted: Noted) -> None:
         self._at = noted.at
-        self._actors = {device.token: actor_of_device(device) for device in noted.devices}
+        self._actors = {}
+        for device in noted.devices:
+            with contextlib.suppress(ValueError):  # Of a role that only another version of us knows.
+                self._actors[device.token] = actor_of_device(device)
 
 
 def actor_of_device(device: Device) -> Actor:

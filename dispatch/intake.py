@@ -43,6 +43,9 @@ DRAIN_S = 0.5
 OWN_KEY = "calls:"
 """Before the key of a call whose sender has used that key at another address."""
 
+LOOK_AGAIN_S = 0.05
+"""How often it is looked whether an answer that is waited for has become a question to the others."""
+
 DRAINED_AT_ONCE = 50
 """One by one a thousand calls would wait a minute longer than they must."""
 
@@ -65,6 +68,7 @@ class Intake:
         self.ask: Ask | None = None
         """What another process answered to a key, while we cannot look it up ourselves; None where none says so."""
         self._taking: dict[tuple[str, str], asyncio.Task[Reply]] = {}
+        self._asking: set[tuple[str, str]] = set()
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
             "From a call's request head to its commit",
@@ -272,15 +276,30 @@ class Intake:
         return reply if reply is not None and reply.refusal is None else None
 
     async def answered(self, key: Key) -> Reply | None:
-        """What this process has answered to a key, or is about to; None when nothing. Raises ServiceAway."""
-        while (earlier := self._taking.get((key.actor, key.key))) is not None:
-            await asyncio.wait([earlier])
-        return self._waiting(key) or await self.reception.engine.answered(key)
+        """What this process has answered to a key, or is about to; None when nothing. Raises ServiceAway.
+
+        Who asks the others about the key itself has no answer, and must not wait for somebody who waits for it.
+        """
+        pair = (key.actor, key.key)
+        while pair not in self._asking and (earlier := self._taking.get(pair)) is not None:
+            await asyncio.wait([earlier], timeout=LOOK_AGAIN_S)
+        waiting = self._waiting(key)
+        if waiting is not None or pair in self._asking:
+            return waiting
+        return await self.reception.engine.answered(key)
 
     async def _put_by(self, contact: Contact, raw: bytes) -> Reply:
         """What another process answered to the key that we cannot look up, else a call in the spool."""
         if self.ask is not None and contact.key is not None:
-            first = await self.ask(contact.key)
+            pair = (contact.key.actor, contact.key.key)
+            self._asking.add(pair)
+            try:
+                first = await self.ask(contact.key)
+            except Exception:
+                log.exception("the others could not be asked", extra={"action": "spool"})
+                first = None
+            finally:
+                self._asking.discard(pair)
             if first is not None and first.refusal is None:
                 return first
         return await self._spooled(contact, raw)

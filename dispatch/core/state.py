@@ -123,7 +123,7 @@ class RegionState:
         return self.region.rpartition("-")[2]
 
     def copy(self) -> RegionState:
-        """A state of its own with the same values, which nothing changes, and nothing touched."""
+        """Another state with the same values and nothing touched: what happens to one leaves the other alone."""
         copied = RegionState(self.region)
         vars(copied).update({name: _copied(each) for name, each in vars(self).items() if name != "touched"})
         return copied
@@ -299,11 +299,9 @@ class RegionState:
 
 def _copied(value: Any) -> Any:
     """Indexes as deep as they go, values as they are."""
-    if isinstance(value, dict):
-        kept = type(value)()
-        kept.update({key: _copied(each) for key, each in value.items()})
-        return kept
-    return value.copy() if isinstance(value, list | Ordered | Ranked) else value
+    if isinstance(value, dict) and isinstance(next(iter(value.values()), None), dict | Ordered | Ranked):
+        return {key: each.copy() for key, each in value.items()}
+    return value.copy() if isinstance(value, dict | list | Ordered | Ranked) else value
 
 
 def _take_out(index: dict[_Key, dict[_Id, None]], key: _Key, name: _Id) -> None:

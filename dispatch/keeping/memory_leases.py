@@ -53,7 +53,7 @@ class MemoryLeases:
         self._reach()
         journal = self._regions.setdefault(region, Region())
         leader, now = journal.leader, self._now()
-        if leader is not None and leader.holder != holder and leader.expires_at > now and not _is(leader, dead, now):
+        if leader is not None and leader.holder != holder and leader.expires_at > now and not _is(leader, dead):
             return None
         epoch = leader.epoch + 1 if leader else 1
         journal.leader = Leader(epoch, holder, now + timedelta(seconds=lease_s), address)
@@ -103,6 +103,7 @@ class MemoryLeases:
                     holder=leader.holder,
                     address=leader.address,
                     epoch=leader.epoch,
+                    until=leader.expires_at,
                     left_s=(leader.expires_at - now).total_seconds(),
                 )
                 for region, leader in led.items()
@@ -112,8 +113,8 @@ class MemoryLeases:
         )
 
 
-def _is(leader: Leader, dead: Seat | None, now: datetime) -> bool:
+def _is(leader: Leader, dead: Seat | None) -> bool:
     """Whether the lease is that of the dead process, and not renewed since it was seen so."""
-    if dead is None or (leader.holder, leader.epoch) != (dead.holder, dead.epoch):
+    if dead is None:
         return False
-    return leader.expires_at <= now + timedelta(seconds=dead.left_s)
+    return (leader.holder, leader.epoch, leader.expires_at) == (dead.holder, dead.epoch, dead.until)

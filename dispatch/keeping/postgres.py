@@ -140,7 +140,7 @@ class PostgresStore(PostgresPruning, PostgresAccess):
         self, region: str, holder: str, lease_s: float, address: str = "", *, dead: Seat | None = None
     ) -> int | None:
         await self._leases.run("journal.begin_journal", region, GENESIS)
-        gone = (dead.holder, dead.epoch, dead.left_s) if dead is not None else ("", 0, 0.0)
+        gone = (dead.holder, dead.epoch, dead.until) if dead is not None else ("", 0, None)
         rows = await self._leases.run("journal.claim", region, holder, lease_s, address, *gone)
         return rows[0]["epoch"] if rows else None
 
@@ -170,6 +170,7 @@ class PostgresStore(PostgresPruning, PostgresAccess):
                     holder=row["holder"],
                     address=row["address"],
                     epoch=row["epoch"],
+                    until=row["expires_at"],
                     left_s=row["left_s"],
                 )
                 for row in rows

@@ -80,14 +80,14 @@ LIMIT $3;
 -- name: claim
 -- clock_timestamp and not now(): the statement may have waited for an append to finish.
 -- The same holder may claim again, after a restart under its old name; the epoch grows all the same.
--- $5 is a holder that is dead, $6 its epoch, $7 what was left of its lease: unless it has renewed it since.
+-- $5 is a holder that is dead, $6 its epoch, $7 when its lease was seen to end: unless it has renewed it since.
 INSERT INTO leaders AS l (region, epoch, holder, address, expires_at)
 VALUES ($1, 1, $2, $4, clock_timestamp() + $3::float8 * interval '1 second')
 ON CONFLICT (region) DO UPDATE
     SET epoch = l.epoch + 1, holder = excluded.holder, address = excluded.address,
         expires_at = clock_timestamp() + $3::float8 * interval '1 second'
     WHERE l.holder = excluded.holder OR l.expires_at <= clock_timestamp()
-        OR (l.holder = $5 AND l.epoch = $6 AND l.expires_at <= clock_timestamp() + $7::float8 * interval '1 second')
+        OR (l.holder = $5 AND l.epoch = $6 AND l.expires_at = $7)
 RETURNING epoch;
 
 -- name: begin_journal
@@ -119,10 +119,10 @@ DELETE FROM processes WHERE holder = $1;
 -- name: leadership
 -- The live leases (with a region) and the live processes (without one), of one moment.
 SELECT region, epoch, holder, address, '' AS secret, '{}'::text[] AS regions,
-    extract(epoch FROM expires_at - clock_timestamp())::float8 AS left_s
+    expires_at, extract(epoch FROM expires_at - clock_timestamp())::float8 AS left_s
 FROM leaders WHERE expires_at > clock_timestamp()
 UNION ALL
-SELECT NULL, 0, holder, address, secret, regions, 0
+SELECT NULL, 0, holder, address, secret, regions, expires_at, 0
 FROM processes WHERE expires_at > clock_timestamp()
 ORDER BY 1, 3;
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter as Counted
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -20,6 +21,8 @@ from dispatch.web.metrics import Metrics
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+AWAY_LOOKS = 3
+"""A server is missed for so many seconds before somebody is called: the boards say it at once."""
 ALARMS_MAX = 64
 """Conditions that one process watches; they are named in the code, so there is no more."""
 
@@ -35,6 +38,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     said: Callable[[], str | None]
     grave: bool = False
     """Whether something is being given up, or calls wait."""
+    looks: int = 1
+    """In how many looks running it must be wrong: a line that is just being opened is not away."""
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +59,7 @@ class Alarms:
         self._wall = wall
         self._watched: dict[str, Watched] = {}
         self._standing: dict[str, Alarm] = {}
+        self._wrong: Counted[str] = Counted()
         registry = metrics.registry
         self._gauge = Gauge("dispatch112_alarm", "1 while the alarm stands", ["code", "owner"], registry=registry)
         self._raised = Counter("dispatch112_alarms_total", "How often an alarm began", ["code"], registry=registry)
@@ -78,16 +84,17 @@ class Alarms:
         """Ask every condition."""
         for code, watched in self._watched.items():
             detail, known = watched.said(), self._standing.get(code)
-            if detail is not None:
+            self._wrong[code] = 0 if detail is None else self._wrong[code] + 1
+            if detail is not None and self._wrong[code] >= watched.looks:
                 self._stand(watched, detail, known)
-            elif known is not None:
+            elif detail is None and known is not None:
                 del self._standing[code]
                 self._gauge.labels(code, watched.owner).set(0)
                 lasted_s = (self._wall() - known.since).total_seconds()
                 log.warning("over after %.0f s: %s", lasted_s, code, extra={"action": "alarm"})
 
     async def run(self) -> None:
-        """Look again and again until cancelled; not at once, for lines that are being opened are not away."""
+        """Look again and again until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
             self.look()
@@ -113,6 +120,12 @@ def servers(words: Callable[[], Mapping[str, str]], names: Mapping[str, str]) ->
         return lambda: names[name] if words().get(name) == "away" else None
 
     return tuple(
-        Watched(code=f"{name}_away", owner=TECHNICIAN, said=condition(name), grave=name in ("postgres", "core"))
+        Watched(
+            code=f"{name}_away",
+            owner=TECHNICIAN,
+            said=condition(name),
+            grave=name in ("postgres", "core"),
+            looks=AWAY_LOOKS,
+        )
         for name in names
     )

@@ -75,7 +75,8 @@ class _Protocol(ServerProtocol):
     """websockets' own, but that what it refuses by itself is a problem too, where it would write a line of text."""
 
     def reject(self, status: HTTPStatus | int, text: str) -> Response:
-        return _refusal(Problem(_REFUSED.get(HTTPStatus(status), "malformed_request")))
+        own_fault = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return _refusal(Problem("fault" if own_fault else _REFUSED.get(HTTPStatus(status), "malformed_request")))
 
 
 class Socket(asyncio.Protocol):

@@ -29,8 +29,8 @@ from dispatch.writing.sharing import Sharer, to_give, wanted
 log = logging.getLogger(__name__)
 
 LEASE_S = 2.5
-"""With LOOK_S and the loading of a region a takeover takes some three seconds, and five on a machine that is busy
-with everything else; a shorter one would be lost to a database that pauses for a second or two."""
+"""With LOOK_S and the loading of a region a takeover from a frozen process takes some three seconds, and five on a
+machine that is busy with everything else; a shorter one would be lost to a database that pauses for a second or two."""
 RENEW_S = 0.4
 MARGIN_S = 0.25
 """So much earlier than the database a lease is over for us: an order that is just being written has left by then."""
@@ -78,6 +78,7 @@ class Leases:
         self._seen_s = self._moved_s = float("-inf")
         self._epochs: dict[str, int] = {}
         self._left_behind: dict[str, Seat] = {}
+        self._known_dead: set[str] = set()
         self._claiming: set[RegionId] = set()
         self._vacant_s: dict[RegionId, float] = {}
         self._not_before_s: dict[RegionId, float] = {}
@@ -151,7 +152,7 @@ class Leases:
                 view = await self._store.leadership()
         except (ServiceAway, TimeoutError):
             return
-        dead = await self._dead(view)
+        dead = self._known_dead = await self._dead(view)
         self._left_behind = {seat.region: seat for seat in view.seats if seat.holder in dead}
         self.view = replace(
             view,
@@ -209,6 +210,9 @@ class Leases:
                     await asyncio.sleep(0.02)
         except (ServiceAway, TimeoutError) as why:
             log.warning("went before every region had its next leader: %s", why, extra={"action": "retire"})
+        # What is still ours is given up when it is written: until then nobody is to take us for dead at a shut door.
+        self.address = ""
+        await self.renew()
 
     async def _lead(self, region: RegionId) -> None:
         """One attempt to claim a region, load it and begin to write it."""
@@ -238,14 +242,23 @@ class Leases:
             listener(region)
 
     async def _dead(self, view: Leadership) -> set[str]:
-        """The holders that have stopped renewing and at whose address nobody listens."""
-        silent = {
-            seat.holder: seat.address
-            for seat in view.seats
-            if seat.holder != self.holder and seat.address and seat.left_s <= LEASE_S - UNRENEWED_S
-        }
+        """The holders that have stopped renewing and at whose address nobody listens.
+
+        Who was dead stays so when it has no seat left, until its address answers: else it would be given regions.
+        """
+        silent = {seat.holder: seat.address for seat in view.seats if seat.left_s <= LEASE_S - UNRENEWED_S}
+        silent |= {process.holder: process.address for process in view.processes if process.holder in self._known_dead}
+        silent = {holder: address for holder, address in silent.items() if self._may_knock(holder, address)}
         refused = await asyncio.gather(*map(self.knock, silent.values()))
         return {holder for holder, is_dead in zip(silent, refused, strict=True) if is_dead}
+
+    def _may_knock(self, holder: str, address: str) -> bool:
+        """Whether a refusal at the address says something of the holder: `127.0.0.1` of another machine is ours."""
+        if not address or holder == self.holder:
+            return False
+        host = urlsplit(address).hostname or ""
+        own = host in ("localhost", "::1") or host.startswith("127.")
+        return not own or holder.rpartition(":")[0] == self.holder.rpartition(":")[0]
 
     def _prolong(self, region: RegionId, asked_s: float) -> None:
         if region in self.until_s:
@@ -321,8 +334,9 @@ async def nobody_listens(address: str) -> bool:
     """Whether a connection to the address is refused, which only a machine does that runs without the process."""
     try:
         parts = urlsplit(address)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         async with asyncio.timeout(KNOCK_LIMIT_S):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            _, writer = await asyncio.open_connection(parts.hostname, port)
     except ConnectionRefusedError:
         return True
     except (OSError, TimeoutError, ValueError):

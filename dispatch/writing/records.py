@@ -242,12 +242,14 @@ class Loaded(Record, frozen=True, kw_only=True):
 
 
 class Seat(Record, frozen=True, kw_only=True):
-    """A region whose lease is live, for `left_s` more, and who holds it; `address` is empty before its door opens."""
+    """A region whose lease is live, `until` then and for `left_s` more, and who holds it; `address` is empty before its
+    door opens."""
 
     region: str
     holder: str
     address: str
     epoch: int
+    until: datetime
     left_s: float
 
 

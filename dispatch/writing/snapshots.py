@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from time import perf_counter
 
 from dispatch.core import snapshot
 from dispatch.core.state import RegionState
@@ -55,16 +56,18 @@ class Snapshots:
         state = self._engine.replicas.states.get(region)
         if state is None or state.seq == self._seqs.get(region):
             return
-        seq, data, steps = state.seq, list[bytes](), snapshot.pieces(state)
-        while (piece := self._next(steps)) is not None:
+        seq, data, steps, worked_s = state.seq, list[bytes](), snapshot.pieces(state), 0.0
+        while True:
+            began_s = perf_counter()
+            piece = next(steps, None)
+            worked_s += perf_counter() - began_s
+            if piece is None:
+                break
             data.append(piece)
             await asyncio.sleep(0)
+        self._engine.stages.add("snapshot", worked_s)
         await self._store.snapshot(region, seq, b"".join(data))
         self.loaded(region, seq)
-
-    def _next(self, steps: Iterator[bytes]) -> bytes | None:
-        with self._engine.stages.timed("snapshot"):
-            return next(steps, None)
 
 
 def _worth(state: RegionState) -> int:

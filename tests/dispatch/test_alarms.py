@@ -66,8 +66,15 @@ def test_a_server_that_is_away_is_an_alarm_and_one_that_is_not_used_is_none() ->
     words = {"postgres": "away", "redis": "none", "mqtt": "ok"}
     alarms = Alarms(Metrics(), ManualClock().wall)
     alarms.watch(*servers(lambda: words, dict.fromkeys(words, "it means something")))
-    alarms.look()
-    assert [(alarm.code, alarm.owner, alarm.grave) for alarm in alarms.standing()] == [("postgres_away", "admin", True)]
+    for standing in ([], [], [("postgres_away", "admin", True)]):
+        alarms.look()
+        assert [(alarm.code, alarm.owner, alarm.grave) for alarm in alarms.standing()] == standing
     words["mqtt"], words["postgres"] = "away", "ok"
     alarms.look()
-    assert [alarm.code for alarm in alarms.standing()] == ["mqtt_away"]
+    assert alarms.standing() == ()
+    words["mqtt"] = "ok"
+    alarms.look()
+    words["mqtt"] = "away"
+    for codes in ([], [], ["mqtt_away"]):
+        alarms.look()
+        assert [alarm.code for alarm in alarms.standing()] == codes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from dispatch.core.terms import RegionId
 from dispatch.writing.records import Leadership, Process, Seat
 from dispatch.writing.sharing import Sharer, fair_share, to_give, vacant, wanted
 
+UNTIL = datetime(2026, 11, 23, tzinfo=UTC)
 REGIONS = tuple(RegionId(f"UZ-{number:02}") for number in range(14))
 
 
@@ -20,7 +22,7 @@ def process(holder: str, regions: Iterable[str] = REGIONS, address: str = "http:
 
 
 def seat(region: str, holder: str) -> Seat:
-    return Seat(region=region, holder=holder, address="http://there", epoch=1, left_s=2.0)
+    return Seat(region=region, holder=holder, address="http://there", epoch=1, until=UNTIL, left_s=2.0)
 
 
 def sharer(holder: str, held: Iterable[RegionId] = ()) -> Sharer:

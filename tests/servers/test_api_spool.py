@@ -14,6 +14,7 @@ from dispatch.calling.contacts import BURST
 from dispatch.calling.reception import Contact
 from dispatch.engine import Reply
 from dispatch.keeping.memory import MemoryStore
+from dispatch.writing.keys import Key
 from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
 
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
@@ -55,6 +56,35 @@ async def test_a_spooled_call_whose_key_went_elsewhere_is_committed_all_the_same
     assert (got.status, got.json["flags"]) == (201, ["spooled"])
     twin.faults.away = False
     await committed(world, got.json["call_id"])
+
+
+async def test_what_another_process_answered_to_a_key_is_the_answer_here(world: ApiWorld, twin: MemoryStore) -> None:
+    asked: list[Key] = []
+
+    async def ask(key: Key) -> Reply | None:
+        asked.append(key)
+        # Whoever asks about a key has no answer to it, and keeps nobody waiting for one.
+        assert await world.interface.intake.answered(key) is None
+        return Reply(status=201, body=b'{"call_id":"c-first"}', region=TK, replayed=True) if key.key == "k-1" else None
+
+    world.interface.intake.ask = ask
+    twin.faults.away = True
+    assert (await world.post("calls", {"channel": "app", "location": HERE}, key="k-1")).json == {"call_id": "c-first"}
+    other = await world.post("calls", {"channel": "app", "location": HERE}, key="k-2")
+    assert (other.status, other.json["flags"]) == (201, ["spooled"])
+    assert [key.key for key in asked] == ["k-1", "k-2"]
+    kept = await world.interface.intake.answered(asked[1])
+    assert kept is not None and msgspec.json.decode(kept.body) == other.json
+
+
+async def test_a_call_is_kept_though_the_others_cannot_even_be_asked(world: ApiWorld, twin: MemoryStore) -> None:
+    async def ask(key: Key) -> Reply | None:
+        raise RuntimeError("a bug of ours")
+
+    world.interface.intake.ask = ask
+    twin.faults.away = True
+    got = await world.post("calls", {"channel": "app", "location": HERE}, key="k-1")
+    assert (got.status, got.json["flags"]) == (201, ["spooled"])
 
 
 async def test_an_unknown_word_is_flagged_in_the_spool_and_stops_nothing(world: ApiWorld, twin: MemoryStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,6 +20,7 @@ from dispatch.units.held import HELD_S, Held
 from dispatch.web.replies import answering
 from dispatch.writing.keys import Key
 from dispatch.writing.leading import Leader
+from dispatch.writing.leases import QUIET_S, nobody_listens
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.snapshots import SNAPSHOT_AGE_S
@@ -106,10 +108,41 @@ async def test_a_killed_process_is_replaced_before_its_lease_ends_and_a_silent_o
         door.close()
         await door.wait_closed()
         await until(lambda: set(b.engine.led) == set(BOTH), 10)
+        # Nothing is given back to the dead, though its row among the processes stands for a minute.
+        await asyncio.sleep(QUIET_S + 1.0)
+        assert set(b.engine.led) == set(BOTH)
         # And should he live after all, he writes nothing.
         taken = next(iter(a.engine.led))
         with pytest.raises(Elsewhere):
             await a.call(1, region=taken)
+
+
+async def test_only_a_refusal_that_can_be_the_holders_own_is_a_sign_of_death() -> None:
+    async with cores(MemoryStore(), "here:a") as (a,):
+        for holder, address, may in (
+            ("here:b", "http://127.0.0.1:1", True),
+            ("there:b", "http://127.0.0.1:1", False),
+            ("there:b", "http://localhost", False),
+            ("there:b", "http://core2.example", True),
+            ("there:b", "", False),
+            ("here:a", "http://core1.example", False),
+        ):
+            assert a.leader.leases._may_knock(holder, address) is may
+    with socket.socket() as shut:
+        shut.bind(("127.0.0.1", 0))
+        assert await nobody_listens(f"http://127.0.0.1:{shut.getsockname()[1]}")
+    assert not await nobody_listens("http://no host")
+
+
+@pytest.mark.parametrize(("address", "port"), [("http://core", 80), ("https://core/", 443), ("http://core:8080", 8080)])
+async def test_a_knock_is_at_the_port_that_requests_go_to(
+    monkeypatch: pytest.MonkeyPatch, address: str, port: int
+) -> None:
+    async def refused(host: str, at: int) -> None:
+        raise ConnectionRefusedError if at == port else AssertionError(at)
+
+    monkeypatch.setattr(asyncio, "open_connection", refused)
+    assert await nobody_listens(address)
 
 
 async def test_a_leader_that_slept_past_its_lease_decides_nothing(store: Store) -> None:

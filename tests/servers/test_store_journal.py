@@ -1,6 +1,7 @@
 """What the journal promises, on the twin and on Postgres: order, fencing, read models in step, loading."""
 
 import asyncio
+from datetime import timedelta
 
 import msgspec
 
@@ -232,7 +233,9 @@ async def test_who_leads_and_who_lives_is_told_as_of_now(store: Store) -> None:
     view = await store.leadership()
     (seat,) = view.seats
     assert 0.0 < seat.left_s <= 60.0
-    assert seat == Seat(region="UZ-TK", holder="core-1", address="http://127.0.0.1:1", epoch=1, left_s=seat.left_s)
+    assert seat == Seat(
+        region="UZ-TK", holder="core-1", address="http://127.0.0.1:1", epoch=1, until=seat.until, left_s=seat.left_s
+    )
     assert view.processes == (lives,)
     await store.depart("core-1")
     assert (await store.leadership()).processes == ()
@@ -244,7 +247,8 @@ async def test_the_lease_of_the_dead_does_not_count_unless_it_was_renewed_since(
     await store.renew(["UZ-TK"], "core-1", 60, "http://127.0.0.1:1")
     assert await store.claim("UZ-TK", "core-2", 60, dead=dead) is None
     (dead,) = (await store.leadership()).seats
-    for other in (msgspec.structs.replace(dead, holder="core-3"), msgspec.structs.replace(dead, epoch=2)):
+    earlier = msgspec.structs.replace(dead, until=dead.until - timedelta(microseconds=1))
+    for other in (msgspec.structs.replace(dead, holder="core-3"), msgspec.structs.replace(dead, epoch=2), earlier):
         assert await store.claim("UZ-TK", "core-2", 60, dead=other) is None
     assert await store.claim("UZ-TK", "core-2", 60, dead=dead) == 2
     assert await store.renew(["UZ-TK"], "core-1", 60) == set()
