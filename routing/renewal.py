@@ -57,9 +57,7 @@ class Renewal:
         with self._lock:
             self._wish = wish
             if self._idle.is_set():
-                self._idle.clear()
-                # Not threading.Thread: its start waits for the thread to run, on a busy machine longer than an answer.
-                _thread.start_new_thread(self._run, ())
+                self._begin()
 
     def taken(self, version: int) -> Made | None:
         """What was prepared for these weights, once; None as long as there is nothing."""
@@ -82,6 +80,17 @@ class Renewal:
         self._idle.wait()
         self._hurry.clear()
 
+    def _begin(self) -> None:
+        """Start the thread, with the lock held. Raises RuntimeError when the machine gives none: the renewal is idle
+        then, and keeps the wish for the next time."""
+        self._idle.clear()
+        try:
+            # Not threading.Thread: its start waits for the thread to run, on a busy machine longer than an answer.
+            _thread.start_new_thread(self._run, ())
+        except RuntimeError:
+            self._idle.set()
+            raise
+
     def _run(self) -> None:
         try:
             self._hurry.wait(HEAD_START_S)
@@ -91,7 +100,11 @@ class Renewal:
                 with self._lock:
                     self._made = made
         except BaseException:
-            self._idle.set()
+            with self._lock:
+                if self._wish is None:
+                    self._idle.set()
+                else:  # of the time in which the last one failed: nobody else would begin with it
+                    self._begin()
             raise
 
     def _next(self) -> Wish | None:
