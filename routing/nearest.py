@@ -36,9 +36,9 @@ class Arrivals(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """What a search writes to, and cleans up when it ends. A row of `node` (n, 2) is MS to the target,
-    UNREACHABLE where it has not come, and BY which arc that begins, -1 at the target's own edge. `touched` lists the
-    nodes in use, of which there are `used[0]`."""
+    """What a search writes to, and cleans up when it ends; after one that broke off the next does it. A row of `node`
+    (n, 2) is MS to the target, UNREACHABLE where it has not come, and BY which arc that begins, -1 at the target's own
+    edge. `touched` lists the nodes in use, of which there are `used[0]`."""
 
     node: Ints
     touched: Ints
@@ -171,6 +171,8 @@ def touch(area: Ground, node: int) -> None:
 @compiled
 def begin(net: Network, area: Ground, target: Spot) -> tuple[Longs, int]:
     """The heap of a search: the ends of the target's edge, from which it is reached."""
+    if area.used[0] > 0:
+        clear(area)
     heap, size = np.empty(FIRST_HEAP, np.int64), 0
     back = net.twin[target.edge]
     ahead, behind = end_ms(net, target.edge, target.offset), end_ms(net, back, 1.0 - target.offset)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from routing import nearest
 from routing.roads import ROAD_CLASSES, Roads
 from routing.travel import LABELS, SEARCH, SEARCH_MOST_NODES, UNREACHABLE, Travel
 from routing.weights import (
@@ -62,6 +63,20 @@ def test_after_a_change_both_engines_give_the_times_of_dijkstra(
     labelled = travel.times(keys, *target)
     assert labelled.ms.tolist() == expected and labelled.engine == LABELS
     assert (labelled.ms >= before.ms).all(), "a restriction made a way shorter"
+
+
+def test_a_search_that_broke_off_leaves_nothing_for_the_next() -> None:
+    travel, keys = placed(small_roads(SQUARE, RING), [SQUARE[0], SQUARE[1]])
+    target, way = SQUARE[2], (SQUARE[0], SQUARE[2])
+    expected, path = travel.nearest(keys, *target, most=2).ms.tolist(), travel.path(*way)
+    for _ in range(2):
+        for node in range(len(SQUARE)):  # as one ends that ran out of memory: every node in use, with other times
+            nearest.touch(travel._ground, node)
+            travel._ground.node[node] = 1, -1
+        assert travel.nearest(keys, *target, most=2).ms.tolist() == expected
+        travel._ground.touched[0], travel._ground.used[0] = 0, 1
+        travel._ground.node[0] = 1, -1
+        assert travel.path(*way) == path
 
 
 @settings(deadline=None, max_examples=100)
