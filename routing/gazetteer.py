@@ -37,6 +37,7 @@ HOUSES_BEYOND_M: Final = 2_000.0  # a map lists a long street once in so many me
 SAME_PLACE_M: Final = 1_500.0  # two entries of one name and kind so near, or within their reach, are one place
 REACH_OF_DISC: Final = 1.3  # a region is no disc, and its capital not in its middle
 EXACT: Final = 100.0
+ABROAD: Final = "abroad"  # the region of a place that lies in none
 
 _KIND_ORDER: Final = ("city", "town", "region", "district", "city_district", "village")
 
@@ -75,8 +76,12 @@ class Gazetteer:
         self._kilometres = Kilometres(more.posts, more.roads)
         self._describer = Describer(self.places, Landmarks(landmarks, outlines))
         self._own_regions = regions
-        self._region_numbers: dict[str, int] = {}
-        self._region_of = np.array([self._numbered(place.region) for place in self.places], dtype=np.int64)
+        regions_of = (place.region for place in self.places)
+        known = dict.fromkeys(
+            ("", ABROAD, *(regions.outlines if regions else ()), *(r.id for r in REGIONS), *regions_of)
+        )
+        self._region_numbers = {region: number for number, region in enumerate(known)}
+        self._region_of = np.array([self._region_numbers[place.region] for place in self.places], dtype=np.int64)
 
     def built_up(self) -> Iterator[Settlement]:
         """The cities, towns and villages: what has streets."""
@@ -195,12 +200,11 @@ class Gazetteer:
         return place.region or self._regions.at(*place.at).region or ""
 
     def _regions_at(self, places: Ints) -> NDArray[np.int64]:
-        for i in places[self._region_of[places] == self._numbered("")].tolist():
-            self._region_of[i] = self._numbered(self._region(i) or "abroad")
+        """The numbers of places' regions. From any thread: what two of them find out of one place is the same."""
+        numbers = self._region_numbers
+        for i in places[self._region_of[places] == numbers[""]].tolist():
+            self._region_of[i] = numbers[self._region(i) or ABROAD]
         return np.asarray(self._region_of[places])
-
-    def _numbered(self, region: str) -> int:
-        return self._region_numbers.setdefault(region, len(self._region_numbers))
 
 
 def load(paths: Sequence[Path], regions: Regions | None = None) -> Gazetteer:

@@ -4,11 +4,13 @@ import random
 import time
 
 import pytest
+import shapely
 
-from routing.gazetteer import Gazetteer, Place
+from routing.gazetteer import ABROAD, Gazetteer, Place
 from routing.geometry import Point, from_local_m
-from routing.places import settlements
-from routing.regions import REGIONS
+from routing.names import Names
+from routing.places import Settlement, settlements
+from routing.regions import REGIONS, Regions, read_outlines
 
 GAZETTEER = Gazetteer()
 
@@ -162,3 +164,15 @@ def test_apostrophes_are_the_letters_they_should_be() -> None:
     names = "".join(place.names.uz_latn for place in settlements()) + "".join(f.names.uz_latn for f in REGIONS)
     assert not set(names) & set("'`’‘´")
     assert all(names[i - 1] in "ogOG" for i, letter in enumerate(names) if letter == "\u02bb")
+
+
+def test_villages_of_one_name_are_told_apart_by_a_region_of_its_own_in_which_no_file_puts_them() -> None:
+    def place(kind: str, name: str, at: Point, region: str = "", reach_m: float | None = None) -> Settlement:
+        return Settlement(kind=kind, region=region, names=Names(*[name] * 5), at=at, reach_m=reach_m)
+
+    villages = [place("village", "Qumtepa", at) for at in (Point(42.9, 74.6), Point(39.7, 66.9), Point(41.9, 69.9))]
+    own = Regions({"UZ-SA": read_outlines()["UZ-SA"], "UZ-XX": shapely.box(69.0, 41.0, 70.0, 42.0)})
+    gazetteer = Gazetteer([place("region", "Ozod", Point(41.5, 69.5), "UZ-XX", 60_000), *villages], regions=own)
+    assert gazetteer.search("Ozod viloyati, Qumtepa")[0].region == "UZ-XX"
+    numbers = gazetteer._region_numbers
+    assert gazetteer._region_of.tolist() == [numbers[each] for each in ("UZ-XX", ABROAD, "UZ-SA", "UZ-XX")]
