@@ -43,6 +43,11 @@ class Closure(Value, frozen=True, kw_only=True):
         """All that was drawn."""
         return self.line, *self.more
 
+    @property
+    def points(self) -> int:
+        """How many positions that was."""
+        return sum(map(len, self.lines))
+
     def is_over(self, now: datetime) -> bool:
         """Whether its time has passed."""
         return self.until is not None and self.until <= now

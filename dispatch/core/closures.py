@@ -11,6 +11,8 @@ from dispatch.core.verdict import Verdict, facts, refuse
 
 CLOSURES_MAX = 500
 """How many closures of a region may be in force or to come at one time."""
+CLOSURE_POINTS_MAX = 5_000
+"""Of how many points they may be together: a region's closures are in every snapshot of every board of it."""
 
 
 def close(state: RegionState, command: c.CloseRoad, now: datetime) -> Verdict:
@@ -19,8 +21,13 @@ def close(state: RegionState, command: c.CloseRoad, now: datetime) -> Verdict:
     assert all(closure.lines) and closure.radius_m > 0, "a closure is somewhere"
     if closure.is_over(now) or (closure.until is not None and closure.until <= closure.since):
         return refuse("closure_over", f"the closure would end at {closure.until}, before it counts")
-    if sum(not kept.is_over(now) for kept in state.closures.values()) >= CLOSURES_MAX:
+    standing = [kept for kept in state.closures.values() if not kept.is_over(now)]
+    if len(standing) >= CLOSURES_MAX:
         return refuse("closure_limit", f"{state.region} has {CLOSURES_MAX} closures in force: open some again")
+    left = CLOSURE_POINTS_MAX - sum(kept.points for kept in standing)
+    if closure.points > left:
+        detail = f"the closures of {state.region} may have {left} more points, and this one has {closure.points}"
+        return refuse("closure_limit", f"{detail}: open some again, or close less of the road")
     return facts(e.RoadClosed(closure=closure))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from dispatch.core.closures import CLOSURES_MAX
+from dispatch.core.closures import CLOSURE_POINTS_MAX, CLOSURES_MAX
 from dispatch.core.lifecycle import IN_HAND, WAITING_CALL, WORKING
 from dispatch.core.needs import is_live, lent, live, settled, unmet
 from dispatch.core.queue import call_key, incident_key
@@ -169,6 +169,9 @@ def _closures_are_bounded(state: RegionState) -> Iterator[str]:
     """A region keeps no more closures than it may have, each under its own name."""
     if len(state.closures) > CLOSURES_MAX or any(name != kept.closure_id for name, kept in state.closures.items()):
         yield f"{len(state.closures)} closures are kept, or under other names"
+    points = sum(kept.points for kept in state.closures.values())
+    if points > CLOSURE_POINTS_MAX:
+        yield f"{points} points of closures are kept"
 
 
 def _hazards_are_ours(state: RegionState) -> Iterator[str]:

@@ -59,6 +59,16 @@ def test_a_closure_that_would_end_before_it_counts_is_refused() -> None:
     assert isinstance(close(scene, since=START + HOUR, until=START + 2 * HOUR), list)
 
 
+def test_the_closures_of_a_region_have_so_many_points_together_and_no_more() -> None:
+    scene = Scene()
+    most = closures.CLOSURE_POINTS_MAX
+    assert close(scene, "r-more", line=(CHORSU,) * most, more=((CHORSU,),)) == "closure_limit"
+    assert isinstance(close(scene, line=(CHORSU,) * 2, more=((CHORSU,) * (most - 2),), until=START + HOUR), list)
+    assert close(scene, "r-more") == "closure_limit"
+    scene.wait(3_600)
+    assert isinstance(close(scene, "r-more", since=scene.now), list)
+
+
 def test_a_region_keeps_so_many_closures_and_no_more() -> None:
     scene = Scene()
     for i in range(closures.CLOSURES_MAX):
