@@ -3,12 +3,13 @@
 
 import { why } from './advice.svelte';
 import { api, newKey } from './api';
-import { endAfter, standing } from './closures';
+import { asking, standing } from './closures';
 import { clock } from './clock.svelte';
 import { t } from './lang.svelte';
 import { live } from './live.svelte';
 import { may } from './session.svelte';
 import type { Answer } from './api';
+import type { Asked } from './closures';
 import type { Choice, ClosurePreview, ClosureRow, Drawing, FoundPlace } from './wire';
 
 export type Position = readonly [number, number];
@@ -37,6 +38,8 @@ class Closures {
   standing = $derived(standing(live.closures, clock.now));
   mayClose = $derived(may('closure.work'));
   private turn = 0;
+  /** The closure that was sent for this drawing and has no answer yet. */
+  private asked: Asked | null = null;
 
   toggle(): void {
     this.open = !this.open;
@@ -51,7 +54,7 @@ class Closures {
   forget(): void {
     this.turn += 1;
     this.drafting = this.busy = false;
-    this.drawing = this.preview = this.said = null;
+    this.drawing = this.preview = this.said = this.asked = null;
     this.streets = this.places = [];
   }
 
@@ -145,9 +148,10 @@ class Closures {
   async confirm(factor: number, hours: number, reason: string): Promise<void> {
     if (!this.drawing || !this.preview || this.busy || !live.canSend) return;
     const turn = this.ask();
-    const until = endAfter(hours, clock.now);
-    const closure = { ...this.drawing, reason, ...(factor > 1 ? { factor } : {}), ...(until ? { until } : {}) };
-    const answer = await api.close(closure, newKey());
+    const asked = asking(this.asked, { drawing: this.drawing, factor, hours, reason }, clock.now, newKey);
+    this.asked = asked;
+    const answer = await api.close(asked.closure, asked.key);
+    if (answer.kind !== 'unknown' && this.asked === asked) this.asked = null;
     if (turn !== this.turn) return;
     this.busy = false;
     if (answer.kind !== 'done') return this.fail(answer);
@@ -159,6 +163,7 @@ class Closures {
   async reopen(row: ClosureRow): Promise<void> {
     if (this.busy || !live.canSend) return;
     const turn = this.ask();
+    this.asked = null; // it may be this one: to close it once more is another request
     const answer = await api.reopen(row.closure_id);
     if (turn !== this.turn) return;
     this.busy = false;

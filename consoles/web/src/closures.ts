@@ -1,6 +1,6 @@
 // Closed and slow roads as rows: which are in force, in which order, and where on the map they lie. Pure.
 
-import type { ClosureRow, Line } from './wire';
+import type { ClosureRow, Drawing, Line, NewClosure } from './wire';
 
 export type Phase = 'coming' | 'now' | 'over';
 
@@ -26,6 +26,32 @@ export function signOf(line: Line): readonly [number, number] {
   const [before, after] = [line[Math.floor((line.length - 1) / 2)], line[Math.ceil((line.length - 1) / 2)]];
   if (!before || !after) return [0, 0];
   return [(before[0] + after[0]) / 2, (before[1] + after[1]) / 2];
+}
+
+/** What the form says: `factor` 1 closes, `hours` 0 is until it is opened again. */
+export interface Form {
+  drawing: Drawing;
+  factor: number;
+  hours: number;
+  reason: string;
+}
+
+/** A closure that was asked for, as it was sent. */
+export interface Asked {
+  form: string;
+  closure: NewClosure;
+  key: string;
+}
+
+/** What to send for a form. While nobody knows whether the request before it arrived, the same form is that request again,
+ *  with its key and its end, so that pressing twice closes once. */
+export function asking(before: Asked | null, said: Form, now: number, newKey: () => string): Asked {
+  const form = JSON.stringify(said);
+  if (before?.form === form) return before;
+  const { drawing, factor, hours, reason } = said;
+  const until = endAfter(hours, now);
+  const closure = { ...drawing, reason, ...(factor > 1 ? { factor } : {}), ...(until ? { until } : {}) };
+  return { form, closure, key: newKey() };
 }
 
 /** The moment so many hours after `now` (milliseconds) as the server takes it; none without hours. */

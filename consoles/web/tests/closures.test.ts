@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { applyDelta, applySnapshot } from '../src/board';
-import { endAfter, phaseOf, signOf, standing } from '../src/closures';
+import { asking, endAfter, phaseOf, signOf, standing } from '../src/closures';
 import { dayTime } from '../src/format';
 import { board, closure } from './rows';
 
@@ -34,6 +34,18 @@ describe('a closure in time', () => {
     expect(dayTime('2026-11-23T13:05:00Z', NOW)).toBe('18:05');
     expect(dayTime('2026-11-23T21:05:00Z', NOW)).toBe('24.11 02:05');
   });
+});
+
+test('a form that is sent twice is one request, and one that was changed another', () => {
+  let keys = 0;
+  const send = (before: Parameters<typeof asking>[0], now: number, changed = {}) =>
+    asking(before, { drawing: { road: [69, 41] }, factor: 2, hours: 1, reason: 'snow', ...changed }, now, () => `key-${++keys}`);
+  const first = send(null, NOW);
+  expect(first.closure).toEqual({ road: [69, 41], factor: 2, reason: 'snow', until: '2026-11-23T13:00:00.000Z' });
+  expect(send(first, NOW + 60_000)).toBe(first);
+  for (const changed of [{ hours: 2 }, { reason: 'flood' }, { factor: 1 }, { drawing: { road: [69, 42] } }]) {
+    expect(send(first, NOW, changed).key).not.toBe(first.key);
+  }
 });
 
 test('closures come and go by deltas', () => {
