@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from consoles.closure_rows import ClosureRow
+from consoles.closure_rows import BoardClosure
 from consoles.field_frames import SAID, SENT
 from consoles.field_page import PATH as FIELD_PATH
 from consoles.gateway import PATH
@@ -77,7 +77,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     incidents: dict[str, Row]
     calls: dict[str, Row]
     units: dict[str, Row]
-    closures: dict[str, ClosureRow]
+    closures: dict[str, BoardClosure]
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,7 +89,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     incidents: dict[str, Row | None] = {}
     calls: dict[str, Row | None] = {}
     units: dict[str, Row | None] = {}
-    closures: dict[str, ClosureRow | None] = {}
+    closures: dict[str, BoardClosure | None] = {}
 
 
 class Snapshot(Message, frozen=True, kw_only=True, tag="snapshot"):

@@ -4,7 +4,7 @@ Pure. The law: a snapshot with all later changes merged into it equals a fresh s
 A view is the class of fields that a role may see: `full`, or `body:mia` for one body's people, who see the
 incidents that their body has a leg in and no calls. Nothing personal is on a board.
 A board holds at most MOST_WAITING waiting incidents and MOST_CALLS calls, the most urgent ones; the rest is a
-number. Closed roads concern everybody: they are in every view.
+number. Closed roads concern everybody: they are in every view, without who closed them; the core bounds them.
 """
 
 from __future__ import annotations

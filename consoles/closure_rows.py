@@ -12,8 +12,8 @@ from dispatch.core.terms import RegionId
 from dispatch.core.words import Direction
 
 
-class ClosureRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A closure as it is shown. `line` is [longitude, latitude] pairs; a single one is the middle of a circle; `more`
+class BoardClosure(msgspec.Struct, frozen=True, kw_only=True):
+    """A closure as a board has it. `line` is [longitude, latitude] pairs; a single one is a circle's middle; `more`
     are further lines of the same road. `street` is its name, where it was closed by that, `place` says where it is."""
 
     closure_id: str
@@ -28,12 +28,17 @@ class ClosureRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     since: datetime
     until: datetime | None
-    by: str
     at: datetime
 
 
+class ClosureRow(BoardClosure, frozen=True, kw_only=True):
+    """A closure as the list has it: also `by` whom it was made."""
+
+    by: str
+
+
 def closure_row(region: RegionId, closure: Closure) -> ClosureRow:
-    """A closure as it is shown."""
+    """A closure as the list has it."""
     return ClosureRow(
         closure_id=closure.closure_id,
         region=region,
@@ -53,8 +58,9 @@ def closure_row(region: RegionId, closure: Closure) -> ClosureRow:
 
 
 def on_board(region: RegionId, closure: Closure) -> dict[str, Any]:
-    """The same as a row of a board. One that is over stays until another road is closed: who looks knows the time."""
-    return msgspec.structs.asdict(closure_row(region, closure))
+    """A closure as a row of a board. One that is over stays until another road is closed: who looks knows the time."""
+    row = closure_row(region, closure)
+    return {name: getattr(row, name) for name in BoardClosure.__struct_fields__}
 
 
 def lonlat(line: Line) -> list[list[float]]:

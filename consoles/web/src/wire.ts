@@ -126,7 +126,6 @@ export interface ClosureRow {
   reason: string;
   since: string;
   until: string | null;
-  by: string;
   at: string;
 }
 

@@ -57,7 +57,6 @@ export function closure(id: string, changed: Partial<ClosureRow> = {}): ClosureR
     reason: 'snow',
     since: '2026-11-23T10:00:00Z',
     until: null,
-    by: 'user:dispatcher',
     at: '2026-11-23T10:00:00Z',
     ...changed,
   };
