@@ -19,7 +19,7 @@ from consoles.closure_rows import ClosureRow, closure_row, lonlat
 from consoles.desk import Desk, asked_body
 from consoles.drawing import DRAWING, Drawing, Drawings, Drawn, Streets
 from consoles.reading import Code
-from dispatch.actors import require
+from dispatch.actors import Actor, may, require
 from dispatch.calling.evidence import Moment
 from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.commands import CloseRoad, ReopenRoad
@@ -29,7 +29,7 @@ from dispatch.core.terms import LocationFix, RegionId, Source
 from dispatch.formats.values import plausible
 from dispatch.web.application import ACTOR, answer
 from dispatch.web.bodies import query
-from dispatch.web.problems import Fault, Problem
+from dispatch.web.problems import Choice, Fault, Problem
 from dispatch.web.replies import Answering, answering, encode, key_of, replied
 from dispatch.web.routes import Route
 
@@ -46,9 +46,9 @@ class NewClosure(Drawing, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What a drawing means: its lines of [longitude, latitude] as in a closure. `streets`: how many directed streets of
-    the map these are, null when there is no map. `metres`: how long they are, each carriageway counted; around a point
-    the length of all streets that come near it. `meets`: of a street that was named, the names of
-    those that cross it."""
+    the map these are, null when there is no map. `metres`: how long the lines are, of a street that was named one for
+    each carriageway; around a point the length of all streets that come near it. `meets`: of a street that was named,
+    the names of those that cross it."""
 
     region: str
     street: str
@@ -119,7 +119,7 @@ class Closing:
     async def preview(self, request: web.Request) -> web.Response:
         """POST /closures/preview."""
         _, said = await asked_body(request, Drawing)
-        drawn = await self._drawings.drawn(said)
+        drawn = await self._drawn(request[ACTOR], said)
         region = self._region(drawn.lines[0][0])
         require(request[ACTOR], "closure.work", region)
         streets, metres = self._drawings.meant(said, drawn)
@@ -142,7 +142,7 @@ class Closing:
         """POST /closures."""
         actor, desk = request[ACTOR], self._desk
         raw, said = await asked_body(request, NewClosure)
-        drawn = await self._drawings.drawn(said)
+        drawn = await self._drawn(actor, said)
         now = desk.clock.now()
         region = self._region(drawn.lines[0][0])
         require(actor, "closure.work", region)
@@ -176,18 +176,39 @@ class Closing:
         after = answering(200, lambda state: {"closure_id": closure_id, "region": state.region, "seq": state.seq})
         return replied(await self._desk.engine.submit(region, made, answer=after))
 
+    async def _drawn(self, actor: Actor, said: Drawing) -> Drawn:
+        """What a drawing means. Raises Problem, with choices only where the actor may close one, by its middle."""
+        try:
+            return await self._drawings.drawn(said)
+        except Problem as problem:
+            theirs = [choice for choice in problem.choices if self._may_close(actor, choice)]
+            if theirs or not problem.choices or problem.code == "unknown_street":
+                problem.choices = tuple(theirs)
+                raise
+            raise Problem("out_of_scope", "Nothing that fits lies where you may close roads.") from problem
+
+    def _may_close(self, actor: Actor, choice: Choice) -> bool:
+        lon, lat = choice.point
+        region = self._region_at(lat, lon)
+        return region is not None and may(actor, "closure.work", region)
+
     def _place(self, drawn: Drawn) -> dict[str, str]:
         """Where it is, in words: those for the middle of its first line."""
         line = drawn.lines[0]
         return self._desk.locator.describe(line[len(line) // 2])
 
     def _region(self, at: tuple[float, float]) -> RegionId:
-        now = self._desk.clock.now()
-        fix = LocationFix(source=Source.OPERATOR, at=now, lat=at[0], lon=at[1], accuracy_m=1.0, confirmed=True)
-        location = self._desk.locator.estimate((fix,), now)
-        if location is None or not location.regions or location.regions[0] not in self._desk.replicas.states:
+        region = self._region_at(*at)
+        if region is None:
             raise Problem("unknown_region", "The road begins in no region of this service.")
-        return location.regions[0]
+        return region
+
+    def _region_at(self, lat: float, lon: float) -> RegionId | None:
+        now = self._desk.clock.now()
+        fix = LocationFix(source=Source.OPERATOR, at=now, lat=lat, lon=lon, accuracy_m=1.0, confirmed=True)
+        location = self._desk.locator.estimate((fix,), now)
+        region = location.regions[0] if location is not None and location.regions else None
+        return region if region in self._desk.replicas.states else None
 
 
 def _time(said: datetime | None, pointer: str) -> datetime | None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 import shapely
 from msgspec import Meta
 
-from consoles.streets import StreetPart, stretch_of
+from consoles.streets import StreetPart, length_m, stretch_of
 from dispatch.calling.evidence import Coordinates
 from dispatch.calling.locating import Locator
 from dispatch.core.closure_terms import Line
@@ -32,13 +31,13 @@ LINE_MAX = 500
 BETWEEN_MAX_M = 100_000.0
 LINE_RADIUS_M = 20.0
 STREET_RADIUS_M = 10.0
-"""Around lines of the map itself: what runs beside a named street is another one."""
+"""Around lines of the map itself, which need no room for a hand that slipped: what runs beside them is another road."""
 POINT_RADIUS_M = 30.0
 BEND_DEG = 0.00003  # three metres: what a line may lose of a road's bends
 
 DRAWING = (
     *("outside_country", "no_road_there", "unknown_region", "no_street_names"),
-    *("unknown_street", "street_ambiguous", "no_such_crossing", "unknown_district"),
+    *("unknown_street", "street_ambiguous", "no_such_crossing", "unknown_district", "district_ambiguous"),
 )
 """What can be wrong with a drawing."""
 
@@ -59,7 +58,7 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One of `line` (two or more positions along a road), `between` (its two ends), `point` (all roads around it),
     `road` (a position on it: from one crossing to the next) or `street` (its name). Without `factor` it is closed, with
     one a drive along it takes so many times as long. `ahead`: only in the direction of the drawing, of a street from
-    the first crossing to the second."""
+    the first crossing to the second; what was not drawn from one end to the other has no such direction."""
 
     line: Annotated[list[Coordinates], Meta(min_length=2, max_length=LINE_MAX)] | None = None
     between: Annotated[list[Coordinates], Meta(min_length=2, max_length=2)] | None = None
@@ -90,6 +89,7 @@ class Drawings:
     async def drawn(self, said: Drawing) -> Drawn:
         """What is to be kept. Raises Problem."""
         name = _given(said)
+        _directed(said)
         if said.street is not None:
             return await self._named(said, said.street)
         several = said.line or said.between
@@ -99,17 +99,19 @@ class Drawings:
             points = self._between(points[0], points[1])
         elif said.road is not None:
             points = self._road(points[0])
-        radius_m = said.radius_m or (POINT_RADIUS_M if len(points) == 1 else LINE_RADIUS_M)
-        return Drawn((_kept(points),), radius_m)
+        return Drawn((_kept(points),), said.radius_m or self._radius_m(said))
+
+    def _radius_m(self, said: Drawing) -> float:
+        if said.point is not None:
+            return POINT_RADIUS_M
+        return LINE_RADIUS_M if said.line is not None or self._streets is None else STREET_RADIUS_M
 
     async def _named(self, said: Drawing, part: StreetPart) -> Drawn:
         """The lines along a street that was named; found beside the loop, for a name may be borne a thousand times."""
-        if said.direction is Direction.AHEAD and part.between is None:
-            detail = "In one direction a street is closed between two crossings, from the first to the second."
-            raise Problem("invalid_body", detail, [Fault("/direction", detail)])
         ends = [(f"/street/between/{i}", at) for i, at in enumerate(part.between or ()) if not isinstance(at, str)]
         near = [("/street/near", part.near)] if part.near is not None else []
-        _at_home([(pointer, from_lonlat(at)) for pointer, at in (*near, *ends)])
+        district = [("/street/district", part.district)] if isinstance(part.district, list) else []
+        _at_home([(pointer, from_lonlat(at)) for pointer, at in (*near, *ends, *district)])
         named = self._streets.named if self._streets is not None else None
         meant = await asyncio.to_thread(stretch_of, part, named, self._locator)
         _few_enough(sum(map(len, meant.lines)), "/street")
@@ -133,9 +135,9 @@ class Drawings:
         return _bends(street, "/road")
 
     def meant(self, said: Drawing, drawn: Drawn) -> tuple[int | None, int | None]:
-        """How many directed streets of the map a drawing means, and its metres, those of each carriageway; around a
-        point the metres of all streets that come near. Raises Problem when it means none."""
-        drawn_m = sum(distance_m(a, b) for line in drawn.lines for a, b in pairwise(line))
+        """How many directed streets of the map a drawing means, and the metres of its lines; around a point those of
+        all streets that come near. Raises Problem when it means none."""
+        drawn_m = length_m(drawn.lines)
         if self._streets is None:
             return None, round(drawn_m) or None
         streets, metres = self._streets.meant(drawn.lines, drawn.radius_m, said.direction)
@@ -153,6 +155,20 @@ def _given(said: Drawing) -> str:
         detail = f"Give one of {', '.join(ways[:-1])} and {ways[-1]}, not {len(given)} of them."
         raise Problem("invalid_body", detail, [Fault("", detail)])
     return given[0]
+
+
+def _directed(said: Drawing) -> None:
+    """Raises Problem for one direction of what has none: a position is on both, and on a road which comes first would
+    be the map's chance."""
+    if said.direction is not Direction.AHEAD or said.line is not None or said.between is not None:
+        return
+    if said.street is None:
+        detail = "In one direction a road is closed along a line, or between its two ends."
+    elif said.street.between is None:
+        detail = "In one direction a street is closed between two crossings, from the first to the second."
+    else:
+        return
+    raise Problem("invalid_body", detail, [Fault("/direction", detail)])
 
 
 def _at_home(points: Sequence[tuple[str, Point]]) -> None:

@@ -6,7 +6,8 @@ from; where the map has no names, or no such crossing, the answer says that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -37,13 +38,13 @@ Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
 class StreetPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A street by its name in any language and script, with its town or district if need be; `near` tells streets of
     one name apart. All of it, or the stretch within `within_m` of `near`, in a `district`, or `between` two crossings:
-    each the name of the street that crosses, or a position on this one."""
+    each the name of the street that crosses, or a position on this one. A district is a name, or a position in it."""
 
     name: Name
     near: Coordinates | None = None
     within_m: Annotated[float, Meta(gt=0, le=WITHIN_MAX_M)] | None = None
     between: Annotated[list[Name | Coordinates], Meta(min_length=2, max_length=2)] | None = None
-    district: Name | None = None
+    district: Name | Coordinates | None = None
 
 
 class Stretch(NamedTuple):
@@ -83,7 +84,7 @@ def _lines(said: StreetPart, street: Street, near: Point | None, finder: _Finder
         missing = f"{street.name} does not come within {said.within_m:g} m of that position."
     elif said.district is not None:
         lines, pointer = finder.inside(street, said.district), "/street/district"
-        missing = f"{street.name} does not run through {said.district}."
+        missing = f"{street.name} does not run through that district."
     else:
         return stretches.whole(street)
     if not lines:
@@ -166,12 +167,19 @@ class _Finder:
             detail, places = f"{said} does not cross {street.name}, which meets {known or 'no named street'}.", []
         raise Problem("no_such_crossing", detail, [Fault(pointer, detail)], choices=places)
 
-    def inside(self, street: Street, district: str) -> list[Line]:
-        """What of a street lies in a district. Raises Problem."""
-        outlines = self._locator.districts(district)
-        if not outlines:
-            raise Problem("unknown_district", errors=[Fault("/street/district", f"No outline of {district}.")])
-        return [line for outline in outlines for line in stretches.inside(street, outline)]
+    def inside(self, street: Street, said: str | list[float]) -> list[Line]:
+        """What of a street lies in the one district that is meant. Raises Problem with what there is to choose from: a
+        town and the district around it may bear one name."""
+        pointer = "/street/district"
+        known = self._locator.districts(said if isinstance(said, str) else from_lonlat(said))
+        if not known:
+            raise Problem("unknown_district", errors=[Fault(pointer, f"No outline of {said}.")])
+        parts = [(name, lines) for name, outline in known if (lines := stretches.inside(street, outline))]
+        if len(parts) > 1:
+            detail = f"{street.name} runs through {len(parts)} districts called {said}: give the point of one."
+            places = [self._place(name, _middle(lines[0]), length_m(lines)) for name, lines in parts]
+            raise Problem("district_ambiguous", detail, [Fault(pointer, detail)], choices=places)
+        return parts[0][1] if parts else []
 
     def _choice(self, found: _Found) -> Choice:
         return self._place(found.street.name, found.street.middle, found.street.metres)
@@ -179,6 +187,17 @@ class _Finder:
     def _place(self, name: str, at: Point, metres: float = 0.0) -> Choice:
         point = (round(at.lon, 6), round(at.lat, 6))
         return Choice(name=name, where=self._locator.describe(at), point=point, metres=round(metres))
+
+
+def length_m(lines: Iterable[Sequence[tuple[float, float]]]) -> float:
+    """How long lines of (lat, lon) are together, in metres."""
+    return sum(distance_m(a, b) for line in lines for a, b in pairwise(line))
+
+
+def _middle(line: Line) -> Point:
+    """A place on a line and off its ends."""
+    before, after = line[(len(line) - 1) // 2], line[len(line) // 2]
+    return Point((before.lat + after.lat) / 2, (before.lon + after.lon) / 2)
 
 
 def _nearest(found: list[_Found], near: Point) -> list[_Found]:

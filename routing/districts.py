@@ -50,8 +50,12 @@ class Districts:
 
     def at(self, lat: float, lon: float) -> District | None:
         """The district of a position; of several that overlap there the first of the file."""
+        return next((district for district, _ in self.outlined_at(lat, lon)), None)
+
+    def outlined_at(self, lat: float, lon: float) -> list[tuple[District, shapely.Geometry]]:
+        """The same with its outline, (lon, lat); empty where no district is."""
         found = self._tree.query(shapely.Point(lon, lat), predicate="intersects")
-        return self._districts[int(found.min())] if len(found) else None
+        return [(self._districts[i], self._tree.geometries[i]) for i in sorted(found.tolist())[:1]]
 
 
 def _district(boundary: Boundary) -> District:

@@ -83,10 +83,14 @@ class Locator:
         """The streets that words may mean, (score, street), best first."""
         return self._gazetteer.streets(text[:SEARCH_CHARS], near)
 
-    def districts(self, name: str) -> list[Geometry]:
-        """The outlines of the districts of a name, (lon, lat), where the map brings districts."""
+    def districts(self, said: str | tuple[float, float]) -> list[tuple[str, Geometry]]:
+        """The districts of a name, or the one of a position, with their outlines, (lon, lat), where the map brings
+        districts."""
         known = self._regions.districts
-        return [outline for _, outline in known.named(name[:SEARCH_CHARS])] if known is not None else []
+        if known is None:
+            return []
+        found = known.named(said[:SEARCH_CHARS]) if isinstance(said, str) else known.outlined_at(*said)
+        return [(district.names.uz_latn, outline) for district, outline in found]
 
     def describe(self, at: tuple[float, float]) -> dict[str, str]:
         """Words for where a position is, by language tag."""

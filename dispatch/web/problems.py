@@ -38,6 +38,7 @@ _OURS: dict[str, Kind] = {
     "outside_country": Kind(422, "The position is outside the country. Positions are [longitude, latitude]."),
     "no_road_there": Kind(422, "The drawing has no road along it, or no road leads between its ends."),
     "street_ambiguous": Kind(422, "The words fit several streets. Choose one: its name, and its point as near."),
+    "district_ambiguous": Kind(422, "The street runs through several districts of this name. Choose one by its point."),
     "no_such_crossing": Kind(422, "The two streets do not cross, or they cross more than once."),
     "no_street_names": Kind(409, "The map of this service has no street names. Draw the road, or point at it."),
     "unsupported_media_type": Kind(415, "The body's Content-Type is not one that this address takes."),

@@ -7,13 +7,25 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import shapely
 
 from consoles.board import VIEWS, Board
 from consoles.closure_rows import closure_row
+from consoles.drawing import STREET_RADIUS_M
 from consoles.feed import merge
+from consoles.streets import StreetPart, Stretch, length_m, stretch_of
+from dispatch.calling.locating import Locator
 from dispatch.core.terms import RegionId
+from dispatch.web.problems import Problem
+from routing import mapfolder
+from routing.boundaries import Boundary
+from routing.districts import Districts
+from routing.gazetteer import load
 from routing.geometry import to_lonlat
+from routing.named import NamedStreets
+from routing.regions import Regions
 from routing.travel import warm
 from tests.routing.avenue import AVENUE, BOBUR, NAVOIY, avenue_map
 from tests.routing.test_named import at
@@ -69,6 +81,16 @@ async def test_a_name_in_two_towns_is_asked_back_and_a_choice_taken(world: ApiWo
         assert took.json["metres"] == pytest.approx(choice["metres"], rel=0.01)
 
 
+async def test_nobody_is_asked_to_choose_what_would_be_refused(world: ApiWorld) -> None:
+    asked = await preview(world, "dispatcher_sa", street={"name": AVENUE})
+    assert asked.code == "street_ambiguous" and len(asked.json["choices"]) == 1
+    choice = asked.json["choices"][0]
+    took = await preview(world, "dispatcher_sa", street={"name": choice["name"], "near": choice["point"]})
+    assert (took.status, took.json["region"]) == (200, "UZ-SA")
+    elsewhere = await preview(world, "supervisor_to", street={"name": AVENUE})
+    assert (elsewhere.status, elsewhere.code) == (403, "out_of_scope")
+
+
 async def test_the_town_in_the_words_tells_streets_apart(world: ApiWorld) -> None:
     got = await preview(world, street={"name": f"{AVENUE}, Samarqand"})
     assert (got.status, got.json["region"]) == (200, "UZ-SA")
@@ -95,6 +117,35 @@ async def test_a_stretch_near_a_place_or_in_a_district(world: ApiWorld) -> None:
     assert max(lons) == pytest.approx(ON_IT[0], abs=1e-4) and min(lons) == pytest.approx(to_lonlat(at(0, 0))[0])
 
 
+def test_of_districts_of_one_name_the_one_that_the_street_meets_is_meant_or_there_is_a_choice(map_dir: Path) -> None:
+    found = mapfolder.load(map_dir)
+    named, places = NamedStreets(found.roads, found.names), load([map_dir])
+
+    def stretch(district: Any, *outlines: tuple[str, float, float]) -> Stretch:
+        known = Districts([Boundary(_box(west, east), name, "", {"uz": name}) for name, west, east in outlines])
+        part = msgspec.convert({**HERE, "district": district}, StreetPart)
+        return stretch_of(part, named, Locator(Regions(districts=known), places))
+
+    town, around, far = ("Zamin shahri", -1.0, 5.0), ("Zamin tumani", 5.0, 11.0), ("Zamin tumani", 40.0, 50.0)
+    assert len(stretch("Zamin", town, far).lines) == 2
+    with pytest.raises(Problem) as raised:
+        stretch("Zamin", town, around, far)
+    assert raised.value.code == "district_ambiguous"
+    assert [choice.name for choice in raised.value.choices] == ["Zamin shahri", "Zamin tumani"]
+    for choice in raised.value.choices:
+        chosen = stretch(list(choice.point), town, around, far)
+        assert length_m(chosen.lines) == pytest.approx(choice.metres, abs=1)
+    with pytest.raises(Problem) as raised:
+        stretch(SAMARKAND, town, around, far)
+    assert raised.value.code == "unknown_district"
+
+
+def _box(west: float, east: float) -> shapely.Geometry:
+    """An area about the avenue, between two columns."""
+    (left, bottom), (right, top) = to_lonlat(at(-5, west)), to_lonlat(at(5, east))
+    return shapely.box(left, bottom, right, top)
+
+
 @pytest.mark.parametrize(
     ("street", "status", "code", "pointer"),
     [
@@ -105,6 +156,8 @@ async def test_a_stretch_near_a_place_or_in_a_district(world: ApiWorld) -> None:
         ({**HERE, "between": [ON_IT, ON_IT]}, 422, "no_road_there", "/street/between"),
         ({**HERE, "between": [[2.35, 48.85], BOBUR]}, 422, "outside_country", "/street/between/0"),
         ({**HERE, "district": "Chilonzor"}, 404, "unknown_district", "/street/district"),
+        ({**HERE, "district": SAMARKAND}, 404, "unknown_district", "/street/district"),
+        ({**HERE, "district": [2.35, 48.85]}, 422, "outside_country", "/street/district"),
         ({"name": AVENUE, "near": SAMARKAND, "district": "Yunusobod"}, 422, "no_road_there", "/street/district"),
         ({"name": AVENUE, "within_m": 50}, 422, "invalid_body", "/street"),
         ({**CUT, "within_m": 50}, 422, "invalid_body", "/street"),
@@ -129,16 +182,25 @@ async def test_a_name_with_a_slip_is_offered_and_one_of_another_street_is_not(wo
     assert BOBUR in (found.get("street"), found.get("name"))
 
 
-async def test_one_direction_of_a_whole_street_is_no_direction(world: ApiWorld) -> None:
-    got = await preview(world, street=HERE, direction="ahead")
+@pytest.mark.parametrize("said", [{"street": HERE}, {"road": to_lonlat(at(-1, 2))}, {"point": ON_IT}])
+async def test_one_direction_of_what_has_no_ends_is_no_direction(world: ApiWorld, said: dict[str, Any]) -> None:
+    got = await preview(world, **said, direction="ahead")
     assert (got.status, got.code, got.json["errors"][0]["pointer"]) == (422, "invalid_body", "/direction")
 
 
 async def test_a_position_on_a_road_means_the_piece_between_its_crossings(world: ApiWorld) -> None:
     got = await preview(world, road=to_lonlat(at(-1, 2)))
     assert (got.status, got.json["streets"]) == (200, 2) and got.json["metres"] == pytest.approx(445, rel=0.02)
+    assert got.json["radius_m"] == STREET_RADIUS_M
     off = await preview(world, road=to_lonlat(at(-1, 4)))
     assert (off.status, off.code) == (422, "no_road_there")
+
+
+async def test_a_road_of_the_map_is_closed_without_the_lane_beside_it(world: ApiWorld) -> None:
+    """The lane runs 16 m south of the avenue."""
+    for said in ({"road": to_lonlat(at(0, 5))}, {"between": [to_lonlat(at(0, 4)), to_lonlat(at(0, 6))]}):
+        got = await preview(world, **said)
+        assert (got.status, got.json["streets"], got.json["radius_m"]) == (200, 1, STREET_RADIUS_M), got.json
 
 
 async def test_a_preview_closes_nothing_and_is_for_those_who_may_close(world: ApiWorld) -> None:
@@ -163,8 +225,10 @@ async def test_boards_follow_closures_in_every_view_and_equal_a_fresh_one(world:
         for view, board in boards.items():
             merge(shown[view], board.changes(state, state.touched))
             assert shown[view] == Board(view).snapshot(state)
-            names = [closed["closure_id"]] if step == "closed" else []
-            assert list(shown[view]["closures"]) == names
+            listed = {**closed}
+            del listed["by"]  # nothing personal is on a board
+            rows = [listed] if step == "closed" else []
+            assert msgspec.to_builtins(list(shown[view]["closures"].values())) == rows
         if step == "closed":
             kept = state.closures[next(iter(state.closures))]
             assert closure_row(state.region, kept).factor == 3
