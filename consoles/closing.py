@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from consoles.closure_rows import ClosureRow, closure_row, lonlat
+from consoles.closure_rows import ClosureRow, Shape, closure_row, lonlat
 from consoles.desk import Desk, asked_body
 from consoles.drawing import DRAWING, Drawing, Drawings, Drawn, Streets
 from consoles.reading import Code
@@ -44,18 +44,12 @@ class NewClosure(Drawing, frozen=True, kw_only=True, forbid_unknown_fields=True)
     until: Moment | None = None
 
 
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
+class Preview(Shape, frozen=True, kw_only=True):
     """What a drawing means: its lines of [longitude, latitude] as in a closure. `streets`: how many directed streets of
     the map these are, null when there is no map. `metres`: how long the lines are, of a street that was named one for
     each carriageway; around a point the length of all streets that come near it. `meets`: of a street that was named,
     the names of those that cross it."""
 
-    region: str
-    street: str
-    place: dict[str, str]
-    line: list[list[float]]
-    more: list[list[list[float]]]
-    radius_m: float
     streets: int | None
     metres: int | None
     meets: list[str]

@@ -12,17 +12,23 @@ from dispatch.core.terms import RegionId
 from dispatch.core.words import Direction
 
 
-class BoardClosure(msgspec.Struct, frozen=True, kw_only=True):
-    """A closure as a board has it. `line` is [longitude, latitude] pairs; a single one is a circle's middle; `more`
-    are further lines of the same road. `street` is its name, where it was closed by that, `place` says where it is."""
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a road is closed, or would be. `line` is [longitude, latitude] pairs; a single one is a circle's middle;
+    `more` are further lines of the same road. `street` is its name, where it was closed by that, `place` says where it
+    is."""
 
-    closure_id: str
     region: str
     street: str
     place: dict[str, str]
     line: list[list[float]]
     more: list[list[list[float]]]
     radius_m: float
+
+
+class BoardClosure(Shape, frozen=True, kw_only=True):
+    """A closure as a board has it."""
+
+    closure_id: str
     direction: Direction
     factor: float | None
     reason: str

@@ -28,9 +28,7 @@ class Pieces(NamedTuple):
 
 def pieces(roads: Roads) -> Pieces:
     """The pieces of every street on which somebody can stand, under the lower of the numbers of its two arcs."""
-    chosen = np.flatnonzero((roads.twin < 0) | (roads.twin > np.arange(len(roads.tail))))
-    if roads.snaps is not None:
-        chosen = chosen[roads.snaps[chosen]]
+    chosen = np.flatnonzero(standing(roads))
     lats, lons, first = _points(roads, chosen)
     inner = np.ones(len(lats), bool)
     inner[first[1:] - 1] = False
@@ -43,6 +41,12 @@ def pieces(roads: Roads) -> Pieces:
     before -= before[np.searchsorted(street, np.arange(len(chosen)))][street] if len(street) else 0.0
     whole = np.where(whole > 0, whole, 1.0)[street]
     return Pieces(chosen[street].astype(np.int32), ends, before / whole, length / whole)
+
+
+def standing(roads: Roads) -> NDArray[np.bool_]:
+    """Which arcs stand for a street on which somebody can be: of the two of a street the one with the lower number."""
+    chosen = (roads.twin < 0) | (roads.twin > np.arange(len(roads.twin)))
+    return chosen if roads.snaps is None else chosen & roads.snaps
 
 
 def bends(roads: Roads, arc: int, start: float, end: float) -> list[tuple[float, Point]]:

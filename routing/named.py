@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from routing.geometry import METRES_PER_DEGREE, Point, from_local_m, local_m
-from routing.lines import courses
+from routing.lines import courses, standing
 from routing.names import fold, fold_each
 from routing.roads import Roads
 
@@ -118,8 +118,6 @@ def _by_name(roads: Roads, count: int) -> tuple[Ints, NDArray[np.int64]]:
     begins, with the end of the last."""
     if roads.name is None or not count:
         return np.zeros(0, np.int32), np.zeros(count + 1, np.int64)
-    one_of_two = (roads.twin < 0) | (roads.twin > np.arange(len(roads.twin)))
-    stands = np.ones(len(roads.name), bool) if roads.snaps is None else roads.snaps
-    chosen = np.flatnonzero((roads.name >= 0) & (roads.metres > 0) & one_of_two & stands)
+    chosen = np.flatnonzero((roads.name >= 0) & (roads.metres > 0) & standing(roads))
     chosen = chosen[np.argsort(roads.name[chosen], kind="stable")]
     return chosen.astype(np.int32), np.searchsorted(roads.name[chosen], np.arange(count + 1))

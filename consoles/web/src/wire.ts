@@ -111,9 +111,8 @@ export interface UnitCell {
 
 /** (longitude, latitude) pairs; a single one is the middle of a circle. */
 export type Line = readonly (readonly [number, number])[];
-/** A road that is closed, or slow by `factor`. */
-export interface ClosureRow {
-  closure_id: string;
+/** Where a road is closed, or would be. */
+export interface ClosureShape {
   region: string;
   /** Its name where it was closed by that, else "". */
   street: string;
@@ -121,6 +120,10 @@ export interface ClosureRow {
   line: Line;
   more: Line[];
   radius_m: number;
+}
+/** A road that is closed, or slow by `factor`. */
+export interface ClosureRow extends ClosureShape {
+  closure_id: string;
   direction: 'both' | 'ahead';
   factor: number | null;
   reason: string;
@@ -349,13 +352,7 @@ export interface NewClosure extends Drawing {
   until?: string;
 }
 /** What a drawing means on the server's map. */
-export interface ClosurePreview {
-  region: string;
-  street: string;
-  place: Names;
-  line: Line;
-  more: Line[];
-  radius_m: number;
+export interface ClosurePreview extends ClosureShape {
   streets: number | null;
   metres: number | null;
   meets: string[];
