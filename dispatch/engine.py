@@ -22,8 +22,9 @@ from dispatch.clock import Clock, elapsing_s
 from dispatch.core import commands as c
 from dispatch.core.assigning import candidates
 from dispatch.core.decide import decide
-from dispatch.core.events import Event, encode, kind_of
+from dispatch.core.events import Event, encode
 from dispatch.core.evolve import evolve
+from dispatch.core.fact import kind_of
 from dispatch.core.followups import wishes
 from dispatch.core.needs import live
 from dispatch.core.state import RegionState

@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from random import Random
 
 import msgspec
@@ -19,7 +20,7 @@ import numpy as np
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.assigning import candidates
-from dispatch.core.deadlines import due
+from dispatch.core.deadlines import due, endings
 from dispatch.core.followups import sweep
 from dispatch.core.state import RegionState
 from dispatch.core.terms import (
@@ -219,7 +220,7 @@ class World:
     def _tick(self) -> None:
         self._ticks += 1
         for region, writer in self.writers.items():
-            for command in due(writer.state, self.now):
+            for command in chain(due(writer.state, self.now), endings(writer.state)):
                 self.submit(region, command)
             if self._ticks % SWEEP_TICKS == 0:
                 self._follow(region, writer.look_at(sweep(writer.state, self._ticks // SWEEP_TICKS), self.now))

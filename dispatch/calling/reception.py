@@ -131,8 +131,11 @@ class Reception:
     def open_call(self, call_id: CallId) -> tuple[RegionId, Call] | None:
         """An open call and its region, as the engine knows them now."""
         region = self.engine.region_of_call(call_id)
-        call = self.engine.states[region].calls.get(call_id) if region is not None else None
-        return None if region is None or call is None else (region, call)
+        state = self.engine.states[region] if region is not None else None
+        call = state.calls.get(call_id) if state is not None else None
+        if region is None or state is None or call is None or call.incident_id in state.ending:
+            return None
+        return region, call
 
     def tidy(self) -> int:
         """Forget callers and messages past their window; returns how many messages no call came for."""

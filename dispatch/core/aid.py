@@ -36,7 +36,7 @@ from dispatch.core.terms import (
     Service,
     UnitStatus,
 )
-from dispatch.core.verdict import NOTHING, Verdict, facts, open_incident, refuse
+from dispatch.core.verdict import NOTHING, Verdict, ended, facts, open_incident, refuse
 
 ASKS_MAX = 200
 """Requests of one region under way at once, and of others in one region."""
@@ -156,7 +156,7 @@ def hear(state: RegionState, command: c.HearAid, now: datetime) -> Verdict:
     if is_finished(after):
         carried = (*incident.assignments, *report.units)
         moved = any(one.transporting_at is not None for one in carried)
-        events.append(e.IncidentClosed(incident_id=incident.incident_id, disposition=finished(moved)))
+        events.append(ended(incident, finished(moved)))
     return facts(*events)
 
 
@@ -223,7 +223,7 @@ def _changed(state: RegionState, loan: Loan, asked: Wanted, now: datetime) -> li
 def _called_off(incident: Incident, now: datetime) -> Sequence[e.Event]:
     home = UnitStatus.RETURNING
     back = [cleared(incident, unit, home, "aid_withdrawn", recall_order(unit, now)) for unit in live(incident)]
-    return [*back, e.IncidentClosed(incident_id=incident.incident_id, disposition=Disposition.REFERRED)]
+    return [*back, ended(incident, Disposition.REFERRED)]
 
 
 def mark_told(state: RegionState, command: c.MarkTold, now: datetime) -> Verdict:

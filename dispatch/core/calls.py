@@ -32,7 +32,7 @@ from dispatch.core.terms import (
     Refusal,
     RegionId,
 )
-from dispatch.core.verdict import NOTHING, Verdict, facts, open_call, open_incident, refuse
+from dispatch.core.verdict import NOTHING, Verdict, ended, facts, open_call, open_incident, refuse
 
 JOIN_ACCURACY_M = 500.0
 """Where the distance of call and incident is known less exactly than this, in nine cases of ten, nothing joins."""
@@ -169,7 +169,7 @@ def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
         e.IncidentReferred(incident_id=incident.incident_id, call_id=call.call_id, to=to),
     ]
     if _is_alone(incident):
-        events.append(e.IncidentClosed(incident_id=incident.incident_id, disposition=Disposition.REFERRED))
+        events.append(ended(incident, Disposition.REFERRED))
     return [*events, e.CallOffered(call_id=call.call_id, offer=offer, notes=incident.notes)]
 
 

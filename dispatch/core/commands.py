@@ -302,6 +302,12 @@ class CloseIncident(Command, frozen=True, kw_only=True, tag="close_incident"):
     disposition: Disposition
 
 
+class CloseCalls(Command, frozen=True, kw_only=True, tag="close_calls"):
+    """Close some more calls of an incident that has ended."""
+
+    incident_id: IncidentId
+
+
 class RegisterUnit(Command, frozen=True, kw_only=True, tag="register_unit"):
     """A unit enters the roster, or its particulars change; its status and work stay."""
 

@@ -15,7 +15,7 @@ from dispatch.core.lifecycle import FREE, ORDER, UNIT, WORKING, may
 from dispatch.core.needs import SERVED, is_finished, live, settled, was_there
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Assignment, Incident, Order, OrderKind, Refusal, Stage, Unit, UnitStatus
-from dispatch.core.verdict import NOTHING, Verdict, facts, known_unit, refuse
+from dispatch.core.verdict import NOTHING, Verdict, ended, facts, known_unit, refuse
 
 MOST_SENDS = 3
 DEVICE_CLOCK_S = 10.0
@@ -130,7 +130,7 @@ def _ended(incident: Incident, unit: Unit, status: UnitStatus) -> list[e.Event]:
     after = settled(with_assignment(incident, replace(found, cleared_at=found.assigned_at, cleared_reason=reason)))
     if is_finished(after):
         moved_someone = any(a.transporting_at is not None for a in incident.assignments)
-        events.append(e.IncidentClosed(incident_id=incident.incident_id, disposition=finished(moved_someone)))
+        events.append(ended(incident, finished(moved_someone)))
     return events
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from heapq import heappop
+from itertools import islice
 
-from dispatch.core.commands import Command, EndHazard, SendOrder
+from dispatch.core.commands import CloseCalls, Command, EndHazard, SendOrder
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, HazardId, OrderId
 
@@ -30,6 +31,11 @@ def due(state: RegionState, now: datetime) -> Iterator[Command]:
         elif hazard is not None:
             given += 1
             yield EndHazard(actor=SYSTEM, hazard_id=hazard.hazard_id)
+
+
+def endings(state: RegionState) -> list[Command]:
+    """The next portion of calls to close of the incident that ended first and still has some."""
+    return [CloseCalls(actor=SYSTEM, incident_id=name) for name in islice(state.ending, 1)]
 
 
 def next_due(state: RegionState) -> datetime | None:

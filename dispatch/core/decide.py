@@ -50,6 +50,7 @@ DECIDERS: Mapping[type[c.Command], Callable[[RegionState, Any, datetime], Verdic
     c.MergeIncidents: incidents.merge,
     c.SplitCall: incidents.split,
     c.CloseIncident: incidents.close,
+    c.CloseCalls: incidents.close_calls,
     c.Dispatch: assigning.dispatch,
     c.AssignUnits: assigning.assign,
     c.RecallUnits: assigning.recall,

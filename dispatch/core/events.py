@@ -221,8 +221,18 @@ class IncidentControlled(Event, frozen=True, kw_only=True, tag="incident_control
 
 
 class IncidentClosed(Event, frozen=True, kw_only=True, tag="incident_closed"):
+    """The incident ends, and with it its calls: at once, or where there are many by `CallsClosed` that follow."""
+
     incident_id: IncidentId
     disposition: Disposition
+    calls_follow: bool = False
+
+
+class CallsClosed(Event, frozen=True, kw_only=True, tag="calls_closed"):
+    """Some of the calls of an incident that has ended end too, at its time and with its disposition."""
+
+    incident_id: IncidentId
+    call_ids: tuple[CallId, ...]
 
 
 class LegAdded(Event, frozen=True, kw_only=True, tag="leg_added"):
@@ -350,6 +360,7 @@ AnyEvent = (
     | IncidentShort
     | IncidentControlled
     | IncidentClosed
+    | CallsClosed
     | LegAdded
     | LegCancelled
     | UnitAssigned
@@ -371,12 +382,7 @@ AnyEvent = (
 )
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_decoder = msgspec.json.Decoder(AnyEvent)
-
-
-def kind_of(event: Event) -> str:
-    """The event's name in the journal."""
-    return str(event.__struct_config__.tag)
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 def encode(event: Event) -> bytes:
@@ -386,5 +392,4 @@ def encode(event: Event) -> bytes:
 
 def decode(payload: bytes) -> AnyEvent:
     """An event from the journal. Raises msgspec.ValidationError when it is none of ours."""
-    event: AnyEvent = _decoder.decode(payload)
-    return event
+    return _decoder.decode(payload)

@@ -6,6 +6,7 @@ returns the same state.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import get_args
 
@@ -15,10 +16,11 @@ from dispatch.core import events as e
 from dispatch.core import evolve_between, evolve_hazards, evolve_units  # noqa: F401 (their steps are ours too)
 from dispatch.core.lifecycle import CALL, INCIDENT, moved
 from dispatch.core.needs import joined, settled
-from dispatch.core.state import RegionState, keep_newest
+from dispatch.core.state import Ending, RegionState, keep_newest
 from dispatch.core.steps import STEPS, on
 from dispatch.core.terms import (
     Call,
+    CallId,
     CallStatus,
     Disposition,
     Incident,
@@ -219,12 +221,28 @@ def _incident_controlled(state: RegionState, event: e.IncidentControlled, at: da
 @on(e.IncidentClosed)
 def _incident_closed(state: RegionState, event: e.IncidentClosed, at: datetime) -> None:
     incident = state.incidents[event.incident_id]
-    # In the order of their names, for the order of an index is no part of the state.
-    for call_id in sorted(state.calls_of.get(event.incident_id, ())):
+    ending = Ending(incident_id=incident.incident_id, disposition=event.disposition, at=at)
+    if not event.calls_follow:
+        # In the order of their names, for the order of an index is no part of the state.
+        _close_calls(state, ending, sorted(state.calls_of.get(event.incident_id, ())))
+    elif event.incident_id in state.calls_of:
+        state.ending[event.incident_id] = ending
+    _end_incident(state, incident, event.disposition, at)
+
+
+@on(e.CallsClosed)
+def _calls_closed(state: RegionState, event: e.CallsClosed, at: datetime) -> None:
+    _close_calls(state, state.ending[event.incident_id], event.call_ids)
+    if event.incident_id not in state.calls_of:
+        del state.ending[event.incident_id]
+
+
+def _close_calls(state: RegionState, ending: Ending, call_ids: Iterable[CallId]) -> None:
+    for call_id in call_ids:
         call = state.calls[call_id]
         status = moved(CALL, call.status, CallStatus.CLOSED)
-        state.put_call(replace(call, status=status, since=at, closed_at=at, disposition=event.disposition))
-    _end_incident(state, incident, event.disposition, at)
+        closed = {"closed_at": ending.at, "disposition": ending.disposition}
+        state.put_call(replace(call, status=status, since=ending.at, **closed))
 
 
 def _end_incident(state: RegionState, incident: Incident, disposition: Disposition, at: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from heapq import nsmallest
 
 from msgspec.structs import replace
 
@@ -16,7 +17,7 @@ from dispatch.core.relocating import relocated
 from dispatch.core.replanning import reprioritised, worsened
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Disposition, IncidentStatus, Leg, Need, Refusal
-from dispatch.core.verdict import NOTHING, Verdict, facts, open_call, open_incident, refuse
+from dispatch.core.verdict import CLOSED_AT_ONCE, NOTHING, Verdict, ended, facts, open_call, open_incident, refuse
 
 
 def open_new(state: RegionState, command: c.OpenIncident, now: datetime) -> Verdict:
@@ -138,7 +139,15 @@ def close(state: RegionState, command: c.CloseIncident, now: datetime) -> Verdic
     if live(incident):
         names = ", ".join(a.call_sign for a in live(incident))
         return refuse("incident_has_units", f"{incident.incident_id} still has {names}: recall them first")
-    return facts(e.IncidentClosed(incident_id=incident.incident_id, disposition=command.disposition))
+    return facts(ended(incident, command.disposition))
+
+
+def close_calls(state: RegionState, command: c.CloseCalls, now: datetime) -> Verdict:
+    """The next portion of the calls of an incident that has ended, oldest first."""
+    if command.incident_id not in state.ending:
+        return NOTHING
+    portion = nsmallest(CLOSED_AT_ONCE, state.calls_of[command.incident_id])
+    return facts(e.CallsClosed(incident_id=command.incident_id, call_ids=tuple(portion)))
 
 
 def finished(transported: bool) -> Disposition:

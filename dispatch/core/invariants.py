@@ -35,7 +35,7 @@ RuleOf = Callable[[RegionState, Thing], Iterator[str]]
 
 
 def _every_call_has_a_place(state: RegionState, call: Call) -> Iterator[str]:
-    """An open call waits in the queue, is in somebody's hands, or has joined an open incident."""
+    """An open call waits in the queue, is in somebody's hands, or has joined an incident that is open or ending."""
     name = call.call_id
     if call.status is CallStatus.CLOSED:
         yield f"{name} is closed among the open"
@@ -48,8 +48,9 @@ def _every_call_has_a_place(state: RegionState, call: Call) -> Iterator[str]:
         yield f"{name} is {call.status} in nobody's hands"
     if (call.status is CallStatus.LINKED) != (call.incident_id is not None):
         yield f"{name} is {call.status} with incident {call.incident_id}"
-    if call.incident_id is not None and call.incident_id not in state.incidents:
-        yield f"{name} has joined {call.incident_id}, which is not open"
+    joined = call.incident_id
+    if joined is not None and joined not in state.incidents and joined not in state.ending:
+        yield f"{name} has joined {joined}, which is not open"
 
 
 def _a_call_is_where_it_says(state: RegionState, call: Call) -> Iterator[str]:
@@ -165,6 +166,13 @@ def _closed_is_over(state: RegionState) -> Iterator[str]:
         yield "the shelves have grown beyond their bound"
 
 
+def _endings_have_calls(state: RegionState) -> Iterator[str]:
+    """An incident is ending if and only if it is closed and has calls that are not."""
+    for name in state.ending:
+        if name in state.incidents or name not in state.calls_of:
+            yield f"{name} is {'open' if name in state.incidents else 'without calls'} and ending"
+
+
 def _closures_are_bounded(state: RegionState) -> Iterator[str]:
     """A region keeps no more closures than it may have, each under its own name."""
     if len(state.closures) > CLOSURES_MAX or any(name != kept.closure_id for name, kept in state.closures.items()):
@@ -243,6 +251,7 @@ OF_ORDERS: tuple[RuleOf[Order], ...] = (_orders_belong,)
 OF_ALL: tuple[Rule, ...] = (
     _one_assignment_a_unit,
     _closed_is_over,
+    _endings_have_calls,
     _closures_are_bounded,
     _numbers_run_on,
     _hazards_are_ours,

@@ -14,6 +14,7 @@ from dispatch.core import events as e
 from dispatch.core.needs import is_finished, replanned, settled
 from dispatch.core.plans import PLANS, needs_of
 from dispatch.core.terms import Disposition, Incident, Leg, Need, Priority
+from dispatch.core.verdict import ended
 
 
 def worsened(
@@ -43,7 +44,7 @@ def corrected(incident: Incident, incident_type: str, priority: Priority) -> lis
     legs = replanned(incident, needs_of(incident_type, priority), needs_of(incident.incident_type, incident.priority))
     events = [*_prioritised(incident, priority), *_classified(incident, incident_type, legs)]
     if is_finished(settled(replace(incident, legs=legs))):
-        events.append(e.IncidentClosed(incident_id=incident.incident_id, disposition=Disposition.RESOLVED))
+        events.append(ended(incident, Disposition.RESOLVED))
     return events
 
 

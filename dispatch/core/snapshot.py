@@ -13,7 +13,7 @@ import msgspec
 
 from dispatch.core.aid_terms import AidReport, Ask, Loan
 from dispatch.core.closure_terms import Closure
-from dispatch.core.state import RegionState
+from dispatch.core.state import Ending, RegionState
 from dispatch.core.terms import (
     Call,
     CallId,
@@ -50,6 +50,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     past_loans: tuple[AidReport, ...] = ()
     closures: tuple[Closure, ...] = ()
     hazards: tuple[Hazard, ...] = ()
+    ending: tuple[Ending, ...] = ()
     closed_calls: tuple[Call, ...] = ()
     closed_incidents: tuple[Incident, ...] = ()
 
@@ -101,6 +102,7 @@ def pieces(state: RegionState) -> Iterator[bytes]:
             past_loans=tuple(state.past_loans.values()),
             closures=tuple(state.closures.values()),
             hazards=tuple(state.hazards.values()),
+            ending=tuple(state.ending.values()),
             closed_calls=tuple(state.closed_calls.values()),
             closed_incidents=tuple(state.closed_incidents.values()),
         )
@@ -130,6 +132,7 @@ def restoring(data: bytes) -> Generator[None, None, RegionState]:
     yield from _each(kept.orders, state.put_order)
     for hazard in kept.hazards:
         state.put_hazard(hazard)
+    state.ending.update({ending.incident_id: ending for ending in kept.ending})
     state.offers.update({CallId(call_id): offer for call_id, offer in kept.offers.items()})
     state.taken_offers.update(dict.fromkeys(kept.taken_offers))
     state.forgone.update(dict.fromkeys(kept.forgone))

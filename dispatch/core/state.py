@@ -30,6 +30,7 @@ from dispatch.core.terms import (
     Call,
     CallId,
     CallStatus,
+    Disposition,
     Hazard,
     HazardId,
     Incident,
@@ -44,6 +45,7 @@ from dispatch.core.terms import (
     Stage,
     Unit,
     UnitId,
+    Value,
 )
 
 CLOSED_KEPT = 500
@@ -67,6 +69,14 @@ class Touched(msgspec.Struct):
     orders: dict[OrderId, Order] = {}
     assignments: dict[AssignmentId, Assignment] = {}
     region: bool = False
+
+
+class Ending(Value, frozen=True, kw_only=True):
+    """An incident that has ended while some of its many calls are still to be closed, as of the same time."""
+
+    incident_id: IncidentId
+    disposition: Disposition
+    at: datetime
 
 
 def can_be_sent(unit: Unit) -> bool:
@@ -95,6 +105,7 @@ class RegionState:
         self.past_loans: dict[str, AidReport] = {}
         self.closures: dict[ClosureId, Closure] = {}
         self.hazards: dict[HazardId, Hazard] = {}
+        self.ending: dict[IncidentId, Ending] = {}
         self.closed_calls: dict[CallId, Call] = {}
         self.closed_incidents: dict[IncidentId, Incident] = {}
         self._index()

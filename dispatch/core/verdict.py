@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dispatch.core.events import Event
+from dispatch.core.events import Event, IncidentClosed
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Call, CallId, Incident, IncidentId, Refusal, Unit, UnitId, Value
+from dispatch.core.terms import Call, CallId, Disposition, Incident, IncidentId, Refusal, Unit, UnitId, Value
+
+CLOSED_AT_ONCE = 64
+"""How many calls one fact closes. A fire may have thousands, and all else in the region would wait for their rows."""
 
 REFUSALS: Mapping[str, str] = {
     "unknown_call": "there is no such open call in this region",
@@ -71,6 +74,13 @@ def facts(*events: Event) -> Decision:
     return Decision(events=events)
 
 
+def ended(incident: Incident, disposition: Disposition) -> IncidentClosed:
+    """The end of an incident. Its calls end with it; a crowd of them follows in portions (`deadlines.py`)."""
+    return IncidentClosed(
+        incident_id=incident.incident_id, disposition=disposition, calls_follow=incident.call_count > CLOSED_AT_ONCE
+    )
+
+
 NOTHING = Decision(events=())
 """It is already so: accepted, and nothing changes."""
 
@@ -84,7 +94,7 @@ def refuse(code: str, message: str | None = None) -> Refusal:
 def open_call(state: RegionState, call_id: CallId) -> Call | Refusal:
     """The open call, or why not."""
     call = state.calls.get(call_id)
-    if call is None:
+    if call is None or call.incident_id in state.ending:
         return refuse("unknown_call", f"call {call_id} is not open in {state.region}")
     if call.moving_to is not None:
         return refuse("call_moving", f"call {call_id} is being handed over to {call.moving_to}")

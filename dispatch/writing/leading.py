@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 
-from dispatch.core.deadlines import due
+from dispatch.core.deadlines import due, endings
 from dispatch.core.followups import sweep
 from dispatch.core.invariants import broken
 from dispatch.core.terms import RegionId
@@ -129,6 +129,8 @@ class Leader:
         try:
             # With the broker away no crew can answer: their orders wait, and nobody is given up for silence.
             for command in due(state, self._engine.clock.now()) if self.orders_flow() else ():
+                self._engine.post(region, command)
+            for command in endings(state):
                 self._engine.post(region, command)
             if sweeps and region in self._engine.led:
                 self._engine.look_at(region, sweep(state, turn))

@@ -18,6 +18,7 @@ from dispatch.core.assigning import candidates
 from dispatch.core.deadlines import due
 from dispatch.core.decide import decide
 from dispatch.core.evolve import evolve
+from dispatch.core.fact import kind_of
 from dispatch.core.followups import wishes
 from dispatch.core.invariants import broken
 from dispatch.core.state import RegionState
@@ -223,4 +224,4 @@ class Scene:
 
 def kinds(events: Iterable[e.Event]) -> list[str]:
     """The names of facts, in order."""
-    return [e.kind_of(event) for event in events]
+    return [kind_of(event) for event in events]

@@ -12,6 +12,7 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.aid import asks_of, wanted
 from dispatch.core.aid_terms import AidReport, AidStatus, Wanted, is_told, report_of
+from dispatch.core.fact import kind_of
 from dispatch.core.needs import lent, unmet
 from dispatch.core.terms import (
     SYSTEM,
@@ -369,4 +370,4 @@ def test_an_old_journal_reads_as_before() -> None:
     old = b'{"kind":"call_offered","call_id":"c-1","offer":{"offer_id":"UZ-TK:2","to":"UZ-TO"}}'
     event = e.decode(old)
     assert isinstance(event, e.CallOffered) and not event.offer.sent and not event.offer.recalled
-    assert e.kind_of(a.AidRestated(request_id="r")) == "aid_restated"
+    assert kind_of(a.AidRestated(request_id="r")) == "aid_restated"

@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain
 from random import Random
 
 import msgspec
@@ -23,9 +24,10 @@ from dispatch.core import events as e
 from dispatch.core import snapshot
 from dispatch.core.aid_terms import is_told
 from dispatch.core.assigning import candidates
-from dispatch.core.deadlines import due
+from dispatch.core.deadlines import due, endings
 from dispatch.core.decide import decide
 from dispatch.core.evolve import evolve
+from dispatch.core.fact import kind_of
 from dispatch.core.followups import sweep, wishes
 from dispatch.core.invariants import broken, broken_near
 from dispatch.core.lifecycle import FREE, WORKING
@@ -193,7 +195,7 @@ class World:
     def submit(self, region: RegionId, command: c.Command) -> list[e.Event] | None:
         events = self.regions[region].submit(command, self.now)
         for event in events or ():
-            name = e.kind_of(event)
+            name = kind_of(event)
             self.happened[name] = self.happened.get(name, 0) + 1
         return events
 
@@ -348,7 +350,7 @@ class World:
 
     def _time(self) -> None:
         for region, ours in self.regions.items():
-            for command in due(ours.live, self.now):
+            for command in chain(due(ours.live, self.now), endings(ours.live)):
                 self.submit(region, command)
             ours.look(sweep(ours.live, int(self.now_s // 5)), self.now)
 

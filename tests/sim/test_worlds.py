@@ -6,6 +6,7 @@ A failure prints its seed, what broke, the last events, and the line that runs t
 import msgspec
 import pytest
 
+from dispatch.core import incidents, verdict
 from simulators.faults import STORM, Faults
 from simulators.seeds import Level, run_world, run_worlds
 from simulators.sim import SEEDS
@@ -22,6 +23,17 @@ def test_every_world_stays_whole(first: int) -> None:
     assert [world.account for world in worlds if world.broken] == []
     assert sum(world.events for world in worlds) > BLOCK * 100
     assert sum(world.refused for world in worlds) > BLOCK
+
+
+def test_worlds_stay_whole_where_calls_end_one_by_one_after_their_incident(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict, "CLOSED_AT_ONCE", 0)
+    monkeypatch.setattr(incidents, "CLOSED_AT_ONCE", 1)
+    followed = 0
+    for seed in range(BLOCK):
+        world = World(seed, Plan())
+        world.run()
+        followed += sum(b"calls_closed" in fact.payload for w in world.writers.values() for fact in w.journal)
+    assert followed > 5 * BLOCK
 
 
 def test_two_hundred_worlds_are_promised() -> None:
