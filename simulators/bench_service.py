@@ -18,6 +18,8 @@ from dispatch.calling.aml import KEY_FILE
 from dispatch.errors import ServiceAway
 from dispatch.servers.child import dying_with_us
 from dispatch.services import running_addresses
+from simulators.arrivals import shares
+from simulators.client import Client, Counts
 from simulators.members import free_port
 
 START_LIMIT_S, STOP_LIMIT_S = 180.0, 60.0
@@ -69,6 +71,17 @@ async def shared(home: Path, count: int) -> None:
         raise ServiceAway(f"{count} processes did not come to share the regions") from None
     finally:
         await connection.close()
+
+
+async def all_automatic(url: str, token: str) -> None:
+    """Let the system send units in every region: nobody confirms here, and what waits for it would never end."""
+    client = Client(url, token, Counts())
+    try:
+        for region in shares():
+            answer = await client.put(f"regions/{region}/policy", {"dispatch": "automatic"})
+            assert answer.good, answer.code
+    finally:
+        await client.close()
 
 
 @asynccontextmanager

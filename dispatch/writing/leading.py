@@ -2,7 +2,7 @@
 
 A claimed region is loaded from its newest snapshot and the events after it, checked against the invariants,
 and handed to the engine. When the engine drops it, it is claimed and loaded again.
-The wheel: deadlines that are due, waiting incidents that no fact woke.
+The wheel: deadlines that are due, waiting incidents that no fact woke, calls to close after their incident.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 
+from dispatch.core.commands import Command
 from dispatch.core.deadlines import due, endings
 from dispatch.core.followups import sweep
 from dispatch.core.invariants import broken
@@ -66,6 +67,7 @@ class Leader:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.leases.run())
             group.create_task(self._turn())
+            group.create_task(self._end())
             group.create_task(self._snap())
 
     async def retire(self) -> None:
@@ -130,12 +132,28 @@ class Leader:
             # With the broker away no crew can answer: their orders wait, and nobody is given up for silence.
             for command in due(state, self._engine.clock.now()) if self.orders_flow() else ():
                 self._engine.post(region, command)
-            for command in endings(state):
-                self._engine.post(region, command)
             if sweeps and region in self._engine.led:
                 self._engine.look_at(region, sweep(state, turn))
         except Exception:
             log.exception("a deadline failed", extra={"region": region, "action": "turn"})
+
+    async def _end(self) -> None:
+        """Close the calls of incidents that have ended: a portion a region, each in a commit of its own."""
+        while True:
+            await asyncio.sleep(TURN_S)
+            for region in list(self._engine.led):
+                state = self._engine.states.get(region)
+                for command in endings(state) if state is not None else ():
+                    await self._try_end(region, command)
+
+    async def _try_end(self, region: RegionId, command: Command) -> None:
+        """What stays open is tried again in the next turn, by whoever leads the region then."""
+        try:
+            await self._engine.submit(region, command)
+        except ServiceAway as away:
+            log.warning("calls of an ended incident wait: %s", away, extra={"region": region, "action": "end"})
+        except Exception:
+            log.exception("calls of an ended incident stay open", extra={"region": region, "action": "end"})
 
     async def _snap(self) -> None:
         """A snapshot of each region that has gone on far enough, or long enough, since its last."""

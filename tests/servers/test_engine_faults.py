@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from dispatch.clock import SystemClock
-from dispatch.core.commands import OpenIncident
-from dispatch.core.terms import SYSTEM, ActorId
+from dispatch.core.commands import CloseIncident, OpenIncident, ReceiveCall
+from dispatch.core.terms import SYSTEM, ActorId, CallId, Channel, Disposition
+from dispatch.core.verdict import CLOSED_AT_ONCE
 from dispatch.engine import Engine, Reply
 from dispatch.errors import ServiceAway
 from dispatch.keeping.memory import MemoryStore
@@ -189,3 +190,27 @@ async def test_a_loop_that_a_fault_ends_begins_again_and_is_counted(monkeypatch:
 def test_a_restart_on_the_same_directory_leads_under_the_same_name(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     assert holder_of(tmp_path) == holder_of(tmp_path) != holder_of(tmp_path / "other")
+
+
+async def test_a_crowd_of_calls_ends_after_its_incident_though_the_database_goes_away_between() -> None:
+    crowd = 3 * CLOSED_AT_ONCE
+    async with _desk() as desk:
+        for number in range(crowd):
+            came = ReceiveCall(
+                actor=SYSTEM,
+                call_id=CallId(f"c-{number:04}"),
+                channel=Channel.APP,
+                incident_type="smoke",
+                location=a_place(),
+            )
+            await desk.engine.submit(TASHKENT, came)
+        (incident_id,) = desk.engine.states[TASHKENT].incidents
+        ended = CloseIncident(actor=SYSTEM, incident_id=incident_id, disposition=Disposition.FALSE_CALL)
+        await desk.engine.submit(TASHKENT, ended)
+        assert desk.committed == 0
+        desk.store.faults.fail_after_commit = 1
+        await _until(lambda: not desk.store.faults.fail_after_commit)
+        await _until(lambda: not desk.engine.replicas.states[TASHKENT].calls)
+        left, _ = await desk.store.rows("calls", {"status": "linked"}, None, 10)
+        last = await desk.store.row("calls", f"c-{crowd - 1:04}")
+        assert left == [] and last is not None and last["status"] == "closed"
