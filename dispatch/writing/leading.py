@@ -15,14 +15,14 @@ from time import perf_counter
 from dispatch.core.commands import Command
 from dispatch.core.deadlines import due, endings
 from dispatch.core.followups import sweep
-from dispatch.core.invariants import broken
+from dispatch.core.invariants import checking
 from dispatch.core.terms import RegionId
 from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.store import Store
 from dispatch.writing.leases import Leases
 from dispatch.writing.led import Led
-from dispatch.writing.recovery import recovered
+from dispatch.writing.recovery import in_steps, recovered
 from dispatch.writing.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Leader:
         began_s = perf_counter()
         loaded = await self._store.load(region)
         state = await recovered(region, loaded)
-        for fault in broken(state):
+        for fault in await in_steps(checking(state)):
             log.error("invariant broken after loading: %s", fault, extra={"region": region})
         replica = state.copy()
         until_s = self.leases.until_s.get(region)
