@@ -142,8 +142,8 @@ class Leader:
         while True:
             await asyncio.sleep(TURN_S)
             for region in list(self._engine.led):
-                state = self._engine.states.get(region)
-                for command in endings(state) if state is not None else ():
+                led = self._engine.writable(region)
+                for command in endings(led.state) if led is not None else ():
                     await self._try_end(region, command)
 
     async def _try_end(self, region: RegionId, command: Command) -> None:
