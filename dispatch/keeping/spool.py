@@ -60,8 +60,8 @@ class Spool:
         self._waiting: OrderedDict[CallId, Spooled] = OrderedDict()
         self._by_key: dict[Pair, Spooled] = {}
         self._callers: Counter[str] = Counter()
+        self._lines: dict[CallId, int] = {}  # in which line of the file a call stands, from 0
         self._written = 0
-        self._committed = 0
         self._turn = asyncio.Lock()
         self._unwritten: list[tuple[Spooled, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -77,17 +77,16 @@ class Spool:
     def load(self) -> int:
         """Read what an earlier process left; returns how many wait. A torn last line was never answered."""
         lines, done = self._files.read()
-        self._written, self._committed = len(lines), min(done, len(lines))
-        for line in lines[done:]:
+        self._written = len(lines)
+        for number, line in enumerate(lines[done:], done):
             try:
-                self._remember(msgspec.json.decode(line, type=Spooled))
+                self._remember(msgspec.json.decode(line, type=Spooled), number)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 # A damaged disk, not a crash: a person must look, and the calls behind it must not wait.
                 log.error("a line of the spool is no call: set aside", extra={"action": "spool"})
                 self._files.set_aside(line)
-                self._committed += 1
         if lines and not self._waiting:
-            self._written = self._committed = 0
+            self._written = 0
             self._files.remove()
         return len(self._waiting)
 
@@ -126,12 +125,13 @@ class Spool:
         assert call is self.first(), "calls are committed in the order they came"
         async with self._turn:
             self._forget(call)
-            self._committed += 1
-            if not self._waiting:
-                self._written = self._committed = 0
+            behind = self.first()
+            if behind is None:
+                self._written = 0
                 await asyncio.to_thread(self._files.remove)
             else:
-                await asyncio.to_thread(self._files.mark, self._committed)
+                # By its line and not by a count: one that was set aside may stand between the two, or far behind.
+                await asyncio.to_thread(self._files.mark, self._lines[behind.call_id])
 
     async def _write(self) -> None:
         """All that waits to be written, in one go, while the next crowd gathers. A task of its own: whoever
@@ -148,21 +148,22 @@ class Spool:
                     log.error("calls not spooled", exc_info=not isinstance(why, OSError), extra={"action": "spool"})
                     fault = ServiceAway(f"the spool cannot be written: {getattr(why, 'strerror', why)}")
                 else:
-                    self._written += len(calls)
                     for call in calls:
-                        self._remember(call)
+                        self._remember(call, self._written)
+                        self._written += 1
             for _, kept in batch:
                 if not kept.done():
                     kept.set_exception(fault) if fault is not None else kept.set_result(None)
 
-    def _remember(self, call: Spooled) -> None:
+    def _remember(self, call: Spooled, line: int) -> None:
         self._waiting[call.call_id] = call
+        self._lines[call.call_id] = line
         self._callers[call.caller] += 1
         if call.key is not None:
             self._by_key[call.actor.actor_id, call.key] = call
 
     def _forget(self, call: Spooled) -> None:
-        del self._waiting[call.call_id]
+        del self._waiting[call.call_id], self._lines[call.call_id]
         self._by_key.pop((call.actor.actor_id, call.key or ""), None)
         self._callers[call.caller] -= 1
         if not self._callers[call.caller]:

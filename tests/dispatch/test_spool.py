@@ -197,6 +197,21 @@ async def test_a_line_that_the_disk_spoilt_is_set_aside_and_those_behind_it_come
     assert await drained(loaded(tmp_path)) == ["a", "c"]
 
 
+async def test_a_spoilt_line_hides_no_call_before_it_from_a_crash(tmp_path: Path) -> None:
+    spool = loaded(tmp_path)
+    for name in ("a", "b", "spoilt", "c"):
+        await spool.add(call(name))
+    lines = (tmp_path / "calls.jsonl").read_bytes().split(b"\n")
+    lines[2] = b"\0" * len(lines[2])
+    (tmp_path / "calls.jsonl").write_bytes(b"\n".join(lines))
+    for left in (["b", "c"], ["c"]):
+        before = loaded(tmp_path)
+        first = before.first()
+        assert first is not None
+        await before.committed(first)
+        assert [str(each.call_id) for each in loaded(tmp_path).oldest(9)] == left
+
+
 async def test_a_mark_that_a_power_cut_emptied_marks_nothing(tmp_path: Path) -> None:
     spool = loaded(tmp_path)
     for name in ("a", "b"):
