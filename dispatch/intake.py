@@ -342,12 +342,12 @@ class Intake:
 
         Raises ServiceAway, Elsewhere where its region is led by another process.
         """
-        said = decode(call.raw, NewCall)
-        said = said if said.at is not None else msgspec.structs.replace(said, at=call.at)
         name = call.key or f"spool:{call.call_id}"
         key = Key(actor=call.actor.actor_id, key=name, body_hash=call.body_hash)
-        contact = Contact(said=said, actor=call.actor, call_id=call.call_id, key=key, answer=call.answer)
         try:
+            said = decode(call.raw, NewCall)
+            said = said if said.at is not None else msgspec.structs.replace(said, at=call.at)
+            contact = Contact(said=said, actor=call.actor, call_id=call.call_id, key=key, answer=call.answer)
             reply = await self.reception.receive(contact)
             if reply.refusal is not None and reply.refusal.code == REUSED:
                 # Its key went to another command meanwhile; the call was promised all the same.
@@ -357,7 +357,7 @@ class Intake:
         except ServiceAway:
             raise
         except Exception as bug:
-            # One call must not keep those behind it from being committed.
+            # One call, such as another version of us took, must not keep those behind it from being committed.
             log.exception("a call of the spool cannot be committed", extra={"call": call.call_id})
             fault = f"our own fault: {type(bug).__name__}"
         if fault is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -29,7 +30,8 @@ from dispatch.core.terms import (
 from dispatch.errors import UserMistake
 from dispatch.keeping.memory import MemoryStore
 from dispatch.store import Store
-from dispatch.writing.journal import commitment
+from dispatch.verify_log import Commitments, Event, Finding
+from dispatch.writing.journal import commitment, moment
 from tests.core.scene import START
 from tests.servers.api_world import SA, TK, ApiWorld, Got, api_world
 
@@ -109,6 +111,43 @@ async def test_words_of_evidence_come_along_and_are_sealed_anew(world: ApiWorld)
     assert (second.note_id, second.commitment) == (None, None)
     card = (await world.get(f"calls/{CALL}", token="taker")).json
     assert [piece.get("text") for piece in card["evidence"]] == ["behind the teahouse", None]
+
+
+async def misfits(world: ApiWorld, *documents: str) -> list[Finding]:
+    """What a verifier finds wrong with these personal documents."""
+    found: list[Finding] = []
+    commitments = Commitments(found.append)
+    for event in await world.store.events(TK, 0, 100):
+        at = moment(event.at)
+        commitments.gather(
+            Event(event.region, event.seq, at, event.kind, event.payload, event.actor, event.epoch, event.hash)
+        )
+    for one in (await world.store.personal(documents)).values():
+        row = {"id": one.id, "region": one.region, "salt": one.salt.hex(), "document": one.document.hex()}
+        commitments.check(row)
+    assert commitments.fitting + len(found) == len(documents)
+    return found
+
+
+async def test_notes_that_come_along_fit_what_the_journal_says_of_them(world: ApiWorld) -> None:
+    note = "n-01H00000000000000000000001"
+    words = Document(id=note, kind="note", text='{"actor":"user:lola","text":"two people on the roof"}')
+    given = offer(notes=(note,))
+    await said(world, msgspec.structs.replace(given, documents=(*given.documents, words)))
+    assert await misfits(world, CALL, note) == []
+
+
+async def test_a_note_that_comes_with_two_calls_at_once_fits_what_the_journal_says_of_it(world: ApiWorld) -> None:
+    """Two calls of one incident turn out to be ours: each brings its notes, and neither waits for the other."""
+    note, other = "n-01H00000000000000000000001", CallId("c-01H00000000000000000000001")
+    words = Document(id=note, kind="note", text='{"actor":"user:lola","text":"two people on the roof"}')
+    first = msgspec.structs.replace(offer(notes=(note,)), documents=(words,))
+    second = msgspec.structs.replace(
+        offer(call_id=other, notes=(note,)), offer_id="UZ-FA:8", documents=(words,)
+    )
+    answers = await asyncio.gather(said(world, first), said(world, second))
+    assert [got.json for got in answers] == [{"outcome": "taken"}] * 2
+    assert await misfits(world, note) == []
 
 
 async def test_a_device_of_ours_is_not_shown_the_call_of_its_namesake(world: ApiWorld) -> None:

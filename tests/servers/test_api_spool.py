@@ -10,14 +10,18 @@ import msgspec
 import pytest
 
 from dispatch import intake
+from dispatch.actors import Actor, Role
 from dispatch.calling.contacts import BURST
 from dispatch.calling.reception import Contact
+from dispatch.core.terms import ActorId, CallId
 from dispatch.engine import Reply
 from dispatch.keeping.memory import MemoryStore
+from dispatch.keeping.spool import Spooled
 from dispatch.writing.keys import Key
 from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
 
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
+SENDER = Actor(actor_id=ActorId("device:1"), role=Role.DEVICE, username="1")
 
 
 @pytest.fixture
@@ -202,6 +206,22 @@ async def test_a_callers_next_call_does_not_overtake_the_one_that_waits_and_nobo
     await committed(world, same["call_id"])
     kept = list(world.engine.replicas.states[TK].calls)
     assert kept == [other["call_id"], first["call_id"], same["call_id"]]
+
+
+async def test_a_spooled_call_that_this_version_cannot_read_waits_for_a_person_and_holds_nobody_up(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    assert world.spool is not None
+    twin.faults.away = True
+    strange = Spooled(
+        call_id=CallId("c-strange"), at=world.clock.now(), actor=SENDER, raw=b'{"channel":"beacon"}', answer=b"{}"
+    )
+    await world.spool.add(strange)
+    call = await world.new_call(location=HERE)
+    twin.faults.away = False
+    await committed(world, call["call_id"])
+    (kept,), _ = await twin.contacts(None, None, 9)
+    assert (kept.raw, kept.door) == (strange.raw, "spool")
 
 
 async def test_no_spooled_call_is_dropped_for_its_senders_rate(
