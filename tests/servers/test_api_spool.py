@@ -224,6 +224,19 @@ async def test_a_spooled_call_that_this_version_cannot_read_waits_for_a_person_a
     assert (kept.raw, kept.door) == (strange.raw, "spool")
 
 
+async def test_a_fault_in_one_loop_of_the_interface_leaves_none_of_them_behind(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError("our own bug")
+
+    monkeypatch.setattr(world.interface.intake, "_catch_up", broken)
+    before = asyncio.all_tasks()
+    with pytest.raises((ZeroDivisionError, ExceptionGroup)):
+        await world.interface.run()
+    assert asyncio.all_tasks() <= before
+
+
 async def test_no_spooled_call_is_dropped_for_its_senders_rate(
     world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
