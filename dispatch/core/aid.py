@@ -82,7 +82,8 @@ def ask(state: RegionState, command: c.AskAid, now: datetime) -> Verdict:
     if len(state.asks) >= ASKS_MAX or mine >= ASKS_EACH:
         return refuse("aid_limit", f"{mine} requests of {incident.incident_id} are under way")
     made = Ask(
-        request_id=f"{state.region}:{state.seq}:aid",
+        # With its time, for after a restore numbers are given again, and the other side may know them already.
+        request_id=f"{state.region}:{state.seq}:{now:%y%m%d%H%M%S}:aid",
         incident_id=incident.incident_id,
         to=command.to,
         body=command.body,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from dispatch.cells.exchange import Outcome, answer, messages, received
 from dispatch.core import aid_events as a
 from dispatch.core import commands as c
 from dispatch.core import events as e
@@ -34,8 +35,8 @@ from dispatch.core.terms import (
 from tests.core.scene import ANVAR, LOLA, START, TK, TO, Scene, kinds, place
 
 CALL = CallId("c-1")
-OFFER = "UZ-TK:2"
-REQUEST = "UZ-TK:2:aid"
+OFFER = "UZ-TK:2:c-1"
+REQUEST = f"UZ-TK:2:{START:%y%m%d%H%M%S}:aid"
 
 
 def offered(status: str) -> Scene:
@@ -146,7 +147,31 @@ def test_a_departed_call_may_come_back() -> None:
     assert CALL in scene.state.calls and CALL not in scene.state.closed_calls
 
 
+def test_after_a_restore_no_offer_is_taken_for_one_of_the_life_that_was_lost() -> None:
+    """The giver goes on from a backup and numbers its events anew; its neighbour remembers what the numbers were."""
+    lost, theirs, restored = offered("offered"), Scene(TO), Scene()
+    (gone,) = messages(lost.state)
+    theirs.do(received(gone, SYSTEM))
+    other = restored.call("c-2")
+    restored.do(c.TransferCall(actor=LOLA, call_id=other, to=TO))
+    assert restored.state.seq == lost.state.seq
+    (given,) = messages(restored.state)
+    theirs.do(received(given, SYSTEM))
+    assert answer(theirs.state, given).outcome is Outcome.TAKEN
+    assert other in theirs.state.calls
+
+
 # Mutual aid
+
+
+def test_after_a_restore_no_request_is_met_with_the_units_of_the_life_that_was_lost() -> None:
+    (lost, incident_id), theirs, (restored, _) = asking(), Scene(TO), asking("none")
+    (before,) = messages(lost.state)
+    theirs.do(received(before, SYSTEM))
+    restored.wait(3600)
+    restored.do(wish(incident_id))
+    (again,) = messages(restored.state)
+    assert kinds(theirs.do(received(again, SYSTEM))) == ["aid_taken", "incident_opened"]
 
 
 def asking(status: str = "asked") -> tuple[Scene, IncidentId]:
