@@ -108,6 +108,8 @@ class Following:
                 yield event
             if before is None and len(page) < PAGE:
                 return
+            if not page:  # The bus is ahead: it remembers a journal that went on from an older backup since.
+                await asyncio.sleep(RETRY_S)
 
     async def in_order(self, event: Recorded) -> AsyncGenerator[Recorded, None]:
         """The event, after those before it that have not come; nothing when it has come already."""

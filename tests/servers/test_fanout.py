@@ -11,7 +11,7 @@ import pytest
 from dispatch import fanout as fanout_module
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
-from dispatch.fanout import Fanout, FellBehind, LocalFanout
+from dispatch.fanout import Fanout, FellBehind, Following, LocalFanout
 from dispatch.following import redis_streams as fanout_redis
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.writing.positions import Position
@@ -40,6 +40,7 @@ class Pages:
 
     async def events(self, region: str, after: int, limit: int) -> list[Recorded]:
         self.reads += 1
+        assert self.reads < 1_000, "asked again and again without a pause"
         if self.away:
             raise ServiceAway("the store is away")
         return self.events_of.get(region, [])[after : after + limit]
@@ -168,6 +169,24 @@ async def test_a_gap_waits_for_a_journal_that_is_away(fanout: Fanout, journal: P
     assert not task.done()
     journal.away = False
     assert numbers(await task) == list(range(1, 31))
+
+
+async def test_a_bus_that_is_ahead_of_its_journal_makes_nobody_ask_without_a_pause(journal: Pages) -> None:
+    """After a restore the stream may hold events of the life that was lost: a follower waits for the journal."""
+    journal.commit(2)
+    place = Following(journal, TASHKENT, 0)
+
+    async def filled() -> list[int]:
+        return [event.seq async for event in place.in_order(recorded(5))]
+
+    filling = asyncio.create_task(filled())
+    while place.seq < 2:
+        await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    asked = journal.reads
+    journal.commit(2)
+    assert (await filling, asked) == ([1, 2, 3, 4, 5], 2)
 
 
 async def test_regions_do_not_mix(fanout: Fanout, journal: Pages) -> None:
