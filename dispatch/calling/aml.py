@@ -60,7 +60,7 @@ OUTCOMES = {
     "forged": "the hmac is wrong, or there is no key to try it with",
     "unauthenticated": "nobody vouches for it",
     "unreadable": "not AML",
-    "away": "the database was away; kept like one that waits",
+    "away": "its call's region is not written here now; kept like one that waits",
 }
 """What became of a message: the label of the counter."""
 
@@ -175,6 +175,8 @@ class AmlDoor:
             return self._waits(message, now, "waiting")
         if self._reception.is_arriving(match.call_id):
             return self._waits(message, now, "waiting")
+        if self._reception.is_away(match.call_id):
+            return self._waits(message, now, "away")
         try:
             outcome = await self._put(match.call_id, fix)
         except ServiceAway:
@@ -199,6 +201,11 @@ class AmlDoor:
     def _waits(self, message: AmlMessage, now: datetime, outcome: str) -> str:
         self._count("dropped", self.matcher.keep(message, now))
         return outcome
+
+    async def recognise(self, calls: Iterable[Call], shelf: PersonalShelf) -> None:
+        """Know open calls by their callers, at start and whenever they come to us; what waited for them is theirs."""
+        for call_id, messages in (await reindex(self.matcher, calls, shelf)).items():
+            await self._reception.put(call_id, messages)
 
     async def run(self) -> None:
         """Forget what is past its window, until cancelled. Without it the index would only grow."""
@@ -244,16 +251,19 @@ class PersonalShelf(Protocol):
     async def personal(self, ids: Sequence[str]) -> dict[str, Personal]: ...
 
 
-async def reindex(matcher: Matcher, calls: Iterable[Call], shelf: PersonalShelf) -> int:
-    """Make the index again from the open calls at start; returns how many can be recognised."""
+async def reindex(matcher: Matcher, calls: Iterable[Call], shelf: PersonalShelf) -> dict[CallId, list[AmlMessage]]:
+    """Make the index again from open calls; returns the messages that waited for any of them."""
+    waited: dict[CallId, list[AmlMessage]] = {}
     marked = [call for call in calls if call.commitment is not None]
     for start in range(0, len(marked), REINDEX_STEP):
         step = marked[start : start + REINDEX_STEP]
         documents = await shelf.personal([call.call_id for call in step])
         for call in step:
             if call.call_id in documents:
-                matcher.called(_caller(call, documents[call.call_id].document))
-    return len(matcher)
+                messages = matcher.called(_caller(call, documents[call.call_id].document))
+                if messages:
+                    waited[call.call_id] = messages
+    return waited
 
 
 def _caller(call: Call, document: bytes) -> Caller:

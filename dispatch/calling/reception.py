@@ -24,6 +24,7 @@ from dispatch.core.commands import LocateCall, LocateIncident
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, ActorId, Call, CallId, Location, LocationFix, RegionId
 from dispatch.engine import Engine, Reply
+from dispatch.errors import ServiceAway
 from dispatch.formats.aml_message import AmlMessage
 from dispatch.ids import IdSource
 from dispatch.web.replies import Answering, answering
@@ -75,7 +76,7 @@ class Reception:
             if not kept:
                 self._forget(caller, waiting, now)
         if kept:
-            await self._catch_up(caller, now)
+            await self.put(caller.call_id, self.matcher.claim(caller))
         return reply
 
     async def locate(
@@ -156,8 +157,27 @@ class Reception:
         wished = (home_of(actor), DEFAULT_REGION, *known)
         return next((r for r in wished if r is not None and r in known), home_of(actor) or DEFAULT_REGION)
 
+    def is_away(self, call_id: CallId) -> bool:
+        """Whether a call goes on in a region that is not written here now: what is sent about it must wait."""
+        if self.engine.region_of_call(call_id) is not None:
+            return False
+        region = self.engine.replicas.region_of_call(call_id)
+        return region is not None and call_id in self.engine.replicas.states[region].calls
+
+    async def put(self, call_id: CallId, messages: Sequence[AmlMessage]) -> None:
+        """Locations of a handset that waited for its call; with the region away once more they wait again."""
+        now = self.clock.now()
+        for message in messages:
+            found, fix = self.open_call(call_id), aml_fix(message, now)
+            if found is None or fix is None or fix in found[1].evidence:
+                continue
+            try:
+                await self.locate(*found, fix, SYSTEM)
+            except ServiceAway:
+                self.matcher.keep(message, now)
+
     def _is_going_on(self, call_id: CallId) -> bool:
-        return call_id in self._arriving or self.open_call(call_id) is not None
+        return call_id in self._arriving or self.is_away(call_id) or self.open_call(call_id) is not None
 
     async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[AmlMessage]) -> Reply:
         said, now, given = contact.said, self.clock.now(), contact.answer
@@ -174,13 +194,6 @@ class Reception:
             key=contact.key,
             personal=(sealed,) if sealed is not None else (),
         )
-
-    async def _catch_up(self, caller: Caller, now: datetime) -> None:
-        """A handset's location that came while its call was being committed."""
-        for message in self.matcher.claim(caller):
-            found, fix = self.open_call(caller.call_id), aml_fix(message, now)
-            if found is not None and fix is not None:
-                await self.locate(*found, fix, SYSTEM)
 
     def _forget(self, caller: Caller, waiting: Sequence[AmlMessage], now: datetime) -> None:
         """The call was not kept, or was kept before under another id: what waited goes on waiting."""

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
-from dispatch.calling.aml import Trust, reindex
+from dispatch.calling.aml import Trust
 from dispatch.calling.locating import Locator
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import Peer
@@ -131,7 +131,7 @@ class ApiWorld:
         self.interface = self._interface()
         self._tasks.append(asyncio.create_task(self.interface.run()))
         calls = [call for state in self.engine.states.values() for call in state.calls.values()]
-        await reindex(self.interface.intake.matcher, calls, self.store)
+        await self.interface.aml.recognise(calls, self.store)
         app = application(Routes(*self.interface.routes, *self.neighbours.routes()), self.access.actor_of, self.metrics)
         self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
         await self._runner.setup()

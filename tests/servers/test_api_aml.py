@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from dispatch.calling.aml import Trust
-from dispatch.core.terms import CallId
+from dispatch.core.events import Event
+from dispatch.core.terms import CallId, RegionId
 from dispatch.formats.aml import sign_form
+from dispatch.keeping.memory import MemoryStore
+from dispatch.writing.records import Recorded
 from tests.servers.api_world import AML_KEY, CHORSU, TK, ApiWorld, Got, api_world
 
 NUMBER = "+998901234567"
@@ -283,6 +288,49 @@ async def test_numbers_are_known_again_after_a_restart(world: ApiWorld) -> None:
     await world.start()
     await send(world, form(device_number=NUMBER))
     assert place(world, call["call_id"]).source == "aml"
+
+
+async def test_locations_that_come_while_the_database_is_away_find_their_calls_when_it_is_back() -> None:
+    twin = MemoryStore()
+    async with api_world(twin) as world:
+        numbers = [NUMBER, "+998901234568", "+998901234569"]
+        calls = [await world.new_call(channel="voice", caller={"number": number}) for number in numbers]
+        recognising: list[asyncio.Task[None]] = []
+
+        def recognised(region: RegionId) -> None:
+            known = list(world.engine.replicas.states[region].calls.values())
+            recognising.append(asyncio.create_task(world.interface.aml.recognise(known, twin)))
+
+        world.leader.on_led.append(recognised)
+        twin.faults.away = True
+        for number in numbers:
+            await send(world, form(device_number=number))
+            world.interface.aml.tidy()
+        assert (await outcome(world, "away"), await outcome(world, "late")) == (3, 0)
+        twin.faults.away = False
+        async with asyncio.timeout(10):
+            while not all(place(world, call["call_id"]) for call in calls):
+                await asyncio.sleep(0.02)
+        await asyncio.gather(*recognising)
+
+
+async def test_a_location_that_could_not_be_kept_does_not_put_its_committed_call_into_the_spool(
+    tmp_path: Path,
+) -> None:
+    twin = MemoryStore()
+    async with api_world(twin, tmp_path) as world:
+
+        def lose_the_next(region: RegionId, recorded: Sequence[Recorded], events: Sequence[Event]) -> None:
+            twin.faults.fail_before_commit = int(recorded[0].kind == "call_received")
+
+        world.engine.on_commit.append(lose_the_next)
+        twin.faults.latency_s = 0.2
+        calling = asyncio.create_task(world.new_call(channel="voice", caller={"number": NUMBER}))
+        await asyncio.sleep(0.05)
+        await send(world, form(device_number=NUMBER))
+        call = await calling
+        assert (await outcome(world, "waiting"), call["flags"]) == (1, ["unlocated"])
+        assert len(world.interface.aml.matcher) == world.interface.aml.matcher.waiting == 1
 
 
 @pytest.mark.parametrize(
