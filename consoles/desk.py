@@ -23,10 +23,8 @@ from dispatch.core.terms import (
     Body,
     Call,
     CallId,
-    CallStatus,
     Incident,
     IncidentId,
-    IncidentStatus,
     Refusal,
     RegionId,
     Unit,
@@ -208,7 +206,8 @@ class Desk:
         if state is None or reply.refusal is None or reply.refusal.code not in MISSING:
             return reply
         thing = state.call(CallId(id)) or state.incident(IncidentId(id))
-        if thing is None or thing.status not in (CallStatus.CLOSED, IncidentStatus.CLOSED):
+        over = state.is_over(thing) if isinstance(thing, Call) else thing is not None and thing.closed_at is not None
+        if not over:
             return reply
         refusal = Refusal(code="illegal_status", message=f"{id} is closed.")
         status, body = refused(refusal)

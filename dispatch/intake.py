@@ -223,7 +223,10 @@ class Intake:
             self.reception.engine.remember(answer)
 
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
-        """The call, if this actor may add to it. Raises Problem; for a device others' calls do not exist."""
+        """The call, if this actor may add to it. Raises Problem, Elsewhere; for a device others' calls do not exist."""
+        away = self.reception.away(call_id)
+        if away is not None and own(actor, away[1]):
+            raise Elsewhere(away[0])
         found = self.reception.open_call(call_id)
         if found is None and self._is_over(call_id, actor):
             raise Problem("illegal_status", f"{call_id[:64]} is closed.")
@@ -235,7 +238,7 @@ class Intake:
     def _is_over(self, call_id: CallId, actor: Actor) -> bool:
         """Whether this actor may know that the call was closed not long ago."""
         region = self.reception.engine.region_of_call(call_id)
-        call = self.reception.engine.states[region].closed_calls.get(call_id) if region is not None else None
+        call = self.reception.engine.states[region].call(call_id) if region is not None else None
         if call is None or not own(actor, call):
             return False
         require(actor, "call.locate", region if actor.role is not Role.DEVICE else None)

@@ -175,7 +175,7 @@ class AmlDoor:
             return self._waits(message, now, "waiting")
         if self._reception.is_arriving(match.call_id):
             return self._waits(message, now, "waiting")
-        if self._reception.is_away(match.call_id):
+        if self._reception.away(match.call_id) is not None:
             return self._waits(message, now, "away")
         try:
             outcome = await self._put(match.call_id, fix)

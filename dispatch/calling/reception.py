@@ -134,7 +134,7 @@ class Reception:
         region = self.engine.region_of_call(call_id)
         state = self.engine.states[region] if region is not None else None
         call = state.calls.get(call_id) if state is not None else None
-        if region is None or state is None or call is None or call.incident_id in state.ending:
+        if region is None or state is None or call is None or state.is_over(call):
             return None
         return region, call
 
@@ -157,12 +157,13 @@ class Reception:
         wished = (home_of(actor), DEFAULT_REGION, *known)
         return next((r for r in wished if r is not None and r in known), home_of(actor) or DEFAULT_REGION)
 
-    def is_away(self, call_id: CallId) -> bool:
-        """Whether a call goes on in a region that is not written here now: what is sent about it must wait."""
+    def away(self, call_id: CallId) -> tuple[RegionId, Call] | None:
+        """A call that goes on in a region which is not written here now: what is sent about it must wait."""
         if self.engine.region_of_call(call_id) is not None:
-            return False
+            return None
         region = self.engine.replicas.region_of_call(call_id)
-        return region is not None and call_id in self.engine.replicas.states[region].calls
+        call = self.engine.replicas.states[region].calls.get(call_id) if region is not None else None
+        return (region, call) if region is not None and call is not None else None
 
     async def put(self, call_id: CallId, messages: Sequence[AmlMessage]) -> None:
         """Locations of a handset that waited for its call; with the region away once more they wait again."""
@@ -177,7 +178,8 @@ class Reception:
                 self.matcher.keep(message, now)
 
     def _is_going_on(self, call_id: CallId) -> bool:
-        return call_id in self._arriving or self.is_away(call_id) or self.open_call(call_id) is not None
+        known = self.open_call(call_id) or self.away(call_id)
+        return call_id in self._arriving or known is not None
 
     async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[AmlMessage]) -> Reply:
         said, now, given = contact.said, self.clock.now(), contact.answer

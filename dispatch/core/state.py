@@ -303,6 +303,10 @@ class RegionState:
         """An open call, or one closed not long ago."""
         return self.calls.get(call_id) or self.closed_calls.get(call_id)
 
+    def is_over(self, call: Call) -> bool:
+        """Whether a call is closed, or has its incident's end and only waits for its turn to be closed."""
+        return call.status is CallStatus.CLOSED or call.incident_id in self.ending
+
     def incident(self, incident_id: IncidentId) -> Incident | None:
         """An open incident, or one closed not long ago."""
         return self.incidents.get(incident_id) or self.closed_incidents.get(incident_id)

@@ -94,7 +94,7 @@ def refuse(code: str, message: str | None = None) -> Refusal:
 def open_call(state: RegionState, call_id: CallId) -> Call | Refusal:
     """The open call, or why not."""
     call = state.calls.get(call_id)
-    if call is None or call.incident_id in state.ending:
+    if call is None or state.is_over(call):
         return refuse("unknown_call", f"call {call_id} is not open in {state.region}")
     if call.moving_to is not None:
         return refuse("call_moving", f"call {call_id} is being handed over to {call.moving_to}")

@@ -142,9 +142,7 @@ async def test_a_note_that_comes_with_two_calls_at_once_fits_what_the_journal_sa
     note, other = "n-01H00000000000000000000001", CallId("c-01H00000000000000000000001")
     words = Document(id=note, kind="note", text='{"actor":"user:lola","text":"two people on the roof"}')
     first = msgspec.structs.replace(offer(notes=(note,)), documents=(words,))
-    second = msgspec.structs.replace(
-        offer(call_id=other, notes=(note,)), offer_id="UZ-FA:8", documents=(words,)
-    )
+    second = msgspec.structs.replace(offer(call_id=other, notes=(note,)), offer_id="UZ-FA:8", documents=(words,))
     answers = await asyncio.gather(said(world, first), said(world, second))
     assert [got.json for got in answers] == [{"outcome": "taken"}] * 2
     assert await misfits(world, note) == []

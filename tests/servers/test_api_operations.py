@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dispatch.core import verdict
 from dispatch.core.terms import Body, IncidentId
 from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, Got, api_world
 
@@ -50,6 +51,23 @@ async def test_a_call_is_claimed_answered_classified_and_closed(world: ApiWorld)
         got = await act(world, f"{path}/{name}", body, "taker")
         assert (got.status, got.json["status"]) == (200, status), name
     assert got.json["incident_id"] == "TK-1"
+
+
+async def test_a_call_whose_turn_to_be_closed_has_not_come_after_its_incident_is_closed_for_everybody(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdict, "CLOSED_AT_ONCE", 0)
+    call = await world.new_call(incident_type="smoke", location=HERE)
+    await act(world, f"incidents/{call['incident_id']}/close", {"disposition": "false_call"})
+    assert world.engine.states[TK].ending
+    path = f"calls/{call['call_id']}"
+    said = [
+        await act(world, f"{path}/close", {"disposition": "resolved"}, "taker"),
+        await act(world, f"{path}/location", HERE[0], "taker"),
+        await act(world, f"{path}/location", HERE[0], "device"),
+    ]
+    assert [(got.status, got.code) for got in said] == [(409, "illegal_status")] * 3
+    assert all("is closed" in got.json["detail"] for got in said)
 
 
 async def test_a_call_in_one_taker_s_hands_is_not_taken_by_another(world: ApiWorld) -> None:

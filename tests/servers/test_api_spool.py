@@ -224,6 +224,18 @@ async def test_a_spooled_call_that_this_version_cannot_read_waits_for_a_person_a
     assert (kept.raw, kept.door) == (strange.raw, "spool")
 
 
+async def test_new_evidence_of_a_call_is_not_told_that_there_is_none_while_nobody_writes_its_region(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    call = await world.new_call(location=HERE)
+    path = f"calls/{call['call_id']}/location"
+    await world.get("regions", token="device_sa")
+    twin.faults.away = True
+    answers = [await world.post(path, HERE[0]) for _ in range(2)]
+    assert [(got.status, got.code) for got in answers] == [(503, "service_away")] * 2
+    assert (await world.post(path, HERE[0], token="device_sa")).code == "unknown_call"
+
+
 async def test_a_fault_in_one_loop_of_the_interface_leaves_none_of_them_behind(
     world: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
