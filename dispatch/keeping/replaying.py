@@ -13,12 +13,13 @@ from typing import Any
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from dispatch.core.events import decode
 from dispatch.core.evolve import evolve
 from dispatch.core.invariants import broken
 from dispatch.core.state import RegionState
-from dispatch.core.terms import RegionId
+from dispatch.core.terms import CallId, RegionId
 from dispatch.keeping.verifying import events, rows
 from dispatch.sql import queries
 from dispatch.store import LISTED, fit
@@ -60,8 +61,15 @@ class Replay:
                 elif expected[0] != _digest(dict(row)):
                     yield f"{table}: {row[listed.key]} is not what the journal leads to"
         for (table, key), (_, over_at) in self._kept.items():
-            if over_at is None or over_at >= self._dropped_before:
+            late = over_at is None or over_at >= self._dropped_before
+            if late and not (table == "calls" and await self._is_taken(connection, CallId(key))):
                 yield f"{table}: {key} is missing"
+
+    async def _is_taken(self, connection: asyncpg.Connection, call_id: CallId) -> bool:
+        """Whether another region has the call already, of which this one has not heard yet: the row is theirs."""
+        offer = self.state.offers.get(call_id)
+        taken = offer is not None and offer.sent
+        return taken and bool(await connection.fetchval(_queries["has_call"], call_id))
 
     async def _replayed(self, connection: asyncpg.Connection) -> str | None:
         async for event in events(connection, self.state.region):
@@ -79,6 +87,8 @@ class Replay:
         for call_id, call in touched.calls.items():
             if call is None:  # Another region has it, and writes its row.
                 self._kept.pop(("calls", call_id), None)
+            elif call.taking_back:  # Not written: its row is still that of its offer.
+                touched.calls[call_id] = replace(call, taking_back=False)
         made = rows_of(self.state, touched)
         for table, listed in LISTED.items():
             for row in getattr(made, table):

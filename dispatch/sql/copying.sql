@@ -58,5 +58,8 @@ INSERT INTO audit (at, actor, action, subject) VALUES (now(), $1, $2, $3);
 -- A read model's rows of one region.
 SELECT * FROM {table} WHERE region = $1;
 
+-- name: has_call
+SELECT EXISTS (SELECT FROM calls WHERE call_id = $1);
+
 -- name: newest
 SELECT max(at) FROM events;

@@ -12,9 +12,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def rows(state: RegionState, touched: Touched) -> Rows:
-    """The rows of what was touched. What another region has taken is its to write."""
+    """The rows of what was touched. What another region has taken is its to write: also a call that we want back, for
+    it may have been taken unheard of. Its row is still that of its offer then."""
     return Rows(
-        calls=[_call(call) for call in touched.calls.values() if call is not None],
+        calls=[_call(call) for call in touched.calls.values() if call is not None and not call.taking_back],
         incidents=[_incident(incident) for incident in touched.incidents.values()],
         units=[_unit(state.units[unit_id]) for unit_id in touched.units],
         assignments=[_assignment(state.region, a) for a in touched.assignments.values()],

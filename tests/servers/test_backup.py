@@ -3,27 +3,35 @@
 import asyncio
 import json
 import shutil
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import msgspec
 import pytest
 
+from dispatch.cells.exchange import concluded, messages
+from dispatch.cells.outbox import Outbox
 from dispatch.cli import main
+from dispatch.core.commands import MarkSent, RecallCall, ReleaseCall
 from dispatch.core.state import RegionState
+from dispatch.core.terms import SYSTEM, CallId
 from dispatch.errors import UserMistake
 from dispatch.keeping.backup import backed_up
 from dispatch.keeping.copying import MANIFEST, Manifest, read_manifest
 from dispatch.keeping.migrate import SCHEMA_VERSION
 from dispatch.keeping.postgres import PostgresStore
+from dispatch.keeping.replaying import Replay
 from dispatch.keeping.restore import restored
+from dispatch.keeping.verifying import of_one_moment
 from dispatch.store import WORK_KEPT
 from dispatch.writing.recovery import recovered
-from tests.servers.lived import every_row, life, settings
+from tests.servers.api_world import SA, TK
+from tests.servers.lived import HERE, every_row, life, settings
 
 UNEQUAL = {"snapshots", "leaders", "audit", "sessions"}
 """Made again, freed, added to, or left out."""
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -181,6 +189,33 @@ async def test_closed_work_that_was_dropped_by_its_age_is_not_missed(
         assert dropped["calls"] == 1
     await backed_up(settings(postgres_url, tmp_path / "data"), tmp_path / "backup")
     assert (await restored(settings(second_url, tmp_path / "new"), tmp_path / "backup")).faults == ()
+
+
+async def test_a_call_that_was_taken_is_its_takers_whatever_its_giver_has_heard(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer was lost, so a person wants the call back; at each moment a backup would be a good one."""
+
+    async def differing() -> list[str]:
+        async with of_one_moment(postgres_url) as connection:
+            return [what for region in (TK, SA) async for what in Replay(region, LONG_AGO).differences(connection)]
+
+    async with life(postgres_url) as world:
+        monkeypatch.setattr(Outbox, "_may_go", lambda *_: False)
+        call_id = CallId((await world.new_call(channel="voice", location=HERE))["call_id"])
+        await world.post(f"calls/{call_id}/transfer", {"region": SA}, token="dispatcher")
+        (offer,) = messages(world.engine.replicas.states[TK])
+        await world.engine.submit(TK, MarkSent(actor=SYSTEM, call_id=call_id, offer_id=offer.id))
+        assert await differing() == []
+        said = await world.neighbours.inbox.receive(offer)
+        follows = concluded(offer, said, SYSTEM, abroad=False)
+        assert isinstance(follows, ReleaseCall)
+        for wish in (None, RecallCall(actor=SYSTEM, call_id=call_id), follows):
+            if wish is not None:
+                await world.engine.submit(TK, wish)
+            row = await world.store.row("calls", call_id)
+            assert row is not None and row["region"] == SA
+            assert await differing() == []
 
 
 async def test_a_count_that_does_not_agree_is_a_fault(backup: Path, second_url: str, tmp_path: Path) -> None:
