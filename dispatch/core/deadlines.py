@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from heapq import heappop
+from heapq import heappop, heappush
 from itertools import islice
 
 from dispatch.core.commands import CloseCalls, Command, EndHazard, SendOrder
@@ -15,22 +15,27 @@ AT_ONCE = 256
 """How many deadlines of a region are served in one look: the rest come with the next one."""
 
 
-def due(state: RegionState, now: datetime) -> Iterator[Command]:
+def due(state: RegionState, now: datetime, *, orders: bool = True) -> Iterator[Command]:
     """The orders and hazards whose time has come, to be submitted one by one: each stands in the heap until it
-    is given.
+    is given. Without `orders` these stay there: whoever they are for could not answer now.
 
     An entry whose order has moved on since, or whose hazard is over, is dropped here.
     """
-    given = 0
+    given, staying = 0, []
     while state.due and state.due[0][0] <= now and given < AT_ONCE:
         at, name = heappop(state.due)
         order, hazard = state.orders.get(OrderId(name)), state.hazards.get(HazardId(name))
         if order is not None and order.send_again_at == at:
+            if not orders:
+                staying.append((at, name))
+                continue
             given += 1
             yield SendOrder(actor=SYSTEM, order_id=order.order_id)
         elif hazard is not None:
             given += 1
             yield EndHazard(actor=SYSTEM, hazard_id=hazard.hazard_id)
+    for entry in staying:
+        heappush(state.due, entry)
 
 
 def endings(state: RegionState) -> list[Command]:

@@ -130,7 +130,7 @@ class Leader:
             return
         try:
             # With the broker away no crew can answer: their orders wait, and nobody is given up for silence.
-            for command in due(state, self._engine.clock.now()) if self.orders_flow() else ():
+            for command in due(state, self._engine.clock.now(), orders=self.orders_flow()):
                 self._engine.post(region, command)
             if sweeps and region in self._engine.led:
                 self._engine.look_at(region, sweep(state, turn))

@@ -11,6 +11,7 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core import snapshot
 from dispatch.core import warning as warning_rules
+from dispatch.core.deadlines import due
 from dispatch.core.evolve import evolve
 from dispatch.core.evolve_hazards import ACKNOWLEDGED_KEPT
 from dispatch.core.hazard_events import HazardEnded, HazardRecorded
@@ -54,6 +55,15 @@ def at_chorsu(assigning: Assigning = Assigning.CONFIRM) -> tuple[Scene, Incident
     scene = Scene(assigning=assigning)
     scene.unit("A1"), scene.unit("A2")
     return scene, scene.incident()
+
+
+def test_a_hazard_ends_at_its_time_also_while_no_order_can_be_answered() -> None:
+    scene, incident_id = at_chorsu()
+    scene.do(send(incident_id, "A1"))
+    hazard(scene, until=START + timedelta(seconds=20))
+    scene.wait(60)
+    assert [type(command) for command in due(scene.state, scene.now, orders=False)] == [c.EndHazard]
+    assert [type(command) for command in due(scene.state, scene.now)] == [c.SendOrder] * 2
 
 
 def ids(found: list[Hazard]) -> list[HazardId]:
