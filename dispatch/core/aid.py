@@ -98,22 +98,25 @@ def ask(state: RegionState, command: c.AskAid, now: datetime) -> Verdict:
 
 
 def wanted(state: RegionState, asked: Ask) -> Wanted | None:
-    """What the lender is to be told of a request; None when its incident has left the memory."""
-    incident = state.incident(asked.incident_id)
-    if incident is None:
+    """What the lender is to be told of a request; None when its incident has left the memory and that is not said yet.
+
+    That the help is not wanted any more is told however long ago the incident ended.
+    """
+    incident, withdrawn = state.incident(asked.incident_id), asked.status is AidStatus.WITHDRAWING
+    if incident is None and not withdrawn:
         return None
     return Wanted(
         request_id=asked.request_id,
         region=state.region,
-        incident_id=incident.incident_id,
-        incident_type=incident.incident_type,
-        priority=incident.priority,
-        location=incident.location,
+        incident_id=asked.incident_id,
+        incident_type=incident.incident_type if incident is not None else UNSPECIFIED[Service.RESCUE],
+        priority=incident.priority if incident is not None else asked.priority,
+        location=incident.location if incident is not None else None,
         body=asked.body,
         capability=asked.capability,
         count=asked.count,
         version=asked.version,
-        withdrawn=asked.status is AidStatus.WITHDRAWING,
+        withdrawn=withdrawn,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from dispatch.cells.exchange import Outcome, answer, messages, received
+from dispatch.cells.exchange import AidWish, Outcome, answer, chores, messages, received
 from dispatch.core import aid_events as a
 from dispatch.core import commands as c
 from dispatch.core import events as e
@@ -162,6 +162,19 @@ def test_after_a_restore_no_offer_is_taken_for_one_of_the_life_that_was_lost() -
 
 
 # Mutual aid
+
+
+def test_a_lender_that_cannot_be_reached_for_long_is_told_all_the_same_that_its_help_is_not_wanted() -> None:
+    """So many incidents have ended since that this one is not remembered any more."""
+    scene, incident_id = asking("accepted")
+    scene.do(c.CloseIncident(actor=LOLA, incident_id=incident_id, disposition=Disposition.RESOLVED))
+    for chore in chores(scene.state, SYSTEM):
+        scene.do(chore)
+    while scene.state.incident(incident_id) is not None:
+        other = scene.incident()
+        scene.do(c.CloseIncident(actor=LOLA, incident_id=other, disposition=Disposition.RESOLVED))
+    (word,) = messages(scene.state)
+    assert isinstance(word, AidWish) and word.wanted.withdrawn and word.id == REQUEST
 
 
 def test_after_a_restore_no_request_is_met_with_the_units_of_the_life_that_was_lost() -> None:
