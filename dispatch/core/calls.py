@@ -11,7 +11,7 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.ground import cell_of, metres_between
 from dispatch.core.lifecycle import CALL, may
-from dispatch.core.needs import live
+from dispatch.core.needs import lent, live
 from dispatch.core.plans import PLANS, UNSPECIFIED, Plan, needs_of
 from dispatch.core.relocating import relocated
 from dispatch.core.replanning import corrected, worsened
@@ -175,8 +175,8 @@ def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
 
 
 def _is_alone(incident: Incident) -> bool:
-    """Whether only one call describes it and nobody is on the way."""
-    return incident.call_count <= 1 and not live(incident)
+    """Whether only one call describes it and nobody is on the way, of ours or lent."""
+    return incident.call_count <= 1 and not live(incident) and not lent(incident)
 
 
 def move(state: RegionState, command: c.MoveCall, now: datetime) -> Verdict:

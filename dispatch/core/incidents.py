@@ -11,7 +11,7 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.calls import new_incident
 from dispatch.core.lifecycle import INCIDENT, may
-from dispatch.core.needs import live, unmet
+from dispatch.core.needs import lent, live, unmet
 from dispatch.core.plans import PLANS
 from dispatch.core.relocating import relocated
 from dispatch.core.replanning import reprioritised, worsened
@@ -105,6 +105,10 @@ def merge(state: RegionState, command: c.MergeIncidents, now: datetime) -> Verdi
         return into
     if live(incident):
         return refuse("incident_has_units", f"{incident.incident_id} has units on it: recall them first")
+    if lent(incident):
+        # Its need is met and would not move over, and with it the request would end that they come for.
+        theirs = f"{incident.incident_id} has lent units on it: withdraw the request first, or merge the other into it"
+        return refuse("incident_has_units", theirs)
     merged = e.IncidentMerged(incident_id=incident.incident_id, into=into.incident_id)
     placed = []
     if into.location is None and incident.location is not None:

@@ -26,9 +26,11 @@ from dispatch.core.terms import (
     Disposition,
     IncidentId,
     IncidentStatus,
+    LocationFix,
     OrderId,
     Priority,
     RegionId,
+    Source,
     UnitId,
     UnitStatus,
 )
@@ -162,6 +164,34 @@ def test_after_a_restore_no_offer_is_taken_for_one_of_the_life_that_was_lost() -
 
 
 # Mutual aid
+
+
+def test_an_incident_with_lent_units_on_it_is_not_emptied_into_another() -> None:
+    """Its need is met, so it would not move over, and with the emptied incident the help would be called off."""
+    scene, incident_id = asking("accepted")
+    scene.do(heard(version=6, units=(lent_unit(),)))
+    assert not unmet(scene.incident_now(incident_id))
+    other = scene.incident()
+    assert scene.refusal(c.MergeIncidents(actor=LOLA, incident_id=incident_id, into=other)) == "incident_has_units"
+    scene.do(c.MergeIncidents(actor=LOLA, incident_id=other, into=incident_id))
+    assert lent(scene.incident_now(incident_id))
+
+
+def test_the_only_call_of_an_incident_does_not_take_it_along_from_lent_units() -> None:
+    scene = Scene()
+    call_id = scene.call(incident_type="illness", location=place())
+    incident_id = scene.call_now(call_id).incident_id
+    assert incident_id is not None
+    scene.do(wish(incident_id))
+    (request_id,) = scene.state.asks
+    report = AidReport(request_id=request_id, version=7, heard=9, incident_id=IncidentId("TO-1"), units=(lent_unit(),))
+    scene.do(c.HearAid(actor=SYSTEM, report=report, lender=TO))
+    assert scene.refusal(c.TransferCall(actor=LOLA, call_id=call_id, to=TO)) == "incident_has_units"
+    where = place(regions=(TO,))
+    fix = LocationFix(source=Source.AML, at=scene.now, lat=where.lat, lon=where.lon, accuracy_m=10.0)
+    scene.do(c.LocateCall(actor=SYSTEM, call_id=call_id, fix=fix, location=where))
+    assert scene.call_now(call_id).moving_to == TO
+    assert scene.incident_now(incident_id).status is not IncidentStatus.CLOSED
 
 
 def test_a_lender_that_cannot_be_reached_for_long_is_told_all_the_same_that_its_help_is_not_wanted() -> None:
