@@ -13,7 +13,7 @@ from dispatch.core import aid_events as a
 from dispatch.core import events as e
 from dispatch.core.aid_terms import AidStatus, place_of
 from dispatch.core.lifecycle import CALL, IN_HAND, moved
-from dispatch.core.needs import settled
+from dispatch.core.needs import SERVED, is_live, settled
 from dispatch.core.state import RegionState, keep_newest
 from dispatch.core.steps import on
 from dispatch.core.terms import Call, CallStatus, Disposition, Incident, IncidentStatus, Lent
@@ -98,7 +98,17 @@ def _aid_reported(state: RegionState, event: a.AidReported, at: datetime) -> Non
         return
     others = tuple(one for one in incident.lent if one.request_id != report.request_id)
     units = tuple(Lent(request_id=report.request_id, region=event.lender, assignment=unit) for unit in report.units)
-    _put(state, replace(incident, lent=(others + units)[-LENT_KEPT:]))
+    _put(state, replace(incident, lent=_bounded(others + units)))
+
+
+def _bounded(units: tuple[Lent, ...]) -> tuple[Lent, ...]:
+    """Over the limit the first that ended without work goes; live and served ones count for the needs."""
+    while len(units) > LENT_KEPT:
+        spare = next((u for u in units if not is_live(u.assignment) and u.assignment.cleared_reason != SERVED), None)
+        if spare is None:
+            break
+        units = tuple(u for u in units if u is not spare)
+    return units
 
 
 def _put(state: RegionState, incident: Incident) -> None:

@@ -13,6 +13,7 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.aid import asks_of, wanted
 from dispatch.core.aid_terms import AidReport, AidStatus, Wanted, is_told, report_of
+from dispatch.core.evolve_between import LENT_KEPT
 from dispatch.core.fact import kind_of
 from dispatch.core.needs import lent, unmet
 from dispatch.core.terms import (
@@ -164,6 +165,27 @@ def test_after_a_restore_no_offer_is_taken_for_one_of_the_life_that_was_lost() -
 
 
 # Mutual aid
+
+
+def test_a_lender_whose_crews_do_not_answer_hides_no_unit_of_another_lender() -> None:
+    scene, incident_id = asking("accepted")
+    scene.do(heard(version=6, units=(lent_unit(),)))
+    scene.do(wish(incident_id, RegionId("UZ-SA")))
+    request_id = next(name for name in scene.state.asks if name != REQUEST)
+    tried = tuple(
+        lent_unit(
+            assignment_id=AssignmentId(f"SA-1.{n}.1"),
+            unit_id=UnitId(f"SA-A{n}"),
+            cleared_at=START,
+            cleared_reason="not_acknowledged",
+        )
+        for n in range(LENT_KEPT + 5)
+    )
+    report = AidReport(request_id=request_id, version=9, heard=9, incident_id=IncidentId("SA-1"), units=tried)
+    scene.do(c.HearAid(actor=SYSTEM, report=report, lender=RegionId("UZ-SA")))
+    incident = scene.incident_now(incident_id)
+    assert [unit.unit_id for unit in lent(incident)] == ["TO-A7"]
+    assert len(incident.lent) == LENT_KEPT and not unmet(incident)
 
 
 def test_an_incident_with_lent_units_on_it_is_not_emptied_into_another() -> None:
