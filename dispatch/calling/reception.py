@@ -170,11 +170,13 @@ class Reception:
         now = self.clock.now()
         for message in messages:
             found, fix = self.open_call(call_id), aml_fix(message, now)
-            if found is None or fix is None or fix in found[1].evidence:
-                continue
-            try:
-                await self.locate(*found, fix, SYSTEM)
-            except ServiceAway:
+            waits = self.away(call_id) is not None
+            if found is not None and fix is not None and fix not in found[1].evidence:
+                try:
+                    await self.locate(*found, fix, SYSTEM)
+                except ServiceAway:
+                    waits = True
+            if waits:
                 self.matcher.keep(message, now)
 
     def _is_going_on(self, call_id: CallId) -> bool:
