@@ -150,11 +150,13 @@ class Reception:
         return call_id in self._arriving
 
     def region_for(self, location: Location | None, actor: Actor) -> RegionId:
-        """That of the place; without one a call waits with its sender's own people, if they are led here."""
-        if location is not None and location.regions:
-            return location.regions[0]
+        """That of the place; without one a call waits with its sender's own people, if they are led here.
+
+        So does a call from a place that is another cell's: it is flagged, and a person hands it over.
+        """
         known = self.engine.replicas.states
-        wished = (home_of(actor), DEFAULT_REGION, *known)
+        there = location.regions if location is not None else ()
+        wished = (*there, home_of(actor), DEFAULT_REGION, *known)
         return next((r for r in wished if r is not None and r in known), home_of(actor) or DEFAULT_REGION)
 
     def away(self, call_id: CallId) -> tuple[RegionId, Call] | None:

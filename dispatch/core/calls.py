@@ -161,7 +161,7 @@ def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
     way, goes with it; one with other calls or with units stays, marked, until a person has decided about it.
     """
     # The number alone may be given again after a restore, and the other side knows it of a call that was lost with it.
-    offer = Offer(offer_id=f"{state.region}:{state.seq}:{call.call_id}", to=to)
+    offer = Offer(offer_id=f"{state.region}:{state.seq}:{call.call_id[-26:]}", to=to)
     if call.incident_id is None:
         return [e.CallOffered(call_id=call.call_id, offer=offer)]
     incident = state.incidents[call.incident_id]

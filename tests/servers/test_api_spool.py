@@ -224,6 +224,17 @@ async def test_a_spooled_call_that_this_version_cannot_read_waits_for_a_person_a
     assert (kept.raw, kept.door) == (strange.raw, "spool")
 
 
+async def test_a_call_from_a_place_of_another_cell_is_kept_here_and_flagged(world: ApiWorld, twin: MemoryStore) -> None:
+    fergana = [{"source": "app", "point": [71.7864, 40.3842], "accuracy_m": 20}]
+    call = await world.new_call(location=fergana)
+    assert (call["region"], call["flags"]) == (TK, ["outside_region"])
+    twin.faults.away = True
+    call = await world.new_call(location=fergana)
+    assert (call["region"], call["flags"]) == (TK, ["spooled"])
+    twin.faults.away = False
+    await committed(world, call["call_id"])
+
+
 async def test_new_evidence_of_a_call_is_not_told_that_there_is_none_while_nobody_writes_its_region(
     world: ApiWorld, twin: MemoryStore
 ) -> None:
