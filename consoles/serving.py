@@ -311,6 +311,7 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
 
     running.leader.on_led.append(recognised)
     signer = _signer(running)
+    api.intake.reception.reaches = running.neighbours.reaches
     running.neighbours.inbox.on_taken.append(lambda call: api.aml.recognise([call], running.store))
     ours = [*running.peers.answered(api, running.neighbours, running.metrics), *signer.routes()]
     front = _front(running, options, ours, (access, audit))

@@ -249,7 +249,7 @@ def flags_of(call: Call) -> tuple[str, ...]:
     flags = []
     if call.location is None:
         flags.append("unlocated")
-    elif call.region not in call.location.regions:
+    elif call.location.outside or call.region not in call.location.regions:
         flags.append("outside_region")
     if call.joined_automatically:
         flags.append("joined_automatically")

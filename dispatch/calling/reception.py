@@ -7,7 +7,7 @@ lost: it waits, and is put to the call right after the commit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -58,6 +58,8 @@ class Reception:
         self.ids = ids
         self.clock = clock
         self.matcher = Matcher(self._is_going_on)
+        self.reaches: Callable[[RegionId], bool] = lambda region: True
+        """Whether a call can be handed over to a region at all."""
         self._arriving: set[CallId] = set()
         self._touched = engine.replicas.follow()
 
@@ -93,12 +95,18 @@ class Reception:
         spoken = self._sealed(words, actor, region) if words else None
         if spoken is not None:
             fix = replace(fix, note_id=spoken.id, commitment=commitment(spoken.salt, spoken.document))
-        location = self.locator.estimate((*call.evidence, fix), self.clock.now())
+        location = self._workable(region, self.locator.estimate((*call.evidence, fix), self.clock.now()))
         joined = call.incident_id if location is not None else None
         reach = self.engine.reach_of_crews(region, joined, location) if joined and location else None
         command = LocateCall(actor=actor, call_id=call.call_id, fix=fix, location=location, reach=reach)
         answer, personal = receipt_for(call.call_id, 200), () if spoken is None else (spoken,)
         return await self.engine.submit(region, command, answer=answer, key=key, personal=personal)
+
+    def _workable(self, region: RegionId, found: Location | None) -> Location | None:
+        """A place that belongs to nobody whom we reach is ours to work: handed over, the call would wait for ever."""
+        if found is None or not found.regions or region in found.regions or self.reaches(found.regions[0]):
+            return found
+        return replace(found, regions=(*found.regions, region), outside=True)
 
     def _sealed(self, words: str, actor: ActorId, region: RegionId) -> Personal:
         document = canonical(Spoken(text=words, actor=actor))

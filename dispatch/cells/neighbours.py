@@ -75,6 +75,10 @@ class Neighbours(Collector):
             return line.peer.name
         return LOCAL if region in self._engine.replicas.states else NOBODY
 
+    def reaches(self, region: RegionId) -> bool:
+        """Whether anybody could ever take a call that is handed over to this region."""
+        return self.cell_of(region) != NOBODY
+
     def waiting(self) -> dict[str, Waiting]:
         """By cell what our regions still have to say to it."""
         found = {line.peer.name: Waiting() for line in self.lines}

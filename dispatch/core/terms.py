@@ -130,7 +130,8 @@ class Location(Value, frozen=True, kw_only=True):
     `regions` names the region of the point first, then any other that the circle reaches.
     `place` is a label for people, per language tag, made from our own gazetteer, `district` the name of the
     district where the map knows it. `contradiction` says per language tag what cannot both be right (in journals
-    of before as one sentence). `outside`: the point lies in no region, and the nearest one was taken.
+    of before as one sentence). `outside`: the point lies in no region, and the nearest one was taken, or in one that
+    nobody whom we reach works in, and it is ours.
     """
 
     lat: float

@@ -148,6 +148,17 @@ async def test_a_note_that_comes_with_two_calls_at_once_fits_what_the_journal_sa
     assert await misfits(world, note) == []
 
 
+async def test_a_call_from_where_no_cell_is_known_stays_with_its_incident_and_is_flagged(world: ApiWorld) -> None:
+    """It would be handed over to nobody, and its incident be closed for it."""
+    world.interface.intake.reception.reaches = world.neighbours.reaches
+    call = await world.new_call(incident_type="cardiac_arrest")
+    fix = {"source": "app", "point": [71.7864, 40.3842], "accuracy_m": 20}
+    got = (await world.post(f"calls/{call['call_id']}/location", fix)).json
+    assert (got["region"], got.get("moving_to"), got["flags"]) == (TK, None, ["outside_region"])
+    incident = world.engine.replicas.states[TK].incidents[call["incident_id"]]
+    assert incident.location is not None and incident.location.regions == (FA, TK)
+
+
 async def test_a_device_of_ours_is_not_shown_the_call_of_its_namesake(world: ApiWorld) -> None:
     await said(world, offer())
     assert (await world.get(f"calls/{CALL}", token="device")).status == 404
