@@ -115,6 +115,8 @@ class AmlDoor:
         self._authenticate = authenticate
         self.matcher: Matcher = intake.matcher
         self.contacts: Contacts = intake.contacts
+        self._away: set[CallId] = set()
+        """Calls whose locations wait until their region is written again."""
         said = "AML messages: " + "; ".join(f"{name}: {what}" for name, what in OUTCOMES.items())
         self._counter = Counter("dispatch112_aml_total", said, ["outcome"], registry=metrics.registry)
         waiting = Gauge("dispatch112_aml_waiting", "AML messages that wait for their call", registry=metrics.registry)
@@ -175,11 +177,12 @@ class AmlDoor:
             return self._waits(message, now, "waiting")
         if self._reception.is_arriving(match.call_id):
             return self._waits(message, now, "waiting")
-        if self._reception.away(match.call_id) is not None:
-            return self._waits(message, now, "away")
         try:
+            if self._reception.away(match.call_id) is not None:
+                raise ServiceAway("nobody writes its region here now")
             outcome = await self._put(match.call_id, fix)
         except ServiceAway:
+            self._away.add(match.call_id)
             return self._waits(message, now, "away")
         return "shared" if outcome == "used" and match.shared else outcome
 
@@ -208,10 +211,13 @@ class AmlDoor:
             await self._reception.put(call_id, messages)
 
     async def run(self) -> None:
-        """Forget what is past its window, until cancelled. Without it the index would only grow."""
+        """Forget what is past its window, until cancelled: else the index would only grow. Try again what was away."""
         while True:
             await asyncio.sleep(TIDY_S)
             self.tidy()
+            for call_id in [call_id for call_id in self._away if self._reception.away(call_id) is None]:
+                if await self._reception.put(call_id, self.matcher.claim_for(call_id)):
+                    self._away.discard(call_id)
 
     def tidy(self) -> None:
         """One turn of it."""

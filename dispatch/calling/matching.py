@@ -172,6 +172,11 @@ class Matcher:
             self._drop(number)
         return messages
 
+    def claim_for(self, call_id: CallId) -> list[AmlMessage]:
+        """The same for a call that is indexed."""
+        caller = self._callers.get(call_id)
+        return [] if caller is None else self.claim(caller)
+
     def _drop(self, number: int) -> None:
         message = self._waiting.pop(number).message
         for mark in _marks(message.number, message.imei):

@@ -175,9 +175,9 @@ class Reception:
         call = self.engine.replicas.states[region].calls.get(call_id) if region is not None else None
         return (region, call) if region is not None and call is not None else None
 
-    async def put(self, call_id: CallId, messages: Sequence[AmlMessage]) -> None:
-        """Locations of a handset that waited for its call; with the region away once more they wait again."""
-        now = self.clock.now()
+    async def put(self, call_id: CallId, messages: Sequence[AmlMessage]) -> bool:
+        """Locations of a handset that waited for its call; False: with the region away once more some wait again."""
+        now, settled = self.clock.now(), True
         for message in messages:
             found, fix = self.open_call(call_id), aml_fix(message, now)
             waits = self.away(call_id) is not None
@@ -188,6 +188,8 @@ class Reception:
                     waits = True
             if waits:
                 self.matcher.keep(message, now)
+                settled = False
+        return settled
 
     def _is_going_on(self, call_id: CallId) -> bool:
         known = self.open_call(call_id) or self.away(call_id)

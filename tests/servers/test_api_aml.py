@@ -314,6 +314,20 @@ async def test_locations_that_come_while_the_database_is_away_find_their_calls_w
         await asyncio.gather(*recognising)
 
 
+async def test_a_location_is_tried_again_though_its_region_was_never_given_up(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could say for a moment what the last commit had kept."""
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    monkeypatch.setattr(world.engine._committer, "in_doubt", True)
+    await send(world, form(device_number=NUMBER))
+    monkeypatch.undo()
+    assert (await outcome(world, "away"), place(world, call["call_id"])) == (1, None)
+    async with asyncio.timeout(10):
+        while place(world, call["call_id"]) is None:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_location_that_could_not_be_kept_does_not_put_its_committed_call_into_the_spool(
     tmp_path: Path,
 ) -> None:
