@@ -77,7 +77,7 @@ class Reception:
             self._arriving.discard(caller.call_id)
             if not kept:
                 self._forget(caller, waiting, now)
-        if kept:
+        if self.open_call(caller.call_id) is not None:
             await self.put(caller.call_id, self.matcher.claim(caller))
         return reply
 
@@ -212,8 +212,9 @@ class Reception:
         )
 
     def _forget(self, caller: Caller, waiting: Sequence[AmlMessage], now: datetime) -> None:
-        """The call was not kept, or was kept before under another id: what waited goes on waiting."""
-        self.matcher.forget(caller.call_id)
+        """The call was not kept, or was kept before: what waited goes on waiting. The spool repeats calls that we have."""
+        if self.open_call(caller.call_id) is None:
+            self.matcher.forget(caller.call_id)
         for message in waiting:
             self.matcher.keep(message, now)
 

@@ -328,6 +328,25 @@ async def test_a_location_is_tried_again_though_its_region_was_never_given_up(
             await asyncio.sleep(0.02)
 
 
+async def test_a_call_that_the_spool_repeats_after_a_crash_is_still_found_by_its_handset(tmp_path: Path) -> None:
+    twin = MemoryStore()
+    async with api_world(twin, tmp_path) as world:
+        assert world.spool is not None
+        await world.get("regions")
+        twin.faults.away = True
+        call = await world.new_call(channel="voice", caller={"number": NUMBER})
+        spooled = world.spool.first()
+        assert spooled is not None
+        twin.faults.away = False
+        async with asyncio.timeout(10):
+            while len(world.spool):
+                await asyncio.sleep(0.02)
+        # Committed, and killed before it was marked so.
+        await world.interface.intake.drain(spooled)
+        await send(world, form(device_number=NUMBER))
+        assert place(world, call["call_id"]).source == "aml"
+
+
 async def test_a_location_that_could_not_be_kept_does_not_put_its_committed_call_into_the_spool(
     tmp_path: Path,
 ) -> None:
