@@ -7,17 +7,21 @@ the engine makes the body of a refusal with it, `application.py` turns a raised 
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from dispatch.core.terms import Refusal
 from dispatch.core.verdict import REFUSALS
+from dispatch.web.fitting import fields_at, words_at
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:dispatch112:problem:"
 ERRORS_MAX = 20
 CHOICES_MAX = 12
 DETAIL_MAX = 500
+SENTENCE_MAX = 200
+"""Characters of msgspec's sentence, which repeats what was sent: behind them stands what would have fitted."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -178,23 +182,30 @@ def listing() -> list[str]:
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
+_NO_WORD, _NO_FIELD = "Invalid enum value", "Object contains unknown field"
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
-def fault_of(error: msgspec.ValidationError) -> Fault:
-    """msgspec's sentence with a JSON path as a fault with a JSON pointer.
+def fault_of(error: msgspec.ValidationError, kind: Any) -> Fault:
+    """msgspec's sentence with a JSON path as a fault with a JSON pointer, and with what `kind` takes there instead.
 
     `Expected `int`, got `str` - at `$.location[0].point`` -> `/location/0/point`. A missing or unknown field
     is pointed at itself, not at the object around it.
     """
     match = _AT.match(str(error))
     assert match is not None, "the pattern matches every text"
-    what, path = match["what"], match["path"] or "$"
+    what, path = match["what"][:SENTENCE_MAX], match["path"] or "$"
     steps = [name or index for name, index in _STEP.findall(path[1:]) if name or index]
+    fitting = ()
+    if what.startswith(_NO_WORD):
+        fitting = words_at(kind, steps)
+    elif what.startswith(_NO_FIELD):
+        fitting = fields_at(kind, steps)
     named = _NAMED.search(what)
     if named is not None:
         steps.append(named["name"])
-    return Fault("".join("/" + escaped(step) for step in steps), what)
+    detail = f"{what}. Known: {', '.join(fitting)}." if fitting else what
+    return Fault("".join("/" + escaped(step) for step in steps), detail)
 
 
 def escaped(step: str) -> str:

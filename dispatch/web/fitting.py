@@ -1,0 +1,62 @@
+"""What would have fitted, where a body or a query holds a word of no list, or a field that its type does not have.
+
+Read from the types themselves, and only once something did not fit: a sender is told what to write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from msgspec import inspect
+
+SHAPES_KEPT = 64
+"""One for each kind of body and query that the service takes: reading one takes half a millisecond."""
+
+
+def words_at(kind: Any, steps: Sequence[str]) -> tuple[str, ...]:
+    """The words of the closed list to which these steps of a JSON pointer lead; () where there is none."""
+    return tuple(str(word) for one in _at(kind, steps) for word in _listed(one))
+
+
+def fields_at(kind: Any, steps: Sequence[str]) -> tuple[str, ...]:
+    """The names of the fields of the object to which these steps lead; () where there is none."""
+    objects = (one for one in _at(kind, steps) if isinstance(one, inspect.StructType))
+    return tuple(field.encode_name for one in objects for field in one.fields)
+
+
+def _at(kind: Any, steps: Sequence[str]) -> list[inspect.Type]:
+    """Every type that may stand there: of a union all of its parts."""
+    found = list(_parts([_shape(kind)]))
+    for step in steps:
+        found = list(_parts(below for one in found for below in _below(one, step)))
+    return found
+
+
+@lru_cache(maxsize=SHAPES_KEPT)
+def _shape(kind: Any) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+def _parts(types: Iterable[inspect.Type]) -> Iterator[inspect.Type]:
+    for one in types:
+        if isinstance(one, inspect.Metadata):
+            yield from _parts([one.type])
+        elif isinstance(one, inspect.UnionType):
+            yield from _parts(one.types)
+        else:
+            yield one
+
+
+def _below(one: inspect.Type, step: str) -> Iterator[inspect.Type]:
+    if isinstance(one, inspect.StructType):
+        yield from (field.type for field in one.fields if field.encode_name == step)
+    elif isinstance(one, inspect.CollectionType):
+        yield one.item_type
+
+
+def _listed(one: inspect.Type) -> Iterable[Any]:
+    if isinstance(one, inspect.EnumType):
+        return (member.value for member in one.cls)
+    return one.values if isinstance(one, inspect.LiteralType) else ()
