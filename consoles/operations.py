@@ -237,11 +237,14 @@ def _act(name: str, summary: str, action: str, body: type, make: Any) -> Act:
             "unknown_recommendation",
             "unknown_unit",
         ),
-        "divert": ("unknown_unit", "unit_unavailable", "hazard_unacknowledged"),
-        "recall": ("unknown_unit",),
-        "split": ("unknown_call",),
-        "location": ("outside_country",),
-        "control": ("illegal_status",),
+        "divert": ("unknown_unit", "unit_not_on_incident", "hazard_unacknowledged"),
+        "recall": ("unit_not_on_incident",),
+        "merge": ("same_incident", "incident_has_units", "aid_incident"),
+        "split": ("unknown_call", "call_moving", "call_not_joined", "aid_incident"),
+        "priority": ("aid_incident",),
+        "location": ("outside_country", "aid_incident"),
+        "legs": ("leg_exists", "aid_incident"),
+        "close": ("incident_has_units",),
     }
     errors = ("unknown_incident", *refusals.get(name, ()))
     return Act(name=name, summary=summary, action=action, body=body, make=make, errors=errors)

@@ -196,7 +196,7 @@ def fault_of(error: msgspec.ValidationError, kind: Any) -> Fault:
     assert match is not None, "the pattern matches every text"
     what, path = match["what"][:SENTENCE_MAX], match["path"] or "$"
     steps = [name or index for name, index in _STEP.findall(path[1:]) if name or index]
-    fitting = ()
+    fitting: tuple[str, ...] = ()
     if what.startswith(_NO_WORD):
         fitting = words_at(kind, steps)
     elif what.startswith(_NO_FIELD):
