@@ -11,10 +11,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from dispatch.formats.fitting import fitting
 from dispatch.formats.trackers import Ignored, LastWill, Position, decode_owntracks
 from dispatch.formats.values import FormatError, as_bytes
 
 MAX_PAYLOAD_BYTES = 8192
+SENTENCE_MAX = 200
+"""Characters of msgspec's sentence, which repeats what was sent."""
 
 UnitStatus = Literal[
     "available",
@@ -201,8 +204,10 @@ def _typed(decoder: "msgspec.json.Decoder[Typed]", payload: bytes) -> Typed:
     except msgspec.ValidationError as error:
         found = _PATH.fullmatch(str(error))
         assert found is not None, "the pattern takes any text"
-        what, path = found.groups()
-        raise FormatError(_pointer(path), what, "send the fields of the contract") from None
+        what, where = found[1][:SENTENCE_MAX], _pointer(found[2])
+        known = fitting(what, decoder.type, where.split("/")[1:])
+        mend = f"send one of {', '.join(known)}" if known else "send the fields that /api/asyncapi.json names"
+        raise FormatError(where, what, mend) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise FormatError("", f"not JSON ({error})", "send one JSON object in UTF-8") from None
 

@@ -13,7 +13,7 @@ import msgspec
 
 from dispatch.core.terms import Refusal
 from dispatch.core.verdict import REFUSALS
-from dispatch.web.fitting import fields_at, words_at
+from dispatch.formats.fitting import fitting
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:dispatch112:problem:"
@@ -182,7 +182,6 @@ def listing() -> list[str]:
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
-_NO_WORD, _NO_FIELD = "Invalid enum value", "Object contains unknown field"
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
@@ -196,15 +195,11 @@ def fault_of(error: msgspec.ValidationError, kind: Any) -> Fault:
     assert match is not None, "the pattern matches every text"
     what, path = match["what"][:SENTENCE_MAX], match["path"] or "$"
     steps = [name or index for name, index in _STEP.findall(path[1:]) if name or index]
-    fitting: tuple[str, ...] = ()
-    if what.startswith(_NO_WORD):
-        fitting = words_at(kind, steps)
-    elif what.startswith(_NO_FIELD):
-        fitting = fields_at(kind, steps)
+    known = fitting(what, kind, steps)
     named = _NAMED.search(what)
     if named is not None:
         steps.append(named["name"])
-    detail = f"{what}. Known: {', '.join(fitting)}." if fitting else what
+    detail = f"{what}. Known: {', '.join(known)}." if known else what
     return Fault("".join("/" + escaped(step) for step in steps), detail)
 
 

@@ -1,4 +1,4 @@
-"""What would have fitted, where a body or a query holds a word of no list, or a field that its type does not have.
+"""What would have fitted, where a message holds a word of no list, or a field that its type does not have.
 
 Read from the types themselves, and only once something did not fit: a sender is told what to write instead.
 """
@@ -12,18 +12,20 @@ from typing import Any
 from msgspec import inspect
 
 SHAPES_KEPT = 64
-"""One for each kind of body and query that the service takes: reading one takes half a millisecond."""
+"""One for each kind of message that the service takes: reading one takes half a millisecond."""
 
 
-def words_at(kind: Any, steps: Sequence[str]) -> tuple[str, ...]:
-    """The words of the closed list to which these steps of a JSON pointer lead; () where there is none."""
-    return tuple(str(word) for one in _at(kind, steps) for word in _listed(one))
+def fitting(sentence: str, kind: Any, steps: Sequence[str]) -> tuple[str, ...]:
+    """What would have fitted where msgspec says `sentence` of a value of this type; () where that is no list.
 
-
-def fields_at(kind: Any, steps: Sequence[str]) -> tuple[str, ...]:
-    """The names of the fields of the object to which these steps lead; () where there is none."""
-    objects = (one for one in _at(kind, steps) if isinstance(one, inspect.StructType))
-    return tuple(field.encode_name for one in objects for field in one.fields)
+    `steps` are those of the JSON pointer to what it speaks of: to the word, or to the object with the field too many.
+    """
+    if sentence.startswith("Invalid enum value"):
+        return tuple(str(word) for one in _at(kind, steps) for word in _words(one))
+    if sentence.startswith("Object contains unknown field"):
+        objects = (one for one in _at(kind, steps) if isinstance(one, inspect.StructType))
+        return tuple(field.encode_name for one in objects for field in one.fields)
+    return ()
 
 
 def _at(kind: Any, steps: Sequence[str]) -> list[inspect.Type]:
@@ -56,7 +58,7 @@ def _below(one: inspect.Type, step: str) -> Iterator[inspect.Type]:
         yield one.item_type
 
 
-def _listed(one: inspect.Type) -> Iterable[Any]:
+def _words(one: inspect.Type) -> Iterable[Any]:
     if isinstance(one, inspect.EnumType):
         return (member.value for member in one.cls)
     return one.values if isinstance(one, inspect.LiteralType) else ()
