@@ -67,12 +67,12 @@ class Oversight:
             Route(
                 method="PUT", path=f"{region}/policy", handler=self.policy, tag="regions",
                 action="region.policy", summary="Automatic or confirmed dispatch; attended or not",
-                request=NewPolicy, responses={200: dict[str, Any]}, errors=("unknown_region",),
+                request=NewPolicy, responses={200: dict[str, Any]}, errors=("unknown_region",), creates=True,
             ),
             Route(
                 method="PUT", path=f"{region}/phase", handler=self.phase, tag="regions",
                 action="region.phase", summary="Legacy, parallel or live",
-                request=NewPhase, responses={200: dict[str, Any]}, errors=("unknown_region",),
+                request=NewPhase, responses={200: dict[str, Any]}, errors=("unknown_region",), creates=True,
             ),
             Route(
                 method="GET", path="/api/v1/contacts", handler=self.contacts, tag="contacts",

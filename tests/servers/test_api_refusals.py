@@ -97,3 +97,10 @@ async def test_what_helps_another_region_is_changed_by_that_region_alone(world: 
         await refused(world, f"incidents/TK-1/{name}", body, "aid_incident")
     joining = {"incident_type": "illness", "incident_id": "TK-1"}
     await refused(world, f"calls/{call['call_id']}/classify", joining, "aid_incident")
+
+
+async def test_a_policy_is_not_set_under_a_key_of_another_address(world: ApiWorld) -> None:
+    for path, body in (("policy", {"dispatch": "confirm"}), ("phase", {"phase": "parallel"})):
+        await world.post("hazards", {"kind": "gas", "point": CHORSU}, token="supervisor", key=path)
+        got = await world.call("PUT", f"regions/{TK}/{path}", body, token="supervisor", key=path)
+        assert (got.status, got.code) == (422, "idempotency_reuse")
