@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from consoles.desk import Act, Asked, Desk
+from consoles.desk import Act, Asked, Desk, no_region
 from dispatch.calling.calls import CallReceipt, receipt
 from dispatch.calling.wishes import TypeName
 from dispatch.core.commands import ClassifyCall, CloseCall, Command, MoveCall, RecallCall, TransferCall
@@ -74,7 +74,8 @@ def _classify(asked: Asked) -> Command:
 def _transfer(asked: Asked) -> Command:
     to = RegionId(asked.body.region or asked.region)
     if to not in region_facts():
-        raise Problem("unknown_region", f"There is no region {to[:16]!r}.", [Fault("/region", "Unknown.")])
+        fault = Fault("/region", no_region(to, region_facts()))
+        raise Problem("unknown_region", fault.detail, [fault])
     return TransferCall(actor=asked.actor.actor_id, call_id=CallId(asked.id), to=to)
 
 

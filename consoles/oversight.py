@@ -10,7 +10,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from consoles.board import region_part
-from consoles.desk import Desk, asked_body
+from consoles.desk import Desk, asked_body, no_region
 from consoles.reading import Code, Cursor, Limit
 from dispatch.actors import EVERYWHERE, require, sees
 from dispatch.core.commands import Command, SetPhase, SetPolicy
@@ -136,7 +136,7 @@ class Oversight:
         region = request.match_info["region"]
         state = self._desk.replicas.states.get(RegionId(region))
         if state is None:
-            raise Problem("unknown_region", f"No region {region[:16]} here.")
+            raise Problem("unknown_region", no_region(region, self._desk.replicas.states))
         return state
 
     async def _set(self, request: web.Request, command: Command, raw: bytes) -> web.Response:

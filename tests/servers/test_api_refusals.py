@@ -104,3 +104,17 @@ async def test_a_policy_is_not_set_under_a_key_of_another_address(world: ApiWorl
         await world.post("hazards", {"kind": "gas", "point": CHORSU}, token="supervisor", key=path)
         got = await world.call("PUT", f"regions/{TK}/{path}", body, token="supervisor", key=path)
         assert (got.status, got.code) == (422, "idempotency_reuse")
+
+
+async def test_an_unknown_region_is_answered_with_those_that_there_are(world: ApiWorld) -> None:
+    call = await world.new_call(channel="voice")
+    for method, path, body in (
+        ("GET", "calls?region=UZ-XX", None),
+        ("PUT", "regions/UZ-XX/policy", {}),
+        ("POST", "incidents", {"incident_type": "illness", "region": "UZ-XX"}),
+        ("POST", "hazards", {"kind": "gas", "point": CHORSU, "region": "UZ-XX"}),
+        ("POST", f"calls/{call['call_id']}/transfer", {"region": "UZ-XX"}),
+    ):
+        got = await world.call(method, path, body, token="dispatcher")
+        assert got.status in (404, 422)
+        assert "No region 'UZ-XX' here. Known: UZ-" in got.json["detail"]
