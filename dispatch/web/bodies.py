@@ -89,7 +89,8 @@ def decode(raw: bytes, kind: type[T]) -> T:
         fault = fault_of(error, kind)
         raise Unreadable("invalid_body", fault.detail, kept, [fault]) from None
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise Unreadable("malformed_json", str(error), kept) from None
+        detail = str(error) if raw.strip() else "The body is empty: send one JSON object."
+        raise Unreadable("malformed_json", detail, kept) from None
     except RecursionError:
         raise Unreadable("malformed_json", "The body is nested too deeply.", kept) from None
     doubled = _doubled(raw)
