@@ -11,6 +11,8 @@ from typing import Any
 
 from msgspec import inspect
 
+SENTENCE_MAX = 200
+"""Characters of msgspec's sentence, which repeats what was sent: behind them stands what would have fitted."""
 SHAPES_KEPT = 64
 """One for each kind of message that the service takes: reading one takes half a millisecond."""
 

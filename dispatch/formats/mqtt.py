@@ -11,13 +11,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from dispatch.formats.fitting import fitting
+from dispatch.formats.fitting import SENTENCE_MAX, fitting
 from dispatch.formats.trackers import Ignored, LastWill, Position, decode_owntracks
 from dispatch.formats.values import FormatError, as_bytes
 
 MAX_PAYLOAD_BYTES = 8192
-SENTENCE_MAX = 200
-"""Characters of msgspec's sentence, which repeats what was sent."""
 
 UnitStatus = Literal[
     "available",

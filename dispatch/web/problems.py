@@ -13,15 +13,13 @@ import msgspec
 
 from dispatch.core.terms import Refusal
 from dispatch.core.verdict import REFUSALS
-from dispatch.formats.fitting import fitting
+from dispatch.formats.fitting import SENTENCE_MAX, fitting
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:dispatch112:problem:"
 ERRORS_MAX = 20
 CHOICES_MAX = 12
 DETAIL_MAX = 500
-SENTENCE_MAX = 200
-"""Characters of msgspec's sentence, which repeats what was sent: behind them stands what would have fitted."""
 
 
 class Kind(msgspec.Struct, frozen=True):
