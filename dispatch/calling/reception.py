@@ -212,7 +212,7 @@ class Reception:
         )
 
     def _forget(self, caller: Caller, waiting: Sequence[AmlMessage], now: datetime) -> None:
-        """The call was not kept, or was kept before: what waited goes on waiting. The spool repeats calls that we have."""
+        """The call was not kept, or was kept before: what waited goes on waiting. The spool repeats what we have."""
         if self.open_call(caller.call_id) is None:
             self.matcher.forget(caller.call_id)
         for message in waiting:
