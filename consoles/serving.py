@@ -311,6 +311,7 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
 
     running.leader.on_led.append(recognised)
     signer = _signer(running)
+    running.neighbours.inbox.hear_evidence = api.intake.reception.hear
     running.neighbours.inbox.on_taken.append(lambda call: reindex(api.intake.matcher, [call], running.store))
     ours = [*running.peers.answered(api, running.neighbours, running.metrics), *signer.routes()]
     front = _front(running, options, ours, (access, audit))

@@ -8,7 +8,7 @@ lost: it waits, and is put to the call right after the commit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec.structs import replace
@@ -33,6 +33,9 @@ from dispatch.writing.records import Personal
 
 DEFAULT_REGION = RegionId("UZ-TK")
 """Where a call without a place waits when its sender stands for no region either."""
+
+GOES_ON = timedelta(minutes=30)
+"""So long after a call went elsewhere its handset is taken to be on the line still: nobody here sees its end."""
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,12 +95,28 @@ class Reception:
         spoken = self._sealed(words, actor, region) if words else None
         if spoken is not None:
             fix = replace(fix, note_id=spoken.id, commitment=commitment(spoken.salt, spoken.document))
-        location = self.locator.estimate((*call.evidence, fix), self.clock.now())
+        command = self._estimated(region, call, LocateCall(actor=actor, call_id=call.call_id, fix=fix))
+        answer, personal = receipt_for(call.call_id, 200, call), () if spoken is None else (spoken,)
+        return await self.engine.submit(region, command, answer=answer, key=key, personal=personal)
+
+    async def hear(self, region: RegionId, command: LocateCall, personal: tuple[Personal, ...] = ()) -> Reply:
+        """Put evidence to a call that another region took, or that waited here; where the call is not here any more,
+        it goes on, and where it is over, its incident may still be placed. Raises ServiceAway.
+        """
+        state = self.engine.states[region]
+        found = self.open_call(command.call_id)
+        if found is not None and found[0] == region:
+            command = self._estimated(region, found[1], command)
+        elif command.call_id not in state.gone and command.evidence_id not in state.evidence_heard:
+            await self.locate_ended(command.call_id, command.fix, command.actor)
+        return await self.engine.submit(region, command, personal=personal)
+
+    def _estimated(self, region: RegionId, call: Call, command: LocateCall) -> LocateCall:
+        """The command with where the call is by all its evidence, and the way of its incident's crews to there."""
+        location = self.locator.estimate((*call.evidence, command.fix), self.clock.now())
         joined = call.incident_id if location is not None else None
         reach = self.engine.reach_of_crews(region, joined, location) if joined and location else None
-        command = LocateCall(actor=actor, call_id=call.call_id, fix=fix, location=location, reach=reach)
-        answer, personal = receipt_for(call.call_id, 200), () if spoken is None else (spoken,)
-        return await self.engine.submit(region, command, answer=answer, key=key, personal=personal)
+        return replace(command, location=location, reach=reach)
 
     def _sealed(self, words: str, actor: ActorId, region: RegionId) -> Personal:
         document = canonical(Spoken(text=words, actor=actor))
@@ -137,6 +156,20 @@ class Reception:
             return None
         return region, call
 
+    def departed_call(self, call_id: CallId) -> tuple[RegionId, Call] | None:
+        """A call that went to another cell not long ago, and the region that sends evidence after it."""
+        region = self.left_from(call_id)
+        call = self.engine.states[region].closed_calls.get(call_id) if region is not None else None
+        return (region, call) if region is not None and call is not None else None
+
+    def left_from(self, call_id: CallId) -> RegionId | None:
+        """The region from which a call went to another cell or process; None when it is here, or nobody knows."""
+        states = self.engine.states
+        here = self.engine.region_of_call(call_id)
+        if here is not None:
+            return here if call_id in states[here].gone else None
+        return next((region for region, state in states.items() if call_id in state.gone), None)
+
     def tidy(self) -> int:
         """Forget callers and messages past their window; returns how many messages no call came for."""
         now = self.clock.now()
@@ -157,7 +190,10 @@ class Reception:
         return next((r for r in wished if r is not None and r in known), home_of(actor) or DEFAULT_REGION)
 
     def _is_going_on(self, call_id: CallId) -> bool:
-        return call_id in self._arriving or self.open_call(call_id) is not None
+        if call_id in self._arriving or self.open_call(call_id) is not None:
+            return True
+        region = self.left_from(call_id)
+        return region is not None and self.clock.now() - self.engine.states[region].gone[call_id].at <= GOES_ON
 
     async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[AmlMessage]) -> Reply:
         said, now, given = contact.said, self.clock.now(), contact.answer
@@ -200,11 +236,11 @@ def _as_fix(location: Location) -> LocationFix:
     )
 
 
-def receipt_for(call_id: CallId, status: int) -> Answering:
-    """The answer that tells a sender what became of its call."""
+def receipt_for(call_id: CallId, status: int, last: Call | None = None) -> Answering:
+    """The answer that tells a sender what became of its call; one that is not here any more as it was at `last`."""
 
     def made(state: RegionState) -> CallReceipt:
-        call = state.call(call_id)
+        call = state.call(call_id) or last
         assert call is not None, "the command was about this call"
         return receipt(call, state.seq)
 

@@ -127,8 +127,11 @@ def same_incident(state: RegionState, plan: Plan, where: Location | None, now: d
 
 
 def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
-    """New evidence: the call and an incident that only it describes move; another region may take over."""
-    call = open_call(state, command.call_id)
+    """New evidence: the call and an incident that only it describes move; another region may take over.
+
+    While nothing of an offer was sent the call is here, and may yet be offered to a third region.
+    """
+    call = open_call(state, command.call_id, moving=True)
     if isinstance(call, Refusal):
         return call
     events: list[e.Event] = [e.CallLocated(call_id=call.call_id, fix=command.fix, location=command.location)]
@@ -136,14 +139,14 @@ def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
     if command.location is None:
         return facts(*events)
     target = _elsewhere(state, command.location)
-    if target is not None:
+    if target is not None and target != call.moving_to:
         return facts(*events, *_offered(state, call, target))
-    if incident is not None and _follows(incident, command.location):
+    if incident is not None and follows(incident, command.location):
         events += relocated(state, incident, command.location, command.reach, now)
     return facts(*events)
 
 
-def _follows(incident: Incident, found: Location) -> bool:
+def follows(incident: Incident, found: Location) -> bool:
     """An incident takes a call's better place when it has none, or when this is its only call."""
     old = incident.location
     return old is None or (incident.call_count <= 1 and (found.confirmed or not old.confirmed))

@@ -129,6 +129,7 @@ class ApiWorld:
             self.engine.on_commit.append(self.live_roads.heard)
             self._tasks.append(asyncio.create_task(self.live_roads.run()))
         self.interface = self._interface()
+        self.neighbours.inbox.hear_evidence = self.interface.intake.reception.hear
         self._tasks.append(asyncio.create_task(self.interface.run()))
         calls = [call for state in self.engine.states.values() for call in state.calls.values()]
         await reindex(self.interface.intake.matcher, calls, self.store)
