@@ -145,10 +145,10 @@ def messages(state: RegionState) -> Iterator[Message]:
 
 
 def _evidence(state: RegionState) -> Iterator[CallEvidence]:
-    """Of each call the oldest piece alone: none overtakes another."""
-    first: dict[CallId, Onward] = {}
+    """Of each call, to one region, the oldest piece alone: none overtakes another."""
+    first: dict[tuple[CallId, RegionId | None], Onward] = {}
     for piece in state.onward.values():
-        first.setdefault(piece.call_id, piece)
+        first.setdefault((piece.call_id, piece.to), piece)
     for piece in first.values():
         if piece.to is not None:
             yield CallEvidence(
@@ -232,7 +232,8 @@ def answer(committed: RegionState, message: Message) -> Answer:
         case CallOffer(offer_id=offer_id, call=Call(call_id=call_id)) | OfferRecall(offer_id=offer_id, call_id=call_id):
             return Answer(outcome=_whose(committed, offer_id, call_id))
         case CallEvidence(evidence_id=evidence_id):
-            heard = evidence_id in committed.evidence_heard
+            ours = committed.region == message.origin
+            heard = evidence_id not in committed.onward if ours else evidence_id in committed.evidence_heard
             return Answer(outcome=Outcome.HEARD if heard else Outcome.LATER)
         case AidWish():
             return _lent(committed, message.wanted)

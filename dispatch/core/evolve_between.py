@@ -27,6 +27,7 @@ LENT_KEPT = 64
 @on(e.OfferSent)
 def _offer_sent(state: RegionState, event: e.OfferSent, at: datetime) -> None:
     state.offers[event.call_id] = replace(state.offers[event.call_id], sent=True)
+    directed(state, event.call_id, None)
 
 
 @on(e.OfferRecalled)

@@ -26,10 +26,10 @@ def gone(state: RegionState, call_id: CallId, to: RegionId, at: datetime) -> Non
     directed(state, call_id, to)
 
 
-def directed(state: RegionState, call_id: CallId, to: RegionId) -> None:
-    """Whose the call is was not known, and is now."""
+def directed(state: RegionState, call_id: CallId, to: RegionId | None) -> None:
+    """What waits for the call, and no other region can have yet, is for whoever has the call now."""
     for piece in state.onward_of(call_id):
-        if piece.to is None:
+        if piece.to in (None, state.region):
             state.onward[piece.evidence_id] = replace(piece, to=to)
 
 

@@ -25,16 +25,30 @@ ONWARD_MAX = 2000
 
 
 def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
-    """New evidence, from whoever saw it or from a region that the call went through. A repeat changes nothing."""
-    if command.evidence_id in state.evidence_heard:
+    """New evidence: from whoever saw it, from a region that the call went through, or what has waited here."""
+    evidence_id = command.evidence_id
+    if evidence_id is None:
+        return _kept(state, command) if _must_wait(state, command) else calls.locate(state, command, now)
+    if evidence_id.startswith(f"{state.region}:"):
+        return _put(state, command, evidence_id, now)
+    if evidence_id in state.evidence_heard:
         return NOTHING
     verdict = _kept(state, command) if _must_wait(state, command) else calls.locate(state, command, now)
-    if command.evidence_id is None:
-        return verdict
-    heard = o.EvidenceHeard(evidence_id=command.evidence_id, call_id=command.call_id)
+    heard = o.EvidenceHeard(evidence_id=evidence_id, call_id=command.call_id)
     if not isinstance(verdict, Refusal):
         return facts(*verdict.events, heard)
     return facts(replace(heard, late=command.fix)) if verdict.code == "unknown_call" else verdict
+
+
+def _put(state: RegionState, command: c.LocateCall, evidence_id: str, now: datetime) -> Verdict:
+    """What waited here for a call that is ours again, unless that has left once more: then it still waits."""
+    if evidence_id not in state.onward or _is_away(state, command.call_id):
+        return NOTHING
+    told = o.EvidenceTold(evidence_id=evidence_id)
+    verdict = calls.locate(state, command, now)
+    if not isinstance(verdict, Refusal):
+        return facts(*verdict.events, told)
+    return facts(o.EvidenceHeard(evidence_id=evidence_id, call_id=command.call_id, late=command.fix), told)
 
 
 def mark_told(state: RegionState, command: c.MarkEvidenceTold, now: datetime) -> Verdict:
@@ -44,11 +58,13 @@ def mark_told(state: RegionState, command: c.MarkEvidenceTold, now: datetime) ->
 
 
 def _must_wait(state: RegionState, command: c.LocateCall) -> bool:
-    """Whether the call is elsewhere, or may be; or what came for it before has not reached it yet."""
-    if command.call_id in state.gone or _is_sent(state, command.call_id):
-        return True
-    first = command.evidence_id in state.onward or not state.onward_of(command.call_id)
-    return command.call_id in state.calls and not first
+    """Whether the call is elsewhere, or may be; or what has waited for it here is about to be put to it first."""
+    waiting = state.onward_of(command.call_id)
+    return _is_away(state, command.call_id) or any(piece.to == state.region for piece in waiting)
+
+
+def _is_away(state: RegionState, call_id: CallId) -> bool:
+    return call_id in state.gone or _is_sent(state, call_id)
 
 
 def _kept(state: RegionState, command: c.LocateCall) -> Verdict:

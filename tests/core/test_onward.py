@@ -155,6 +155,43 @@ def test_of_a_call_that_comes_back_the_evidence_is_put_to_it_here() -> None:
     assert evidence(trio.tk) == lats(1, 2)
 
 
+def test_what_waits_for_a_call_that_is_ours_again_goes_with_it_when_it_leaves_once_more() -> None:
+    trio = Trio("sent")
+    trio.tk.do(seen(1))
+    trio.tk.do(c.RecallCall(actor=LOLA, call_id=CALL))
+    trio.say()
+    (message,) = exchange.messages(trio.tk.state)
+    trio.tk.do(c.TransferCall(actor=LOLA, call_id=CALL, to=SA))
+    trio.tk.do(mark(trio.tk))
+    assert trio.tk.do(exchange.received(message, SYSTEM)) == []
+    assert exchange.answer(trio.tk.state, message).outcome is Outcome.LATER
+    trio.settle()
+    assert evidence(trio.sa) == lats(1)
+    assert trio.tk.do(exchange.received(message, SYSTEM)) == []
+    assert exchange.answer(trio.tk.state, message).outcome is Outcome.HEARD
+
+
+def test_what_waits_for_a_call_that_is_ours_again_and_closed_is_kept_with_it() -> None:
+    trio = Trio("sent")
+    trio.tk.do(seen(1))
+    trio.tk.do(c.RecallCall(actor=LOLA, call_id=CALL))
+    trio.say()
+    trio.tk.do(c.CloseCall(actor=LOLA, call_id=CALL, disposition=Disposition.TEST))
+    trio.settle()
+    assert evidence(trio.tk) == lats(1)
+
+
+def test_a_call_that_is_here_is_located_though_older_evidence_is_still_under_way_elsewhere() -> None:
+    trio = Trio("gone")
+    trio.tk.do(seen(1))
+    trio.to.do(c.TransferCall(actor=LOLA, call_id=CALL, to=TK))
+    trio.to.do(mark(trio.to))
+    trio.take(TO)
+    assert kinds(trio.tk.do(seen(2))) == ["call_located"]
+    trio.settle()
+    assert evidence(trio.tk) == lats(2, 1)
+
+
 def test_an_incident_that_its_call_comes_back_to_is_where_the_call_was_found_meanwhile() -> None:
     scene = Scene()
     scene.unit()
