@@ -25,7 +25,7 @@ from consoles.signed import Signer
 from consoles.starting import Say, Steps, migrated, ready_roads
 from consoles.watched import watched
 from dispatch.actors import SYSTEM_ACTOR
-from dispatch.calling.aml import reindex, trusted
+from dispatch.calling.aml import recognisable, reindex, trusted
 from dispatch.calling.transit import Transit
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import FILE, Peer, enrol, read_peers
@@ -299,13 +299,13 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     audit = Audit(running.store, running.clock, running.metrics)
     api = _interface(running, access, audit)
     for state in running.engine.replicas.states.values():
-        await reindex(api.intake.matcher, state.calls.values(), running.store)
+        await reindex(api.intake.matcher, recognisable(state), running.store)
     indexing: set[asyncio.Task[int]] = set()
 
     def recognised(region: RegionId) -> None:
         """The callers of a region that was taken over are to be recognised here from now on."""
-        calls = running.engine.replicas.states[region].calls.values()
-        task = asyncio.get_running_loop().create_task(reindex(api.intake.matcher, list(calls), running.store))
+        calls = recognisable(running.engine.replicas.states[region])
+        task = asyncio.get_running_loop().create_task(reindex(api.intake.matcher, calls, running.store))
         indexing.add(task)
         task.add_done_callback(indexing.discard)
 

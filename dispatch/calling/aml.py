@@ -26,6 +26,7 @@ from dispatch.calling.contacts import Contacts
 from dispatch.calling.locating import aml_fix
 from dispatch.calling.matching import Caller, Matcher
 from dispatch.core.commands import LocateCall
+from dispatch.core.state import RegionState
 from dispatch.core.terms import ActorId, Call, CallId, LocationFix
 from dispatch.errors import ServiceAway, UserMistake
 from dispatch.formats.aml import MAX_AML_BYTES, AmlMessage, decode
@@ -250,8 +251,13 @@ class PersonalShelf(Protocol):
     async def personal(self, ids: Sequence[str]) -> dict[str, Personal]: ...
 
 
+def recognisable(state: RegionState) -> list[Call]:
+    """The calls whose handset may still say where it is: the open ones, and those that went to another cell."""
+    return [*state.calls.values(), *(call for call_id, call in state.closed_calls.items() if call_id in state.gone)]
+
+
 async def reindex(matcher: Matcher, calls: Iterable[Call], shelf: PersonalShelf) -> int:
-    """Make the index again from the open calls at start; returns how many can be recognised."""
+    """Make the index again from these calls at start; returns how many can be recognised."""
     marked = [call for call in calls if call.commitment is not None]
     for start in range(0, len(marked), REINDEX_STEP):
         step = marked[start : start + REINDEX_STEP]

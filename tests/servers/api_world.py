@@ -18,7 +18,7 @@ from aiohttp import web
 
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
-from dispatch.calling.aml import Trust, reindex
+from dispatch.calling.aml import Trust, recognisable, reindex
 from dispatch.calling.locating import Locator
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import Peer
@@ -102,6 +102,7 @@ class ApiWorld:
         self.home = home
         self._trust = trust
         self.peers: tuple[Peer, ...] = ()
+        self.regions: tuple[RegionId, ...] = (TK, TO, SA)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -111,7 +112,7 @@ class ApiWorld:
         if self.travel is not None:
             self.positions.on_move = self.travel.move
         self.engine = Engine(self.store, self.clock, Reacher(self.positions, self.travel), self.positions)
-        self.leader = Leader(self.engine, self.store, (TK, TO, SA), "test")
+        self.leader = Leader(self.engine, self.store, self.regions, "test")
         self.neighbours = Neighbours(self.engine, self.store, self.clock, self.peers)
         self._tasks = [asyncio.create_task(self.engine.run()), asyncio.create_task(self.neighbours.run())]
         await self.leader.start()
@@ -131,7 +132,7 @@ class ApiWorld:
         self.interface = self._interface()
         self.neighbours.inbox.hear_evidence = self.interface.intake.reception.hear
         self._tasks.append(asyncio.create_task(self.interface.run()))
-        calls = [call for state in self.engine.states.values() for call in state.calls.values()]
+        calls = [call for state in self.engine.states.values() for call in recognisable(state)]
         await reindex(self.interface.intake.matcher, calls, self.store)
         app = application(Routes(*self.interface.routes, *self.neighbours.routes()), self.access.actor_of, self.metrics)
         self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
