@@ -9,7 +9,7 @@ a call may be nowhere for a moment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from dispatch.core.closures import CLOSURE_POINTS_MAX, CLOSURES_MAX
@@ -31,6 +31,9 @@ from dispatch.core.terms import (
     UnitId,
 )
 from dispatch.core.warning import HAZARDS_MAX
+
+AT_ONCE = 250
+"""Things a step: some five milliseconds."""
 
 Thing = TypeVar("Thing")
 Rule = Callable[[RegionState], Iterator[str]]
@@ -214,44 +217,42 @@ def _numbers_run_on(state: RegionState) -> Iterator[str]:
             yield f"{incident.incident_id} has a number beyond {state.number}"
 
 
-def _indexes_follow(state: RegionState) -> Iterator[str]:
+def _indexes_follow(state: RegionState) -> Generator[None, None, list[str]]:
     """Every index is what the values alone would give."""
     fresh = RegionState(state.region)
-    for call in state.calls.values():
-        fresh.put_call(call)
-    for incident in state.incidents.values():
-        fresh.put_incident(incident)
-    for unit in state.units.values():
-        fresh.put_unit(unit)
-    for order in state.orders.values():
-        fresh.put_order(order)
-    for hazard in state.hazards.values():
-        fresh.put_hazard(hazard)
-    for name, ours in _indexes(state).items():
-        if ours != (theirs := _indexes(fresh)[name]):
-            yield f"{name} is {ours}, but follows as {theirs}"
+    yield from _in_steps(state.calls.values(), fresh.put_call)
+    yield from _in_steps(state.incidents.values(), fresh.put_incident)
+    yield from _in_steps(state.units.values(), fresh.put_unit)
+    yield from _in_steps(state.orders.values(), fresh.put_order)
+    yield from _in_steps(state.hazards.values(), fresh.put_hazard)
+    found = []
+    for name, index in INDEXES.items():
+        ours, theirs = index(state), index(fresh)
+        if ours != theirs:
+            found.append(f"{name} is {ours}, but follows as {theirs}")
+        yield
     missing = set(fresh.due) - set(state.due)
     if missing:
-        yield f"nobody will look at {sorted(missing)}"
+        found.append(f"nobody will look at {sorted(missing)}")
+    return found
 
 
-def _indexes(state: RegionState) -> dict[str, object]:
-    """The indexes as plain values that do not depend on the order in which entries came."""
-    return {
-        "the queue of calls": list(state.waiting_calls),
-        "the calls in hand": state.in_hand,
-        "the calls by status": {status: n for status, n in state.standing.items() if n},
-        "the queue": list(state.waiting),
-        "the queues of the bodies": {body: list(queue) for body, queue in state.waiting_for.items()},
-        "the units on shift": state.on_shift,
-        "the units that can be sent": state.sendable,
-        "the free units": {skill: list(names) for skill, names in state.free.items() if len(names)},
-        "the grid": state.cells,
-        "the hazards on the grid": state.hazards_at,
-        "the hazards of incidents": state.hazards_told,
-        "the calls of incidents": state.calls_of,
-        "the live assignments": state.live,
-    }
+INDEXES: Mapping[str, Callable[[RegionState], object]] = {
+    "the queue of calls": lambda state: list(state.waiting_calls),
+    "the calls in hand": lambda state: state.in_hand,
+    "the calls by status": lambda state: {status: n for status, n in state.standing.items() if n},
+    "the queue": lambda state: list(state.waiting),
+    "the queues of the bodies": lambda state: {body: list(queue) for body, queue in state.waiting_for.items()},
+    "the units on shift": lambda state: state.on_shift,
+    "the units that can be sent": lambda state: state.sendable,
+    "the free units": lambda state: {skill: list(names) for skill, names in state.free.items() if len(names)},
+    "the grid": lambda state: state.cells,
+    "the hazards on the grid": lambda state: state.hazards_at,
+    "the hazards of incidents": lambda state: state.hazards_told,
+    "the calls of incidents": lambda state: state.calls_of,
+    "the live assignments": lambda state: state.live,
+}
+"""The indexes as plain values that do not depend on the order in which entries came."""
 
 
 OF_CALLS: tuple[RuleOf[Call], ...] = (_every_call_has_a_place, _a_call_is_where_it_says)
@@ -272,19 +273,39 @@ OF_ALL: tuple[Rule, ...] = (
     _closures_are_bounded,
     _numbers_run_on,
     _hazards_are_ours,
-    _indexes_follow,
 )
 
 
 def broken(state: RegionState) -> list[str]:
     """The rules that do not hold anywhere in the region, each with what breaks it."""
-    return [
-        *_faults(state, OF_CALLS, state.calls.values()),
-        *_faults(state, OF_INCIDENTS, state.incidents.values()),
-        *_faults(state, OF_UNITS, state.units.values()),
-        *_faults(state, OF_ORDERS, state.orders.values()),
-        *(_said(rule, fault) for rule in OF_ALL for fault in rule(state)),
-    ]
+    steps = checking(state)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: list[str] = end.value
+            return found
+
+
+def checking(state: RegionState) -> Generator[None, None, list[str]]:
+    """The same in steps of some milliseconds; the state must stay as it is until the last one."""
+    found: list[str] = []
+    yield from _in_steps(state.calls.values(), lambda call: found.extend(_faults(state, OF_CALLS, (call,))))
+    yield from _in_steps(state.incidents.values(), lambda one: found.extend(_faults(state, OF_INCIDENTS, (one,))))
+    yield from _in_steps(state.units.values(), lambda unit: found.extend(_faults(state, OF_UNITS, (unit,))))
+    yield from _in_steps(state.orders.values(), lambda order: found.extend(_faults(state, OF_ORDERS, (order,))))
+    for rule in OF_ALL:
+        found.extend(_said(rule, fault) for fault in rule(state))
+        yield
+    unlike = yield from _indexes_follow(state)
+    return [*found, *(_said(_indexes_follow, fault) for fault in unlike)]
+
+
+def _in_steps(things: Iterable[Thing], work: Callable[[Thing], object]) -> Generator[None, None, None]:
+    for number, thing in enumerate(things, start=1):
+        work(thing)
+        if number % AT_ONCE == 0:
+            yield
 
 
 def broken_near(state: RegionState, touched: Touched) -> list[str]:

@@ -15,14 +15,14 @@ from time import perf_counter
 from dispatch.core.commands import Command
 from dispatch.core.deadlines import due, endings
 from dispatch.core.followups import sweep
-from dispatch.core.invariants import broken
+from dispatch.core.invariants import checking
 from dispatch.core.terms import RegionId
 from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.store import Store
 from dispatch.writing.leases import Leases
 from dispatch.writing.led import Led
-from dispatch.writing.recovery import recovered
+from dispatch.writing.recovery import in_steps, recovered
 from dispatch.writing.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Leader:
         began_s = perf_counter()
         loaded = await self._store.load(region)
         state = await recovered(region, loaded)
-        for fault in broken(state):
+        for fault in await in_steps(checking(state)):
             log.error("invariant broken after loading: %s", fault, extra={"region": region})
         replica = state.copy()
         until_s = self.leases.until_s.get(region)
@@ -142,8 +142,8 @@ class Leader:
         while True:
             await asyncio.sleep(TURN_S)
             for region in list(self._engine.led):
-                state = self._engine.states.get(region)
-                for command in endings(state) if state is not None else ():
+                led = self._engine.writable(region)
+                for command in endings(led.state) if led is not None else ():
                     await self._try_end(region, command)
 
     async def _try_end(self, region: RegionId, command: Command) -> None:
