@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 import msgspec
 from msgspec.structs import replace
@@ -62,6 +63,8 @@ class Reception:
         self.matcher = Matcher(self._is_going_on)
         self._arriving: set[CallId] = set()
         self._touched = engine.replicas.follow()
+        self._left: dict[CallId, datetime] = {}
+        """Calls that went elsewhere in the last GOES_ON, oldest first."""
 
     async def receive(self, contact: Contact) -> Reply:
         """Commit the call. Raises ServiceAway when it was not."""
@@ -107,7 +110,7 @@ class Reception:
         found = self.open_call(command.call_id)
         if found is not None and found[0] == region:
             command = self._estimated(region, found[1], command)
-        elif command.call_id not in state.gone and command.evidence_id not in state.evidence_heard:
+        elif not found and command.call_id not in state.gone and command.evidence_id not in state.evidence_heard:
             await self.locate_ended(command.call_id, command.fix, command.actor)
         return await self.engine.submit(region, command, personal=personal)
 
@@ -174,7 +177,14 @@ class Reception:
         """Forget callers and messages past their window; returns how many messages no call came for."""
         now = self.clock.now()
         for region in list(self._touched):
-            self.matcher.look_at(self._touched.pop(region).calls, now)
+            calls = self._touched.pop(region).calls
+            self.matcher.look_at(calls, now)
+            state = self.engine.states.get(region)
+            self._left |= {call_id: now for call_id in calls if state is not None and call_id in state.gone}
+        over = list(takewhile(lambda call_id: now - self._left[call_id] > GOES_ON, self._left))
+        self.matcher.look_at(over, now)
+        for call_id in over:
+            del self._left[call_id]
         return self.matcher.expire(now)
 
     def is_arriving(self, call_id: CallId) -> bool:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from dispatch.calling.reception import GOES_ON
 from dispatch.cells.peers import Peer, enrol
 from dispatch.core.events import Event, OfferSent
 from dispatch.core.terms import Call, CallId, LocationFix, RegionId
+from dispatch.formats.aml import AFTER_CALL_S
 from dispatch.writing.journal import commitment
 from tests.journeys.proxy import Line
 from tests.servers.api_world import CHORSU, TK, ApiWorld, Got, api_world
@@ -148,6 +150,24 @@ async def test_a_call_that_has_gone_is_found_by_what_its_old_cell_is_told(two: T
     assert radii(evidence) == [11, evidence[1].accuracy_m, 12] and evidence[1].source == "aml"
     found = two.there(call_id)
     assert found is not None and found.location is not None
+
+
+async def test_a_handset_is_taken_to_be_on_the_line_for_half_an_hour_after_its_call_has_gone(two: Two) -> None:
+    call_id = await two.call()
+    await two.offer(call_id)
+    await two.until(lambda: call_id in two.ours.engine.replicas.states[TK].gone)
+    reception = two.ours.interface.intake.reception
+    reception.tidy()
+    two.ours.clock.advance(GOES_ON.total_seconds() - 5)
+    await send(two.ours, form(device_number=NUMBER))
+    assert await outcome(two.ours, "sent_on") == 1
+    two.ours.clock.advance(10)
+    reception.tidy()
+    two.ours.clock.advance(AFTER_CALL_S + 1)
+    reception.tidy()
+    assert len(reception.matcher) == 0
+    await send(two.ours, form(device_number=NUMBER, location_accuracy=40))
+    assert await outcome(two.ours, "waiting") == 1
 
 
 async def test_the_place_of_an_incident_over_there_follows_and_late_evidence_is_kept(two: Two) -> None:
