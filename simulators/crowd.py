@@ -84,8 +84,10 @@ class Callers:
             for after_s in (30, 60)[: chance.choice((1, 1, 2))]:
                 world.later(chance.expovariate(1 / after_s), lambda: self._located(call_id, region, point))
         if world.happens(faults.hangs_up):
-            hangs_up = c.MoveCall(actor=SYSTEM, call_id=call_id, status=CallStatus.ABANDONED)
-            world.later(chance.expovariate(1 / 20), lambda: self._where_it_is(call_id, hangs_up))
+            world.later(chance.expovariate(1 / 20), lambda: self._hung_up(call_id))
+
+    def _hung_up(self, call_id: CallId) -> None:
+        self._where_it_is(call_id, c.MoveCall(actor=SYSTEM, call_id=call_id, status=CallStatus.ABANDONED))
 
     def _located(self, call_id: CallId, region: RegionId, point: Point) -> None:
         """Evidence that comes later, sometimes from another region or from the border."""
