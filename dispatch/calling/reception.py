@@ -110,7 +110,7 @@ class Reception:
         found = self.open_call(command.call_id)
         if found is not None and found[0] == region:
             command = self._estimated(region, found[1], command)
-        elif not found and command.call_id not in state.gone and command.evidence_id not in state.evidence_heard:
+        elif found is None and not (command.call_id in state.gone or command.evidence_id in state.evidence_heard):
             await self.locate_ended(command.call_id, command.fix, command.actor)
         return await self.engine.submit(region, command, personal=personal)
 

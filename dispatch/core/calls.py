@@ -19,6 +19,7 @@ from dispatch.core.state import RegionState
 from dispatch.core.terms import (
     Body,
     Call,
+    CallId,
     CallStatus,
     Channel,
     Disposition,
@@ -167,6 +168,10 @@ def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
     way, goes with it; one with other calls or with units stays, marked, until a person has decided about it.
     """
     offer = Offer(offer_id=f"{state.region}:{state.seq}", to=to)
+    left = left_by(state, call.call_id) if call.moving_to is not None else None
+    if left is not None:
+        referred = e.IncidentReferred(incident_id=left.incident_id, call_id=call.call_id, to=to)
+        return [referred, e.CallOffered(call_id=call.call_id, offer=offer)]
     if call.incident_id is None:
         return [e.CallOffered(call_id=call.call_id, offer=offer)]
     incident = state.incidents[call.incident_id]
@@ -177,6 +182,11 @@ def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
     if _is_alone(incident):
         events.append(ended(incident, Disposition.REFERRED))
     return [*events, e.CallOffered(call_id=call.call_id, offer=offer, notes=incident.notes)]
+
+
+def left_by(state: RegionState, call_id: CallId) -> Incident | None:
+    """The incident that a call left when it was handed over, while that is open."""
+    return next((incident for incident in state.incidents.values() if incident.referred_call == call_id), None)
 
 
 def _is_alone(incident: Incident) -> bool:

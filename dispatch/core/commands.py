@@ -79,6 +79,8 @@ class LocateCall(Command, frozen=True, kw_only=True, tag="locate_call"):
 
 
 class MarkEvidenceTold(Command, frozen=True, kw_only=True, tag="mark_evidence_told"):
+    """In the region that took it: whoever has the call has this evidence."""
+
     evidence_id: str
 
 

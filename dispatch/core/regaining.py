@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from dispatch.core import commands as c
 from dispatch.core import events as e
-from dispatch.core.calls import follows, settle
+from dispatch.core.calls import follows, left_by, settle
 from dispatch.core.evolve_between import waiting_again
 from dispatch.core.plans import PLANS
 from dispatch.core.relocating import relocated
@@ -87,7 +87,7 @@ def _offer(state: RegionState, call_id: CallId, offer_id: str) -> Offer | None:
 def _regained(state: RegionState, call: Call, offer: Offer, now: datetime) -> list[e.Event]:
     """The call is back in the incident that it left; without one it waits again, or a classified one opens one."""
     regained = e.CallRegained(call_id=call.call_id, offer_id=offer.offer_id)
-    left = next((i for i in state.incidents.values() if i.referred_call == call.call_id), None)
+    left = left_by(state, call.call_id)
     if left is not None:
         linked = e.CallLinked(call_id=call.call_id, incident_id=left.incident_id)
         return [regained, linked, *_moved(state, left, call.location, now)]

@@ -115,6 +115,18 @@ def test_a_call_that_turns_out_to_be_in_a_third_region_is_offered_there_while_no
     assert evidence(trio.sa) == lats(1, 2) and CALL not in trio.to.state.calls
 
 
+def test_an_incident_says_of_the_call_that_left_it_where_it_goes_in_the_end() -> None:
+    scene = Scene()
+    scene.unit()
+    scene.call(incident_type="illness", location=place())
+    incident_id = scene.call_now(CALL).incident_id
+    assert incident_id is not None
+    scene.assign(incident_id, "A1")
+    for region in (TO, SA):
+        scene.do(seen(1 if region == TO else 2, location=place(regions=(region,))))
+        assert scene.incident_now(incident_id).referred_to == region == scene.call_now(CALL).moving_to
+
+
 @pytest.mark.parametrize("status", ["sent", "taken", "gone"])
 @pytest.mark.parametrize("abroad", [True, False])
 def test_what_comes_after_it_was_sent_follows_once_and_in_order(status: str, abroad: bool) -> None:
