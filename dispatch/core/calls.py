@@ -130,14 +130,11 @@ def same_incident(state: RegionState, plan: Plan, where: Location | None, now: d
 def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
     """New evidence: the call and an incident that only it describes move; another region may take over.
 
-    While nothing of an offer was sent the call is here, and may yet be offered to a third region. The very same
-    evidence by another way, as a handset's that two processes recognised, says nothing new.
+    While nothing of an offer was sent the call is here, and may yet be offered to a third region.
     """
     call = open_call(state, command.call_id, moving=True)
     if isinstance(call, Refusal):
         return call
-    if command.fix in call.evidence:
-        return NOTHING
     events: list[e.Event] = [e.CallLocated(call_id=call.call_id, fix=command.fix, location=command.location)]
     incident = state.incidents[call.incident_id] if call.incident_id else None
     if command.location is None:

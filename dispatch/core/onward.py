@@ -33,11 +33,18 @@ def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
         return _put(state, command, evidence_id, now)
     if evidence_id in state.evidence_heard:
         return NOTHING
-    verdict = _kept(state, command) if _must_wait(state, command) else calls.locate(state, command, now)
+    verdict = _kept(state, command) if _must_wait(state, command) else _located(state, command, now)
     heard = o.EvidenceHeard(evidence_id=evidence_id, call_id=command.call_id)
     if not isinstance(verdict, Refusal):
         return facts(*verdict.events, heard)
     return facts(replace(heard, late=command.fix)) if verdict.code == "unknown_call" else verdict
+
+
+def _located(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
+    """The very same evidence that came by another way, a handset's that two processes recognised, says nothing new."""
+    call = state.calls.get(command.call_id)
+    known = call is not None and command.fix in call.evidence
+    return NOTHING if known else calls.locate(state, command, now)
 
 
 def _put(state: RegionState, command: c.LocateCall, evidence_id: str, now: datetime) -> Verdict:

@@ -233,6 +233,15 @@ def test_a_repeated_word_changes_nothing_and_is_answered_the_same() -> None:
     assert evidence(trio.to) == lats(1)
 
 
+def test_what_the_call_was_told_of_directly_does_not_count_again_when_it_follows() -> None:
+    trio = Trio("gone")
+    trio.tk.do(seen(1))
+    trio.to.do(seen(1))
+    assert kinds(trio.to.do(seen(1))) == ["call_located"], "who says it here again says it again"
+    trio.settle()
+    assert evidence(trio.to) == lats(1, 1)
+
+
 def test_of_one_call_one_piece_is_under_way_so_that_none_overtakes_another() -> None:
     trio = Trio("gone")
     for number in (1, 2):
