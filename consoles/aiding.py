@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from consoles.calling import Identifier
-from consoles.desk import Act, Asked, Desk
+from consoles.desk import Act, Asked, Desk, no_region
 from consoles.operations import OF, as_it_is
 from dispatch.core.aid import MOST_UNITS
 from dispatch.core.commands import AskAid, Command, WithdrawAid
@@ -36,7 +36,8 @@ class AidOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def _ask(asked: Asked) -> Command:
     said: AidWanted = asked.body
     if said.region not in region_facts():
-        raise Problem("unknown_region", f"There is no region {said.region[:16]!r}.", [Fault("/region", "Unknown.")])
+        fault = Fault("/region", no_region(said.region, region_facts()))
+        raise Problem("unknown_region", fault.detail, [fault])
     return AskAid(
         actor=asked.actor.actor_id,
         incident_id=IncidentId(asked.id),

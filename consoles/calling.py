@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from consoles.desk import Act, Asked, Desk
+from consoles.desk import Act, Asked, Desk, no_region
 from dispatch.calling.calls import CallReceipt, receipt
 from dispatch.calling.wishes import TypeName
 from dispatch.core.commands import ClassifyCall, CloseCall, Command, MoveCall, RecallCall, TransferCall
@@ -19,6 +19,10 @@ from dispatch.web.routes import Route
 from routing.regions import region_facts
 
 OF = "/api/v1/calls/{call_id}"
+
+OPEN = ("unknown_call", "call_moving")
+"""What a command may find of a call that it needs open and at hand."""
+TAKES = (CallStatus.CLAIMED, CallStatus.ANSWERED)
 
 Note = Annotated[str, Meta(min_length=1, max_length=4000)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -49,7 +53,8 @@ def _move(name: str, summary: str, status: CallStatus, action: str = "call.work"
     def make(asked: Asked) -> Command:
         return MoveCall(actor=asked.actor.actor_id, call_id=CallId(asked.id), status=status)
 
-    return Act(name=name, summary=summary, action=action, make=make, errors=("unknown_call", "illegal_status"))
+    errors = (*OPEN, *(("call_in_hand",) if status in TAKES else ()))
+    return Act(name=name, summary=summary, action=action, make=make, errors=errors)
 
 
 def _classify(asked: Asked) -> Command:
@@ -69,7 +74,8 @@ def _classify(asked: Asked) -> Command:
 def _transfer(asked: Asked) -> Command:
     to = RegionId(asked.body.region or asked.region)
     if to not in region_facts():
-        raise Problem("unknown_region", f"There is no region {to[:16]!r}.", [Fault("/region", "Unknown.")])
+        fault = Fault("/region", no_region(to, region_facts()))
+        raise Problem("unknown_region", fault.detail, [fault])
     return TransferCall(actor=asked.actor.actor_id, call_id=CallId(asked.id), to=to)
 
 
@@ -91,7 +97,7 @@ ACTS = (
         body=Classification,
         make=_classify,
         note=lambda said: said.note,
-        errors=("unknown_call", "unknown_incident", "unknown_incident_type", "illegal_status"),
+        errors=(*OPEN, "unknown_incident", "unknown_incident_type", "aid_incident"),
     ),
     Act(
         name="transfer",
@@ -99,7 +105,7 @@ ACTS = (
         action="call.work",
         body=Transfer,
         make=_transfer,
-        errors=("unknown_call", "unknown_region", "illegal_status"),
+        errors=(*OPEN, "unknown_region", "incident_has_units"),
     ),
     Act(
         name="takeback",
@@ -114,7 +120,7 @@ ACTS = (
         action="call.work",
         body=Ending,
         make=_close,
-        errors=("unknown_call", "illegal_status"),
+        errors=OPEN,
     ),
 )
 

@@ -107,7 +107,7 @@ ACTS = (
         action="unit.shift",
         body=Shift,
         make=_shift,
-        errors=("unknown_unit", "illegal_status"),
+        errors=("unknown_unit", "unit_on_assignment"),
     ),
 )
 

@@ -155,7 +155,7 @@ class Desk:
         if asked is None:
             return visible(actor, known)
         if asked not in known:
-            fault = Fault("region", f"No region {asked[:16]!r} here.")
+            fault = Fault("region", no_region(asked, known))
             raise Problem("invalid_query", fault.detail, [fault])
         if RegionId(asked) not in visible(actor, known):
             raise Problem("out_of_scope", f"{actor.role} does not see {asked}.")
@@ -231,6 +231,11 @@ class Desk:
 
 Finder = Callable[[Actor, str, str], tuple[RegionId, Any]]
 """(actor, id, action) -> (region, the thing), or raises Problem."""
+
+
+def no_region(asked: str, known: Iterable[str]) -> str:
+    """Why a region cannot be meant, and which could."""
+    return f"No region {asked[:16]!r} here. Known: {', '.join(sorted(known))}."
 
 
 async def asked_body(request: web.Request, kind: type[T]) -> tuple[bytes, T]:

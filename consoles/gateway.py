@@ -9,6 +9,7 @@ from time import monotonic
 
 from consoles.access import Access
 from consoles.broadcast import Broadcast, Console
+from consoles.desk import no_region
 from consoles.feed import said
 from consoles.sittings import Sittings, let_in
 from dispatch.actors import Actor, require, visible
@@ -59,7 +60,7 @@ class Gateway:
             raise Problem("not_ready")
         asked = {RegionId(name) for name in socket.query.get("regions", "").split(",") if name}
         if not asked <= known.keys():
-            raise Problem("unknown_region", f"No region {min(asked - known.keys())[:20]}.")
+            raise Problem("unknown_region", no_region(min(asked - known.keys()), known))
         # In one order for all, so that who watches the same regions is one audience.
         regions = visible(actor, (region for region in known if region in asked or not asked))
         if not regions:

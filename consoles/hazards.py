@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from consoles.calling import Identifier, Note
 from consoles.cards import words_of
-from consoles.desk import Act, Asked, Desk, asked_body
+from consoles.desk import Act, Asked, Desk, asked_body, no_region
 from consoles.hazard_rows import hazard_row, of_incident
 from consoles.reading import Code, Cursor, Limit
 from dispatch.actors import Actor, require
@@ -156,9 +156,13 @@ class Hazards:
         if said.incident_id is not None:
             return self._desk.incident(actor, said.incident_id, "hazard.record")[0]
         assert location is not None, "without an incident there is a point, and it is somewhere"
+        if not said.region and not location.regions:
+            detail = "The place lies in no region: name the one that is to keep the hazard."
+            raise Problem("unknown_region", detail, [Fault("/region", detail)])
         region = RegionId(said.region) if said.region else location.regions[0]
         if region not in self._desk.replicas.states:
-            raise Problem("unknown_region", f"No region {region[:16]} here.", [Fault("/region", "Unknown.")])
+            fault = Fault("/region", no_region(region, self._desk.replicas.states))
+            raise Problem("unknown_region", fault.detail, [fault])
         require(actor, "hazard.record", region)
         return region
 

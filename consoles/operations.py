@@ -15,7 +15,7 @@ from msgspec import Meta
 from consoles.advice import Advice, advised
 from consoles.board import incident_row
 from consoles.calling import Ending, Identifier, Note
-from consoles.desk import Act, Asked, Desk, Nothing, asked_body
+from consoles.desk import Act, Asked, Desk, Nothing, asked_body, no_region
 from dispatch.actors import require
 from dispatch.calling.contacts import home_of
 from dispatch.calling.evidence import EVIDENCE_MAX, Evidence, fault_in
@@ -140,13 +140,15 @@ class Operations:
         actor, desk = request[ACTOR], self._desk
         raw, said = await asked_body(request, NewIncident)
         if said.incident_type not in PLANS:
-            fault = Fault("/incident_type", f"No incident type {said.incident_type!r}.")
+            detail = f"No incident type {said.incident_type!r}: GET /api/v1/about lists them."
+            fault = Fault("/incident_type", detail)
             raise Problem("unknown_incident_type", fault.detail, [fault])
         location = place(desk, said.location, "/location")
         home = RegionId(said.region) if said.region else home_of(actor) or DEFAULT_REGION
         region = location.regions[0] if location is not None and location.regions else home
         if region not in desk.replicas.states:
-            raise Problem("unknown_region", f"No region {region[:16]} here.", [Fault("/region", "Unknown.")])
+            fault = Fault("/region", no_region(region, desk.replicas.states))
+            raise Problem("unknown_region", fault.detail, [fault])
         require(actor, "incident.open", region)
         kept = desk.sealed_note(said.note, actor, region) if said.note else None
         command = c.OpenIncident(
@@ -237,11 +239,14 @@ def _act(name: str, summary: str, action: str, body: type, make: Any) -> Act:
             "unknown_recommendation",
             "unknown_unit",
         ),
-        "divert": ("unknown_unit", "unit_unavailable", "hazard_unacknowledged"),
-        "recall": ("unknown_unit",),
-        "split": ("unknown_call",),
-        "location": ("outside_country",),
-        "control": ("illegal_status",),
+        "divert": ("unknown_unit", "unit_not_on_incident", "hazard_unacknowledged"),
+        "recall": ("unit_not_on_incident",),
+        "merge": ("same_incident", "incident_has_units", "aid_incident"),
+        "split": ("unknown_call", "call_moving", "call_not_joined", "aid_incident"),
+        "priority": ("aid_incident",),
+        "location": ("outside_country", "aid_incident"),
+        "legs": ("leg_exists", "aid_incident"),
+        "close": ("incident_has_units",),
     }
     errors = ("unknown_incident", *refusals.get(name, ()))
     return Act(name=name, summary=summary, action=action, body=body, make=make, errors=errors)

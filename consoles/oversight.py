@@ -10,7 +10,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from consoles.board import region_part
-from consoles.desk import Desk, asked_body
+from consoles.desk import Desk, asked_body, no_region
 from consoles.reading import Code, Cursor, Limit
 from dispatch.actors import EVERYWHERE, require, sees
 from dispatch.core.commands import Command, SetPhase, SetPolicy
@@ -67,12 +67,12 @@ class Oversight:
             Route(
                 method="PUT", path=f"{region}/policy", handler=self.policy, tag="regions",
                 action="region.policy", summary="Automatic or confirmed dispatch; attended or not",
-                request=NewPolicy, responses={200: dict[str, Any]}, errors=("unknown_region",),
+                request=NewPolicy, responses={200: dict[str, Any]}, errors=("unknown_region",), creates=True,
             ),
             Route(
                 method="PUT", path=f"{region}/phase", handler=self.phase, tag="regions",
                 action="region.phase", summary="Legacy, parallel or live",
-                request=NewPhase, responses={200: dict[str, Any]}, errors=("unknown_region",),
+                request=NewPhase, responses={200: dict[str, Any]}, errors=("unknown_region",), creates=True,
             ),
             Route(
                 method="GET", path="/api/v1/contacts", handler=self.contacts, tag="contacts",
@@ -136,7 +136,7 @@ class Oversight:
         region = request.match_info["region"]
         state = self._desk.replicas.states.get(RegionId(region))
         if state is None:
-            raise Problem("unknown_region", f"No region {region[:16]} here.")
+            raise Problem("unknown_region", no_region(region, self._desk.replicas.states))
         return state
 
     async def _set(self, request: web.Request, command: Command, raw: bytes) -> web.Response:

@@ -81,7 +81,12 @@ class Programs:
             log.warning("%d programs are not on the list", len(devices) - NOTED_MAX, extra={"action": "note"})
         noted = Noted(at=SystemClock().wall(), devices=tuple(devices[:NOTED_MAX]))
         self._learn(noted)
-        await asyncio.to_thread(write_whole, self._path, msgspec.json.encode(noted), 0o600)
+        await asyncio.to_thread(self._write, msgspec.json.encode(noted))
+
+    def _write(self, content: bytes) -> None:
+        # A process without servers of its own may be the first to keep anything here.
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_whole(self._path, content, 0o600)
 
     def _learn(self, noted: Noted) -> None:
         self._at = noted.at

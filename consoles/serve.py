@@ -18,7 +18,7 @@ import uvloop
 
 from consoles.access import hashed
 from consoles.gateway_process import following
-from consoles.serving import Credentials, Options, serving
+from consoles.serving import Credentials, Options, peers_of, serving
 from dispatch.actors import Role
 from dispatch.errors import UserMistake
 from dispatch.maps import check_map, imported_roads
@@ -44,10 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     settings = settings_from(args)
-    can_listen(settings)
-    check_map(settings)
+    can_start(settings)
     run_loop(_serve(settings))
     return 0
+
+
+def can_start(settings: Settings) -> None:
+    """Raises UserMistake for what would stop a start half-way: its port, its map, the file of its neighbours."""
+    can_listen(settings)
+    check_map(settings)
+    if "core" in settings.roles:
+        peers_of(settings)
 
 
 def can_listen(settings: Settings) -> None:

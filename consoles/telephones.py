@@ -52,9 +52,13 @@ def read_telephones(data_dir: Path) -> tuple[Telephone, ...] | None:
         raise UnreadableList(f"{FILE} cannot be read: {type(fault).__name__}") from fault
     first = text.partition("\n")[0]
     rows = csv.DictReader(text.splitlines(), delimiter=";" if ";" in first else ",")
-    if rows.fieldnames is None or not {"region", "name", "phone"} <= set(rows.fieldnames):
-        raise UnreadableList(f"the first line of {FILE} must name its columns: {','.join(COLUMNS)}")
-    return tuple(_telephone(row) for row, _ in zip(rows, range(ROWS_MAX), strict=False))
+    try:
+        if rows.fieldnames is None or not {"region", "name", "phone"} <= set(rows.fieldnames):
+            raise UnreadableList(f"the first line of {FILE} must name its columns: {','.join(COLUMNS)}")
+        return tuple(_telephone(row) for row, _ in zip(rows, range(ROWS_MAX), strict=False))
+    except csv.Error as fault:
+        # A quotation mark that is never closed makes one cell of all that follows.
+        raise UnreadableList(f"{FILE} cannot be read near line {rows.line_num + 1}: {fault}") from fault
 
 
 def of_region(telephones: Sequence[Telephone], region: str) -> tuple[Telephone, ...]:

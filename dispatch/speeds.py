@@ -86,8 +86,8 @@ def read_tracks(path: Path) -> dict[str, list[Fix]]:
             tracks: dict[str, list[Fix]] = {}
             for unit, fix in _rows(file, path):
                 tracks.setdefault(unit, []).append(fix)
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UserMistake(f"cannot read {path}: {fault}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise UserMistake(f"cannot read {path}: {getattr(fault, 'strerror', None) or fault}") from None
     return tracks
 
 

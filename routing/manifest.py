@@ -28,8 +28,10 @@ def manifest(directory: Path) -> dict[str, Any]:
         version = found["folder_version"]
     except FileNotFoundError:
         raise ValueError(f"{directory} is no map: it has no {MANIFEST} (dispatch112 import-map makes one)") from None
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise ValueError(f"cannot read {path}: {fault}") from None
+    except (OSError, ValueError) as fault:
+        raise ValueError(f"cannot read {path}: {getattr(fault, 'strerror', None) or fault}") from None
+    except (KeyError, TypeError):
+        raise ValueError(f"{path} is not what dispatch112 import-map writes: import the map anew") from None
     if version != FOLDER_VERSION:
         raise ValueError(f"the map {directory} is of another version: import it anew")
     return dict(found)

@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from consoles.demo_accounts import PEOPLE, UNIT, seed_demo_credentials
-from consoles.serve import can_listen, run_loop, stopped
+from consoles.serve import can_start, run_loop, stopped
 from consoles.serving import Options, Running, serving
 from dispatch.errors import UserMistake
 from dispatch.flags import RATE_MAX, WEEK_S, between, can_be_written, more_than, seed
-from dispatch.maps import check_map, imported_roads
+from dispatch.maps import imported_roads
 from dispatch.settings import Settings, add_settings_arguments, settings_from
 from routing import roads
 from simulators.country import SHARE, SHARE_MAX, enrol, roster
@@ -54,8 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve, simulate, stop cleanly; 1 when a call was lost or a unit was assigned twice."""
     settings = settings_from(args)
-    can_listen(settings)
-    check_map(settings)
+    can_start(settings)
     if args.report is not None:
         if args.no_load:
             raise UserMistake("--report tells what the load has measured, and --no-load leaves that out")

@@ -64,16 +64,16 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run(
-    url: str, mqtt_url: str, credentials: Credentials, options: LoadOptions, stop: Awaitable[object]
+    url: str, mqtt_url: str, credentials: Credentials, options: LoadOptions, stop: asyncio.Event
 ) -> LoadReport:
-    """Load the service until `stop` or the time is over, then check and report. Raises ServiceAway."""
+    """Load the service until `stop` is set or the time is over, then check and report. Raises ServiceAway."""
     async with contextlib.AsyncExitStack() as stack:
         world = _World(url, credentials, options)
         for client in world.clients.values():
             stack.push_async_callback(client.close)
         await world.begin(stack, mqtt_url)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_first(stop, world.failed), options.seconds)
+            await asyncio.wait_for(_first(stop.wait(), world.failed), options.seconds)
         return await world.end()
 
 

@@ -95,7 +95,7 @@ async def _loaded(
         loop.add_signal_handler(name, stop.set)
     if args.stop_with_input:
         await loop.connect_read_pipe(lambda: _Held(stop), sys.stdin)
-    return await load(args.url, mqtt_url, credentials, options, stop.wait())
+    return await load(args.url, mqtt_url, credentials, options, stop)
 
 
 class _Held(asyncio.Protocol):
@@ -130,7 +130,8 @@ def _credentials(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as fault:
-        raise UserMistake(f"cannot read the log-ins from {path}: {fault}") from None
+        why = getattr(fault, "strerror", None) or fault
+        raise UserMistake(f"cannot read the log-ins from {path}: {why}") from None
     needed = ("call_taker", "device", "dispatcher", "supervisor")
     missing = [role for role in needed if not isinstance(found, dict) or not _has_token(found.get(role))]
     if missing:

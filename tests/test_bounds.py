@@ -34,7 +34,7 @@ OF_ONE = {
     *("MOST_CHARS", "MOST_WORDS", "MOST_SEEN", "MOST_BETWEEN", "MOST_ALIKE", "MOST_BEGUN", "MOST_HITS"),
     *("MOST_CONTEXTS", "MOST_CUT_WORDS", "MOST_SPOKEN_WORDS", "MOST_HOUSED"),
     *("CORNERS_MAX", "CANDIDATES_MAX", "MOST_OF_ONE", "MOST_PARTS", "MOST_MIDDLES"),
-    *("MEMBER_MAX_BYTES", "VIA_WAYS_MAX", "PLACES_MAX", "CHOICES_MAX"),
+    *("MEMBER_MAX_BYTES", "VIA_WAYS_MAX", "PLACES_MAX", "CHOICES_MAX", "SENTENCE_MAX"),
 }
 """Limits of one input, one answer, one turn or one estimate: nothing grows against them."""
 FEW_ARGUMENTS = {"consoles/catalogue.py": "_read"}

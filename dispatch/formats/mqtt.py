@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from dispatch.formats.fitting import SENTENCE_MAX, fitting
 from dispatch.formats.trackers import Ignored, LastWill, Position, decode_owntracks
 from dispatch.formats.values import FormatError, as_bytes
 
@@ -201,8 +202,10 @@ def _typed(decoder: "msgspec.json.Decoder[Typed]", payload: bytes) -> Typed:
     except msgspec.ValidationError as error:
         found = _PATH.fullmatch(str(error))
         assert found is not None, "the pattern takes any text"
-        what, path = found.groups()
-        raise FormatError(_pointer(path), what, "send the fields of the contract") from None
+        what, where = found[1][:SENTENCE_MAX], _pointer(found[2])
+        known = fitting(what, decoder.type, where.split("/")[1:])
+        mend = f"send one of {', '.join(known)}" if known else "send the fields that /api/asyncapi.json names"
+        raise FormatError(where, what, mend) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise FormatError("", f"not JSON ({error})", "send one JSON object in UTF-8") from None
 

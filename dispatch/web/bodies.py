@@ -86,10 +86,11 @@ def decode(raw: bytes, kind: type[T]) -> T:
     try:
         value: T = _decoder(kind).decode(raw)
     except msgspec.ValidationError as error:
-        fault = fault_of(error)
+        fault = fault_of(error, kind)
         raise Unreadable("invalid_body", fault.detail, kept, [fault]) from None
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise Unreadable("malformed_json", str(error), kept) from None
+        detail = str(error) if raw.strip() else "The body is empty: send one JSON object."
+        raise Unreadable("malformed_json", detail, kept) from None
     except RecursionError:
         raise Unreadable("malformed_json", "The body is nested too deeply.", kept) from None
     doubled = _doubled(raw)
@@ -125,7 +126,7 @@ def converted(values: Mapping[str, str], kind: type[T]) -> T:
     try:
         return msgspec.convert(dict(values), kind, strict=False)
     except msgspec.ValidationError as error:
-        fault = fault_of(error)
+        fault = fault_of(error, kind)
         named = Fault(fault.pointer.lstrip("/"), fault.detail)
         raise Problem("invalid_query", f"{named.pointer}: {named.detail}", [named]) from None
 

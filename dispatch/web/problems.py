@@ -7,11 +7,13 @@ the engine makes the body of a refusal with it, `application.py` turns a raised 
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from dispatch.core.terms import Refusal
 from dispatch.core.verdict import REFUSALS
+from dispatch.formats.fitting import SENTENCE_MAX, fitting
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:dispatch112:problem:"
@@ -181,20 +183,22 @@ _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
-def fault_of(error: msgspec.ValidationError) -> Fault:
-    """msgspec's sentence with a JSON path as a fault with a JSON pointer.
+def fault_of(error: msgspec.ValidationError, kind: Any) -> Fault:
+    """msgspec's sentence with a JSON path as a fault with a JSON pointer, and with what `kind` takes there instead.
 
     `Expected `int`, got `str` - at `$.location[0].point`` -> `/location/0/point`. A missing or unknown field
     is pointed at itself, not at the object around it.
     """
     match = _AT.match(str(error))
     assert match is not None, "the pattern matches every text"
-    what, path = match["what"], match["path"] or "$"
+    what, path = match["what"][:SENTENCE_MAX], match["path"] or "$"
     steps = [name or index for name, index in _STEP.findall(path[1:]) if name or index]
+    known = fitting(what, kind, steps)
     named = _NAMED.search(what)
     if named is not None:
         steps.append(named["name"])
-    return Fault("".join("/" + escaped(step) for step in steps), what)
+    detail = f"{what}. Known: {', '.join(known)}." if known else what
+    return Fault("".join("/" + escaped(step) for step in steps), detail)
 
 
 def escaped(step: str) -> str:

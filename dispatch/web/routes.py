@@ -66,7 +66,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     def codes(self) -> tuple[str, ...]:
         """Every code that this address may answer with, in a fixed order."""
-        found = ["malformed_request", "head_too_large", "fault", "service_away", *self.errors]
+        found = ["malformed_request", "head_too_large", "fault", "service_away", "overloaded", *self.errors]
+        if self.timeout_s is not None:
+            found.append("timed_out")
         if self.action is not None:
             found += ["unauthenticated", "token_expired", "out_of_scope"]
         if self.request is not None:

@@ -254,7 +254,13 @@ class TestTelephones:
             ]
             assert [each.name for each in of_region(listed, "UZ-SA")] == ["Navbatchi"]
 
-    @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"region,name\n"])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            *(b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"region,name\n"),
+            pytest.param(b'region,name,phone\n*,"' + b"A22,2\n" * 30_000, id="a quotation mark that is never closed"),
+        ],
+    )
     def test_what_is_no_list_is_said_to_be_none(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / FILE).write_bytes(content)
         with pytest.raises(UnreadableList):

@@ -54,6 +54,12 @@ def test_bad_bodies_are_refused_and_kept(raw: bytes, code: str) -> None:
     assert caught.value.raw == raw[:RAW_KEPT_BYTES]
 
 
+@pytest.mark.parametrize("raw", [b"", b" \n"])
+def test_an_empty_body_is_said_to_be_empty(raw: bytes) -> None:
+    with pytest.raises(Unreadable, match="empty"):
+        decode(raw, Place)
+
+
 @pytest.mark.parametrize(
     ("raw", "text"),
     [

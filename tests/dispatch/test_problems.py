@@ -1,18 +1,23 @@
 """Every refusal has a code, a status, a sentence and a pointer to what is wrong."""
 
+from typing import Annotated, Literal
+
 import msgspec
 import pytest
 
-from dispatch.core.terms import Refusal
+from dispatch.core.terms import Priority, Refusal
 from dispatch.web.problems import KINDS, Fault, Problem, document, escaped, fault_of, refused, status_of
 
 
 class Point(msgspec.Struct, forbid_unknown_fields=True):
     lat: float
+    kind: Literal["Point"] = "Point"
 
 
-class Body(msgspec.Struct, forbid_unknown_fields=True):
-    location: list[Point] = []
+class Body(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
+    location: list[Point | Annotated[list[float], msgspec.Meta(max_length=2)]] | None = None
+    priority: Priority | None = None
+    since: int = 0
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,32 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
 def test_a_fault_points_at_the_field_that_is_wrong(raw: bytes, pointer: str) -> None:
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.json.decode(raw, type=Body)
-    assert fault_of(caught.value).pointer == pointer
+    assert fault_of(caught.value, Body).pointer == pointer
+
+
+@pytest.mark.parametrize(
+    ("raw", "detail"),
+    [
+        (b'{"priority": "P7"}', "Invalid enum value 'P7'. Known: P1, P2, P3, P4."),
+        (b'{"location": [{"lat": 1, "kind": "Circle"}]}', "Invalid enum value 'Circle'. Known: Point."),
+        (b'{"location": [{"lat": 1, "lon": 2}]}', "Object contains unknown field `lon`. Known: lat, kind."),
+        (b'{"since": 1}', "Object contains unknown field `since`. Known: location, priority, from."),
+        (b'{"from": "x"}', "Expected `int`, got `str`"),
+    ],
+)
+def test_a_fault_says_what_would_have_fitted(raw: bytes, detail: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.json.decode(raw, type=Body)
+    assert fault_of(caught.value, Body).detail == detail
+
+
+def test_a_fault_stays_small_whatever_was_sent() -> None:
+    for sent in ({"priority": "P" * 60_000}, {"p" * 60_000: 1}):
+        with pytest.raises(msgspec.ValidationError) as caught:
+            msgspec.convert(sent, type=Body)
+        fault = fault_of(caught.value, Body)
+        assert len(fault.pointer) + len(fault.detail) < 400
+        assert "Known: " in fault.detail
 
 
 def test_a_problem_says_type_title_status_detail_code_and_errors() -> None:

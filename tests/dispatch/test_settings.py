@@ -1,12 +1,16 @@
 """One Settings from flags and environment; secrets never printed; what cannot be meant is refused by name."""
 
+import argparse
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from consoles.serve import add_arguments
 from dispatch.errors import UserMistake
-from dispatch.settings import ROLES, Settings, masked, read_settings
+from dispatch.settings import NUMBERS, ROLES, VARIABLES, Settings, masked, read_settings
+from tests.style import ROOT
 
 
 def test_a_flag_beats_the_environment_and_the_environment_the_default() -> None:
@@ -111,3 +115,19 @@ def test_places_are_files_parted_as_in_a_path() -> None:
     given = read_settings({}, {"DISPATCH112_PLACES": os.pathsep.join(["a.csv", "maps/uz"])})
     assert given.places == (Path("a.csv"), Path("maps/uz"))
     assert "places = a.csv,maps/uz" in str(given).splitlines()
+
+
+def test_the_page_has_every_setting_with_its_variable_flag_and_default() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(DISPATCH112_\w+)` \| (?:`--([\w-]+)`)? ?\| (.+?) \| .+ \|$", page, re.MULTILINE)
+    assert sorted(variable for variable, _, _ in rows) == sorted(VARIABLES.values())
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    flags = vars(parser.parse_args([]))
+    names = {variable: name for name, variable in VARIABLES.items()}
+    for variable, flag, default in rows:
+        name = names[variable]
+        assert flag.replace("-", "_") == (name if name in flags else ""), variable
+        if name in (*NUMBERS, "port", "host"):
+            assert default == str(getattr(Settings(), name)), variable
+    assert all(f"`--{name.replace('_', '-')}`" in page for name in flags)

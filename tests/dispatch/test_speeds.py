@@ -55,6 +55,7 @@ def test_the_roads_are_those_that_the_service_drives_by(
         (HEAD + "A1,yesterday,41.3,69.2\n", "line 2"),
         (HEAD + "A1,2026-11-25T03:00:00,41.3,69.2\n", "zone"),
         (HEAD + "A1,2026-11-25T03:00:00Z,141.3,69.2\n", "degrees"),
+        pytest.param(HEAD + f'"{"A1," * 50_000}', "cannot read", id="a quotation mark that is never closed"),
     ],
 )
 def test_a_file_that_is_wrong_says_where(

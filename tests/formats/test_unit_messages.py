@@ -118,6 +118,13 @@ def test_a_bad_value_is_refused_at_its_place(changes: dict[str, object], pointer
     assert caught.value.mend
 
 
+def test_a_word_of_no_list_is_answered_with_the_list() -> None:
+    with pytest.raises(FormatError) as caught:
+        mqtt.decode_ack(payload(ACK, stage="read" * 1_000))
+    assert caught.value.mend == "send one of accepted, delivered, refused, seen"
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"{", b"\xff", b'{"status_id":"\xff"}', b"[" * 8000])
 def test_a_body_that_is_no_report_is_refused_as_a_whole(body: bytes) -> None:
     for decode in (mqtt.decode_status, mqtt.decode_ack, mqtt.decode_link):

@@ -311,6 +311,13 @@ def test_a_damaged_map_is_one_line(name: str, folder: Path, capsys: pytest.Captu
     assert said.startswith("dispatch112: ") and said.count("\n") == 1
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", "7"])
+def test_another_map_json_is_said_to_be_none_of_ours(text: str, tmp_path: Path) -> None:
+    (tmp_path / "map.json").write_text(text)
+    with pytest.raises(ValueError, match=r"map\.json is not what dispatch112 import-map writes"):
+        mapfolder.check(tmp_path)
+
+
 READ_BY_A_SERVICE = (
     *("roads.npz", "profiles.npz", "streets.txt", "gazetteer.csv", "kilometres.geojson"),
     *("regions.geojson", "districts.geojson"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -33,7 +34,7 @@ from dispatch.store import Store
 from dispatch.web.application import application
 from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
-from dispatch.web.routes import Routes
+from dispatch.web.routes import Route, Routes
 from dispatch.writing.leading import Leader
 from dispatch.writing.live_roads import LiveRoads
 from dispatch.writing.positions import Position, Positions
@@ -134,7 +135,8 @@ class ApiWorld:
         self._tasks.append(asyncio.create_task(self.interface.run()))
         calls = [call for state in self.engine.states.values() for call in recognisable(state)]
         await reindex(self.interface.intake.matcher, calls, self.store)
-        app = application(Routes(*self.interface.routes, *self.neighbours.routes()), self.access.actor_of, self.metrics)
+        self.routes = Routes(*self.interface.routes, *self.neighbours.routes())
+        app = application(self.routes, self.access.actor_of, self.metrics)
         self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -197,7 +199,17 @@ class ApiWorld:
             headers["Content-Type"] = kind
         url = self.url + (path if path.startswith("/") else f"/api/v1/{path}")
         async with self.session.request(method, url, data=data, headers=headers) as response:
-            return Got(response.status, response.headers, await response.read())
+            got = Got(response.status, response.headers, await response.read())
+        self._documented(method, response.url.raw_path, got)
+        return got
+
+    def _documented(self, method: str, path: str, got: Got) -> None:
+        """Whatever an address refuses is in the served document: each code is one of its route's."""
+        if got.status < 400 or method == "HEAD":
+            return
+        asked = [route for route in self.routes if route.method == method and _leads(route, path)]
+        said = not asked or any(got.code in route.codes() for route in asked)
+        assert said, f"{method} {asked[0].path} does not say that it may answer {got.code}"
 
     async def post(self, path: str, body: Any = None, **more: Any) -> Got:
         return await self.call("POST", path, body, **more)
@@ -267,6 +279,12 @@ async def api_world(
         yield world
     finally:
         await world.stop()
+
+
+def _leads(route: Route, path: str) -> bool:
+    """Whether this path is the route's, with something for each of its parameters."""
+    fixed = map(re.escape, re.split(r"\{\w+\}", route.path))
+    return re.fullmatch("[^/]+".join(fixed), path) is not None
 
 
 def secret(token: str) -> str:

@@ -17,6 +17,8 @@ from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, Got, api
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
 BESIDE = [CHORSU[0] + 0.0005, CHORSU[1]]
 """40 m away."""
+BEYOND = [60.0, 38.0]
+"""Abroad, though within the box about the country: no region is near."""
 
 
 @pytest.fixture
@@ -140,6 +142,7 @@ async def test_the_list_pages_and_names_regions(world: ApiWorld) -> None:
         ({"kind": "gas", "point": BESIDE[::-1]}, 422, "outside_country"),
         ({"kind": "gas", "point": BESIDE, "smell": True}, 422, "invalid_body"),
         ({"kind": "gas", "point": BESIDE, "region": "UZ-XX"}, 404, "unknown_region"),
+        ({"kind": "gas", "point": BEYOND}, 404, "unknown_region"),
         ({"kind": "gas", "incident_id": "TK-99"}, 404, "unknown_incident"),
     ],
 )
@@ -149,6 +152,11 @@ async def test_a_hazard_that_cannot_be_meant_is_refused(
     got = await world.post("hazards", body, token="dispatcher")
     assert (got.status, got.code) == (status, code)
     assert not world.engine.states[TK].hazards
+
+
+async def test_a_hazard_beyond_the_border_is_kept_by_the_region_that_is_named(world: ApiWorld) -> None:
+    got = await recorded(world, point=BEYOND, region=TK)
+    assert (got.status, got.json["region"]) == (201, TK)
 
 
 async def test_who_may_record_read_acknowledge_and_end(world: ApiWorld) -> None:

@@ -10,8 +10,10 @@ from aiohttp import web
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from dispatch.errors import ServiceAway
 from dispatch.web.metrics import Metrics
 from dispatch.writing.stages import StageMeasures, Stages
+from simulators import load
 from simulators.bench_measures import slope_per_minute
 from simulators.exposition import Reading, parsed, stages
 from simulators.lean import Poster, watch
@@ -137,3 +139,11 @@ async def test_a_mirror_that_missed_a_delta_asks_for_what_it_lacks() -> None:
         running.cancel()
     assert asked == ["/ws/v1/board", "/ws/v1/board?after=UZ-TK:6"]
     assert sorted(mirror.views["UZ-TK"].board["calls"]) == ["c-6", "c-7", "c-8"]
+
+
+async def test_a_service_that_does_not_answer_ends_a_load_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "READY_LIMIT_S", 0.05)
+    roles = ("device", "call_taker", "dispatcher", "supervisor")
+    credentials = {role: {"token": role} for role in roles}
+    with pytest.raises(ServiceAway, match="the boards did not answer within"):
+        await load.run("http://127.0.0.1:1", "mqtt://127.0.0.1:1", credentials, load.LoadOptions(), asyncio.Event())
