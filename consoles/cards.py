@@ -57,6 +57,7 @@ async def call_card(desk: Desk, actor: Actor, call: Call, shared_number: bool) -
     return row | {
         "location": whereabouts(call.location),
         "evidence": await _evidence(desk, actor, call.evidence),
+        "evidence_waiting": await _evidence(desk, actor, _waiting(desk, call)),
         "answered_at": call.answered_at,
         "closed_at": call.closed_at,
         "disposition": call.disposition,
@@ -172,6 +173,12 @@ def _assignment(desk: Desk, incident: Incident, found: Assignment) -> Row:
         "cleared_reason": found.cleared_reason,
         "unacknowledged_hazards": found.unacknowledged,
     } | times
+
+
+def _waiting(desk: Desk, call: Call) -> list[LocationFix]:
+    """What was taken for a call that is on its way or gone, and has not reached it yet."""
+    state = desk.replicas.states.get(call.region)
+    return [piece.fix for piece in state.onward_of(call.call_id)] if state is not None else []
 
 
 async def _evidence(desk: Desk, actor: Actor, fixes: Iterable[LocationFix]) -> list[Row]:

@@ -101,7 +101,8 @@ class Intake:
                 errors=("outside_country", "unknown_call", "call_moving", "illegal_status"),
                 description="Only a person may send the source `operator`: it confirms the place. Words are kept with "
                 "the evidence, as personal data; without a point they are looked up, and several places of that name "
-                "all count. `accuracy_m` of the answer is the radius of the circle that holds nine cases of ten.",
+                "all count. A call that is being handed over, or was, takes it as well: the evidence follows it, once. "
+                "`accuracy_m` of the answer is the radius of the circle that holds nine cases of ten.",
             ),
         )  # fmt: skip
 
@@ -223,11 +224,13 @@ class Intake:
             self.reception.engine.remember(answer)
 
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
-        """The call, if this actor may add to it. Raises Problem, Elsewhere; for a device others' calls do not exist."""
+        """The call, also one on its way or gone to another cell, if this actor may add to it. Raises Problem and
+        Elsewhere; for a device others' calls do not exist.
+        """
         away = self.reception.away(call_id)
         if away is not None and own(actor, away[1]):
             raise Elsewhere(away[0])
-        found = self.reception.open_call(call_id)
+        found = self.reception.open_call(call_id) or self.reception.departed_call(call_id)
         if found is None and self._is_over(call_id, actor):
             raise Problem("illegal_status", f"{call_id[:64]} is closed.")
         if found is None or not own(actor, found[1]):
@@ -236,7 +239,7 @@ class Intake:
         return found
 
     def _is_over(self, call_id: CallId, actor: Actor) -> bool:
-        """Whether this actor may know that the call was closed not long ago."""
+        """Whether this actor may know that the call, which is not open, was closed not long ago or is about to be."""
         region = self.reception.engine.region_of_call(call_id)
         call = self.reception.engine.states[region].call(call_id) if region is not None else None
         if call is None or not own(actor, call):

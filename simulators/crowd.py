@@ -81,10 +81,13 @@ class Callers:
             ),
         )
         if located is None or chance.random() < 0.4:
-            world.later(chance.expovariate(1 / 30), lambda: self._located(call_id, region, point))
+            for after_s in (30, 60)[: chance.choice((1, 1, 2))]:
+                world.later(chance.expovariate(1 / after_s), lambda: self._located(call_id, region, point))
         if world.happens(faults.hangs_up):
-            hangs_up = c.MoveCall(actor=SYSTEM, call_id=call_id, status=CallStatus.ABANDONED)
-            world.later(chance.expovariate(1 / 20), lambda: self._where_it_is(call_id, hangs_up))
+            world.later(chance.expovariate(1 / 20), lambda: self._hung_up(call_id))
+
+    def _hung_up(self, call_id: CallId) -> None:
+        self._where_it_is(call_id, c.MoveCall(actor=SYSTEM, call_id=call_id, status=CallStatus.ABANDONED))
 
     def _located(self, call_id: CallId, region: RegionId, point: Point) -> None:
         """Evidence that comes later, sometimes from another region or from the border."""
@@ -98,10 +101,13 @@ class Callers:
         at = world.now + timedelta(seconds=skew_s)
         fix = LocationFix(source=Source.AML, at=at, lat=point[0], lon=point[1], accuracy_m=30.0)
         found = location(point, regions, at, chance) if chance.random() < 0.9 else None
-        self._where_it_is(call_id, c.LocateCall(actor=DEVICE, call_id=call_id, fix=fix, location=found))
+        said = c.LocateCall(actor=DEVICE, call_id=call_id, fix=fix, location=found)
+        if self._where_it_is(call_id, said):
+            world.seen.setdefault(call_id, []).append(fix)
 
-    def _where_it_is(self, call_id: CallId, command: c.Command) -> None:
-        """The service looks up which region has the call; on the way between two it may ask the wrong one."""
-        having = [r for r, w in self.world.writers.items() if call_id in w.state.calls]
-        if having:
-            self.world.submit(self.world.chance.choice(having), command)
+    def _where_it_is(self, call_id: CallId, command: c.Command) -> bool:
+        """The service looks up which region has the call, or had it; on the way between two it may ask the wrong one.
+        Whether that took the command.
+        """
+        having = [r for r, w in self.world.writers.items() if call_id in w.state.calls or call_id in w.state.gone]
+        return bool(having) and self.world.submit(self.world.chance.choice(having), command) is None

@@ -17,7 +17,7 @@ from dispatch.core.events import AssignmentCleared, CallReceived, Event, PlaceTo
 from dispatch.core.evolve import evolve
 from dispatch.core.invariants import broken, broken_near
 from dispatch.core.state import RegionState
-from dispatch.core.terms import ActorId, CallId, Order, OrderId, RegionId, Stage
+from dispatch.core.terms import ActorId, CallId, LocationFix, Order, OrderId, RegionId, Stage
 from dispatch.units.orders import UNDELIVERED
 from dispatch.writing.journal import GENESIS, chain
 from dispatch.writing.records import Batch, Recorded
@@ -54,6 +54,8 @@ class Ledger:
         self.batches = 0
         self.acknowledged: dict[str, dict[CallId, None]] = {}
         self.answers: dict[str, bytes] = {}
+        self.seen: dict[CallId, list[LocationFix]] = {}
+        """Where calls are, as far as somebody was told that it is known."""
         self.orders: dict[OrderId, Order] = {}
         self.published: dict[OrderId, set[Station]] = {}
         self._called: dict[ActorId | None, CallId] = {}
@@ -196,6 +198,14 @@ class Ledger:
             if faults:
                 raise Broken(f"{region}: {faults[0]}")
         _no_call_twice(self.truth)
+        self._no_evidence_is_lost()
+
+    def _no_evidence_is_lost(self) -> None:
+        """What was acknowledged is with its call, once, whichever region it was told to."""
+        for call_id, seen in self.seen.items():
+            known = [call.evidence for state in self.truth.values() if (call := state.call(call_id)) is not None]
+            if len(known) != 1 or set(seen) - set(known[0]) or len(set(known[0])) != len(known[0]):
+                raise Broken(f"{call_id} has {known}, and was promised {seen}")
 
     def undone(self) -> str | None:
         """What still has to come to an end once nothing goes wrong any more."""
@@ -205,6 +215,8 @@ class Ledger:
                 return f"{region}: orders wait for an answer: {waiting}"
             if state.offers:
                 return f"{region}: hand-overs hang: {state.offers}"
+            if state.onward:
+                return f"{region}: evidence hangs: {state.onward}"
             if state.live:
                 return f"{region}: assignments do not end: {list(state.live)}"
         return next((f"the call of {key} was acknowledged and is not committed" for key in self.unkept()), None)

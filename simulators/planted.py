@@ -203,6 +203,16 @@ def a_hand_over_is_taken_twice() -> AbstractContextManager[None]:
 
 
 @bug(Level.CORE)
+def evidence_for_a_call_on_its_way_is_dropped() -> AbstractContextManager[None]:
+    locate = deciding.DECIDERS[c.LocateCall]
+
+    def located(state: Any, command: Any, now: Any) -> Any:
+        return NOTHING if command.call_id in state.offers else locate(state, command, now)
+
+    return swapped((deciding.DECIDERS, c.LocateCall, located))
+
+
+@bug(Level.CORE)
 def a_unit_that_is_busy_is_assigned_again() -> AbstractContextManager[None]:
     suits = recommend._suits
     return swapped(

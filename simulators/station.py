@@ -144,6 +144,7 @@ class Station:
         self.spool.load()
         self.reception = Reception(self.engine, PlaneLocator(regions), ids, clock)
         contacts = Contacts(self.store, ids, clock, self.metrics)
+        self.neighbours.inbox.hear_evidence = self.reception.hear
         self.intake = Intake(self.reception, contacts, self.metrics, self.spool)
         self.field = self._field(partial(published, self))
         self.fanout = LocalFanout(self.store)

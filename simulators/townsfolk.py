@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -94,6 +95,7 @@ class Caller:
             service=chance.choice(SERVICES) if known < 0.3 else None,
             incident_type=chance.choice(TYPES) if known > 0.5 else None,
         )
+        self.talks = Random(f"{world.seed}/{number}")
         self.door = chance.choice(("", "", *world.stations))
         self.patience_s = chance.choice((HURRY_S, PATIENCE_S))
         self.call_id: CallId | None = None
@@ -114,6 +116,9 @@ class Caller:
             await asyncio.sleep(pause_s if heard else min(self.patience_s, pause_s))
         if self.point is not None and chance.random() < 0.6:
             await self._elsewhere()
+            for _ in range(self.talks.choice((0, 0, 1, 3))):
+                await asyncio.sleep(self.talks.uniform(0.1, 2))
+                await self._located(point_in(self.talks.randrange(len(world.regions)), self.talks))
 
     def _station(self) -> Station | None:
         """By the balancer in front: its own door, or whoever leads; whose answer says `spooled`, that one again."""
@@ -145,14 +150,25 @@ class Caller:
         world, chance = self.world, self.world.chance
         await asyncio.sleep(chance.uniform(0.2, 4))
         place = chance.randrange(len(world.regions)) if world.happens(0.8) else self.place
-        lat, lon = point_in(place, chance)
+        await self._located(point_in(place, chance))
+
+    async def _located(self, point: Point) -> None:
+        """Say it to whoever leads the region that took the call first, wherever the call is by now."""
+        world, call_id = self.world, self.call_id
         station = world.leading(world.regions[self.place])
-        if station is None or self.call_id is None:
+        if station is None or call_id is None:
             return
-        found = station.reception.open_call(self.call_id)
+        reception = station.reception
+        fix = LocationFix(source=Source.AML, at=reception.clock.now(), lat=point[0], lon=point[1], accuracy_m=20.0)
+        found, left = reception.open_call(call_id), reception.left_from(call_id)
+        reply: Reply | None = None
         if found is not None:
-            fix = LocationFix(source=Source.AML, at=station.reception.clock.now(), lat=lat, lon=lon, accuracy_m=20.0)
-            await asked(station, station.reception.locate(*found, fix, self.actor.actor_id))
+            reply = await asked(station, reception.locate(*found, fix, self.actor.actor_id))
+        elif left is not None:
+            said = c.LocateCall(actor=self.actor.actor_id, call_id=call_id, fix=fix)
+            reply = await asked(station, reception.hear(left, said))
+        if reply is not None and reply.refusal is None:
+            world.ledger.seen.setdefault(call_id, []).append(fix)
 
 
 class Handset:

@@ -67,6 +67,7 @@ def at_the_end(world: World) -> None:
         _journal_tells_all(writer)
         _nothing_hangs(world, writer)
     _no_call_is_lost(world)
+    _no_evidence_is_lost(world)
     for region, screens in world.screens.items():
         if any(c.shown_seq != world.writers[region].state.seq for c in screens):
             raise Broken(f"{region}: a console is not up to date in the calm")
@@ -87,6 +88,14 @@ def _no_call_is_lost(world: World) -> None:
             raise Broken(f"call {call_id} is in {having or 'no region'}")
 
 
+def _no_evidence_is_lost(world: World) -> None:
+    """Whatever anybody was told to be known of a call's place is with the call, once, whoever was asked."""
+    for call_id, seen in world.seen.items():
+        (call,) = [call for w in world.writers.values() if (call := w.state.call(call_id)) is not None]
+        if len(set(call.evidence)) != len(call.evidence) or set(seen) - set(call.evidence):
+            raise Broken(f"{call_id} has {call.evidence}, and was promised {seen}")
+
+
 def _nothing_hangs(world: World, writer: Writer) -> None:
     """Once nothing goes wrong any more, every order is answered, every hand-over done, every call taken."""
     state = writer.state
@@ -96,6 +105,8 @@ def _nothing_hangs(world: World, writer: Writer) -> None:
         raise Broken(f"{writer.region}: assignments hang: {state.live}")
     if state.offers:
         raise Broken(f"{writer.region}: hand-overs hang: {state.offers}")
+    if state.onward:
+        raise Broken(f"{writer.region}: evidence hangs: {state.onward}")
     if len(state.waiting_calls) or state.in_hand:
         raise Broken(f"{writer.region}: calls hang: {list(state.waiting_calls)} {list(state.in_hand)}")
     for incident in state.incidents.values():

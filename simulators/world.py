@@ -11,12 +11,14 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from random import Random
 
 import msgspec
 import numpy as np
 
+from dispatch.cells.exchange import CallEvidence, answer, concluded, messages, received
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.assigning import candidates
@@ -29,6 +31,7 @@ from dispatch.core.terms import (
     CallId,
     Channel,
     IncidentId,
+    LocationFix,
     Order,
     Reach,
     Refusal,
@@ -93,6 +96,8 @@ class World:
         self.now = START
         self.recent: deque[Fact] = deque(maxlen=RECENT_KEPT)
         self.received: list[CallId] = []
+        self.seen: dict[CallId, list[LocationFix]] = {}
+        """What callers were told to be known of where they are."""
         self.line = Line(self.chance, self.later)
         self.writers = {r: Writer(r, self.reach, self.recent) for r in REGIONS[: self.plan.regions]}
         self.crews: dict[UnitId, Crew] = {}
@@ -201,10 +206,13 @@ class World:
 
     def _give(self, region: RegionId, call_id: CallId) -> None:
         """One try to carry a hand-over: the call goes over the line, and the word that it arrived comes back."""
-        state = self.writers[region].state
-        offer, call = state.offers.get(call_id), state.calls.get(call_id)
-        if offer is None or call is None or offer.to not in self.writers:
+        offer = self.writers[region].state.offers.get(call_id)
+        if offer is None or offer.to not in self.writers:
             return
+        mark = c.MarkSent(actor=SYSTEM, call_id=call_id, offer_id=offer.offer_id)
+        if self.submit(region, mark) is not None:
+            return
+        call = self.writers[region].state.calls[call_id]
         take = c.TakeCall(actor=SYSTEM, call=call, origin=region, offer_id=offer.offer_id)
         release = c.ReleaseCall(actor=SYSTEM, call_id=call_id, offer_id=offer.offer_id)
 
@@ -214,7 +222,20 @@ class World:
 
         self.line.send(self.faults, region, arrive)
 
-    def _release(self, region: RegionId, release: c.ReleaseCall) -> None:
+    def _carry(self, region: RegionId) -> None:
+        """One try to carry what was seen of calls that have gone on."""
+        for message in list(messages(self.writers[region].state)):
+            if isinstance(message, CallEvidence) and message.to in self.writers:
+                self.line.send(self.faults, message.to, partial(self._hear, message))
+
+    def _hear(self, message: CallEvidence) -> None:
+        self.submit(message.to, received(message, SYSTEM))
+        said = answer(self.writers[message.to].state, message)
+        told = concluded(message, said, SYSTEM, abroad=False)
+        if told is not None:
+            self.line.send(self.faults, message.origin, lambda: self._release(message.origin, told))
+
+    def _release(self, region: RegionId, release: c.Command) -> None:
         self.submit(region, release)
 
     def _tick(self) -> None:
@@ -227,6 +248,7 @@ class World:
             if self._ticks % OFFER_TICKS == 0:
                 for call_id in list(writer.state.offers):
                     self._give(region, call_id)
+                self._carry(region)
             if self._ticks % TROUBLE_TICKS == 0:
                 self._trouble(region, writer)
             orders_are_answered(self, writer)

@@ -25,6 +25,8 @@ from dispatch.calling.calls import CallerKnown
 from dispatch.calling.contacts import Contacts
 from dispatch.calling.locating import aml_fix
 from dispatch.calling.matching import Caller, Matcher
+from dispatch.core.commands import LocateCall
+from dispatch.core.state import RegionState
 from dispatch.core.terms import ActorId, Call, CallId, LocationFix
 from dispatch.errors import ServiceAway, UserMistake
 from dispatch.formats.aml import MAX_AML_BYTES, AmlMessage, decode
@@ -47,6 +49,7 @@ GATEWAY = Actor(actor_id=ActorId("device:aml"), role=Role.DEVICE, username="aml"
 
 OUTCOMES = {
     "used": "added to its call",
+    "sent_on": "its call has gone to another region: committed, and carried after it",
     "shared": "added to the newer of several calls with one number",
     "waiting": "no such call yet; kept ten minutes",
     "expired": "its call never came",
@@ -188,6 +191,10 @@ class AmlDoor:
 
     async def _put(self, call_id: CallId, fix: LocationFix) -> str:
         found = self._reception.open_call(call_id)
+        left = self._reception.left_from(call_id) if found is None else None
+        if left is not None:
+            command = LocateCall(actor=GATEWAY.actor_id, call_id=call_id, fix=fix)
+            return "sent_on" if (await self._reception.hear(left, command)).refusal is None else "refused"
         if found is None:
             return "late_used" if await self._reception.locate_ended(call_id, fix, GATEWAY.actor_id) else "late"
         region, call = found
@@ -257,8 +264,13 @@ class PersonalShelf(Protocol):
     async def personal(self, ids: Sequence[str]) -> dict[str, Personal]: ...
 
 
+def recognisable(state: RegionState) -> list[Call]:
+    """The calls whose handset may still say where it is: the open ones, and those that went to another cell."""
+    return [*state.calls.values(), *(call for call_id, call in state.closed_calls.items() if call_id in state.gone)]
+
+
 async def reindex(matcher: Matcher, calls: Iterable[Call], shelf: PersonalShelf) -> dict[CallId, list[AmlMessage]]:
-    """Make the index again from open calls; returns the messages that waited for any of them."""
+    """Make the index again from these calls; returns the messages that waited for any of them."""
     waited: dict[CallId, list[AmlMessage]] = {}
     marked = [call for call in calls if call.commitment is not None]
     for start in range(0, len(marked), REINDEX_STEP):

@@ -8,7 +8,8 @@ lost: it waits, and is put to the call right after the commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import takewhile
 
 import msgspec
 from msgspec.structs import replace
@@ -34,6 +35,9 @@ from dispatch.writing.records import Personal
 
 DEFAULT_REGION = RegionId("UZ-TK")
 """Where a call without a place waits when its sender stands for no region either."""
+
+GOES_ON = timedelta(minutes=30)
+"""So long after a call went elsewhere its handset is taken to be on the line still: nobody here sees its end."""
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,8 @@ class Reception:
         """Whether a call can be handed over to a region at all."""
         self._arriving: set[CallId] = set()
         self._touched = engine.replicas.follow()
+        self._left: dict[CallId, datetime] = {}
+        """Calls that went elsewhere in the last GOES_ON, oldest first."""
 
     async def receive(self, contact: Contact) -> Reply:
         """Commit the call. Raises ServiceAway when it was not."""
@@ -95,12 +101,29 @@ class Reception:
         spoken = self._sealed(words, actor, region) if words else None
         if spoken is not None:
             fix = replace(fix, note_id=spoken.id, commitment=commitment(spoken.salt, spoken.document))
-        location = self._workable(region, self.locator.estimate((*call.evidence, fix), self.clock.now()))
+        command = self._estimated(region, call, LocateCall(actor=actor, call_id=call.call_id, fix=fix))
+        answer, personal = receipt_for(call.call_id, 200, call), () if spoken is None else (spoken,)
+        return await self.engine.submit(region, command, answer=answer, key=key, personal=personal)
+
+    async def hear(self, region: RegionId, command: LocateCall, personal: tuple[Personal, ...] = ()) -> Reply:
+        """Put evidence to a call that another region took, or that waited here; where the call is not here any more,
+        it goes on, and where it is over, its incident may still be placed. Raises ServiceAway.
+        """
+        state = self.engine.states[region]
+        found = self.open_call(command.call_id)
+        if found is not None and found[0] == region:
+            command = self._estimated(region, found[1], command)
+        elif found is None and not (command.call_id in state.gone or command.evidence_id in state.evidence_heard):
+            await self.locate_ended(command.call_id, command.fix, command.actor)
+        return await self.engine.submit(region, command, personal=personal)
+
+    def _estimated(self, region: RegionId, call: Call, command: LocateCall) -> LocateCall:
+        """The command with where the call is by all its evidence, and the way of its incident's crews to there."""
+        found = self.locator.estimate((*call.evidence, command.fix), self.clock.now())
+        location = self._workable(region, found)
         joined = call.incident_id if location is not None else None
         reach = self.engine.reach_of_crews(region, joined, location) if joined and location else None
-        command = LocateCall(actor=actor, call_id=call.call_id, fix=fix, location=location, reach=reach)
-        answer, personal = receipt_for(call.call_id, 200), () if spoken is None else (spoken,)
-        return await self.engine.submit(region, command, answer=answer, key=key, personal=personal)
+        return replace(command, location=location, reach=reach)
 
     def _workable(self, region: RegionId, found: Location | None) -> Location | None:
         """A place that belongs to nobody whom we reach is ours to work: handed over, the call would wait for ever."""
@@ -146,11 +169,32 @@ class Reception:
             return None
         return region, call
 
+    def departed_call(self, call_id: CallId) -> tuple[RegionId, Call] | None:
+        """A call that went to another cell not long ago, and the region that sends evidence after it."""
+        region = self.left_from(call_id)
+        call = self.engine.states[region].closed_calls.get(call_id) if region is not None else None
+        return (region, call) if region is not None and call is not None else None
+
+    def left_from(self, call_id: CallId) -> RegionId | None:
+        """The region from which a call went to another cell or process; None when it is here, or nobody knows."""
+        states = self.engine.states
+        here = self.engine.region_of_call(call_id)
+        if here is not None:
+            return here if call_id in states[here].gone else None
+        return next((region for region, state in states.items() if call_id in state.gone), None)
+
     def tidy(self) -> int:
         """Forget callers and messages past their window; returns how many messages no call came for."""
         now = self.clock.now()
         for region in list(self._touched):
-            self.matcher.look_at(self._touched.pop(region).calls, now)
+            calls = self._touched.pop(region).calls
+            self.matcher.look_at(calls, now)
+            state = self.engine.states.get(region)
+            self._left |= {call_id: now for call_id in calls if state is not None and call_id in state.gone}
+        over = list(takewhile(lambda call_id: now - self._left[call_id] > GOES_ON, self._left))
+        self.matcher.look_at(over, now)
+        for call_id in over:
+            del self._left[call_id]
         return self.matcher.expire(now)
 
     def is_arriving(self, call_id: CallId) -> bool:
@@ -169,7 +213,7 @@ class Reception:
 
     def away(self, call_id: CallId) -> tuple[RegionId, Call] | None:
         """A call that goes on in a region which is not written here now: what is sent about it must wait."""
-        if self.engine.region_of_call(call_id) is not None:
+        if self.engine.region_of_call(call_id) is not None or self.left_from(call_id) is not None:
             return None
         region = self.engine.replicas.region_of_call(call_id)
         call = self.engine.replicas.states[region].calls.get(call_id) if region is not None else None
@@ -193,7 +237,10 @@ class Reception:
 
     def _is_going_on(self, call_id: CallId) -> bool:
         known = self.open_call(call_id) or self.away(call_id)
-        return call_id in self._arriving or known is not None
+        if call_id in self._arriving or known is not None:
+            return True
+        region = self.left_from(call_id)
+        return region is not None and self.clock.now() - self.engine.states[region].gone[call_id].at <= GOES_ON
 
     async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[AmlMessage]) -> Reply:
         said, now, given = contact.said, self.clock.now(), contact.answer
@@ -230,11 +277,11 @@ def _as_fix(location: Location) -> LocationFix:
     )
 
 
-def receipt_for(call_id: CallId, status: int) -> Answering:
-    """The answer that tells a sender what became of its call."""
+def receipt_for(call_id: CallId, status: int, last: Call | None = None) -> Answering:
+    """The answer that tells a sender what became of its call; one that is not here any more as it was at `last`."""
 
     def made(state: RegionState) -> CallReceipt:
-        call = state.call(call_id)
+        call = state.call(call_id) or last
         assert call is not None, "the command was about this call"
         return receipt(call, state.seq)
 

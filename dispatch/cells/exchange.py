@@ -8,6 +8,7 @@ that it carries, its answer is read off *its* committed state, and only such an 
        │          └─▶ recalled ──▶ forgone ──▶ regained  the call is ours again
        └──────────────────────────────────▶ regained     nothing was sent: at once
     asked ──▶ accepted (an incident of theirs) ──▶ reported … ──▶ over      withdrawn at any time
+    evidence kept ──▶ (its call is theirs, or ours again) ──▶ heard ──▶ told
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from msgspec import Meta
 from dispatch.core import commands as c
 from dispatch.core.aid import stale, wanted
 from dispatch.core.aid_terms import AidReport, Wanted, is_told, report_of
-from dispatch.core.evolve import EVIDENCE_KEPT, NOTES_KEPT
+from dispatch.core.evidence import EVIDENCE_KEPT
+from dispatch.core.evolve import NOTES_KEPT
+from dispatch.core.onward_terms import Onward
 from dispatch.core.plans import PLANS
 from dispatch.core.regaining import holds
 from dispatch.core.state import RegionState
-from dispatch.core.terms import ActorId, Call, CallId, RegionId, Word
+from dispatch.core.terms import ActorId, Call, CallId, LocationFix, RegionId, Word
 
 DOCUMENTS_MAX = 128
 DOCUMENT_MAX = 64 * 1024
@@ -100,7 +103,20 @@ class AidWord(_Said, frozen=True, kw_only=True, tag="report"):
         return self.report.request_id
 
 
-Message = CallOffer | OfferRecall | AidWish | AidWord
+class CallEvidence(_Said, frozen=True, kw_only=True, tag="evidence"):
+    """Where a call is that you have: we took it after the call had left, or may have."""
+
+    evidence_id: Name
+    call_id: CallId
+    fix: LocationFix
+    documents: Annotated[tuple[Document, ...], Meta(max_length=1)] = ()
+
+    @property
+    def id(self) -> str:
+        return self.evidence_id
+
+
+Message = CallOffer | OfferRecall | AidWish | AidWord | CallEvidence
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -125,6 +141,23 @@ def messages(state: RegionState) -> Iterator[Message]:
     for loan in state.loans.values():
         if not is_told(loan):
             yield AidWord(origin=state.region, to=loan.region, report=report_of(loan, state.seq))
+    yield from _evidence(state)
+
+
+def _evidence(state: RegionState) -> Iterator[CallEvidence]:
+    """Of each call, to one region, the oldest piece alone: none overtakes another."""
+    first: dict[tuple[CallId, RegionId | None], Onward] = {}
+    for piece in state.onward.values():
+        first.setdefault((piece.call_id, piece.to), piece)
+    for piece in first.values():
+        if piece.to is not None:
+            yield CallEvidence(
+                origin=state.region,
+                to=piece.to,
+                evidence_id=piece.evidence_id,
+                call_id=piece.call_id,
+                fix=piece.fix,
+            )
 
 
 def chores(state: RegionState, actor: ActorId) -> list[c.Command]:
@@ -136,13 +169,19 @@ def chores(state: RegionState, actor: ActorId) -> list[c.Command]:
 
 def fault_in(message: Message) -> str | None:
     """Why a message cannot be meant: it speaks for another region than its sender's, or names what it may not."""
-    ids = (message.id, message.call.call_id) if isinstance(message, CallOffer) else (message.id,)
+    ids = [message.id]
+    if isinstance(message, CallOffer | CallEvidence):
+        ids.append(message.call.call_id if isinstance(message, CallOffer) else message.call_id)
     if any(not 0 < len(id) <= NAME_MAX for id in ids):
         return f"an id has at most {NAME_MAX} characters"
     if isinstance(message, CallOffer):
         theirs = {message.call.call_id: "call"} | dict.fromkeys(notes_of(message.call), "note")
         if any(theirs.get(document.id) != document.kind for document in message.documents):
             return "a document belongs to the call or is one of its notes"
+    if isinstance(message, CallEvidence) and any(
+        (document.id, document.kind) != (message.fix.note_id, "note") for document in message.documents
+    ):
+        return "the document of evidence is its words"
     if not message.id.startswith(f"{message.origin}:") and not isinstance(message, AidWord):
         return f"{message.id} is none of {message.origin}"
     if isinstance(message, AidWord) and not message.id.startswith(f"{message.to}:"):
@@ -165,6 +204,8 @@ def received(message: Message, actor: ActorId) -> c.Command:
             return c.TakeCall(actor=actor, call=call, origin=message.origin, offer_id=message.offer_id)
         case OfferRecall():
             return c.ForgoOffer(actor=actor, call_id=message.call_id, offer_id=message.offer_id)
+        case CallEvidence(evidence_id=evidence_id, call_id=call_id, fix=fix):
+            return c.LocateCall(actor=actor, call_id=call_id, fix=fix, evidence_id=evidence_id)
         case AidWish():
             return c.TakeAid(actor=actor, wanted=message.wanted)
         case AidWord():
@@ -190,6 +231,10 @@ def answer(committed: RegionState, message: Message) -> Answer:
     match message:
         case CallOffer(offer_id=offer_id, call=Call(call_id=call_id)) | OfferRecall(offer_id=offer_id, call_id=call_id):
             return Answer(outcome=_whose(committed, offer_id, call_id))
+        case CallEvidence(evidence_id=evidence_id):
+            ours = committed.region == message.origin
+            heard = evidence_id not in committed.onward if ours else evidence_id in committed.evidence_heard
+            return Answer(outcome=Outcome.HEARD if heard else Outcome.LATER)
         case AidWish():
             return _lent(committed, message.wanted)
         case AidWord():
@@ -225,6 +270,9 @@ def concluded(message: Message, said: Answer, actor: ActorId, *, abroad: bool) -
                 return c.ReleaseCall(actor=actor, call_id=call_id, offer_id=offer_id, abroad=abroad)
             gone = said.outcome is Outcome.FORGONE
             return c.RegainCall(actor=actor, call_id=call_id, offer_id=offer_id) if gone else None
+        case CallEvidence(evidence_id=evidence_id):
+            heard = said.outcome is Outcome.HEARD
+            return c.MarkEvidenceTold(actor=actor, evidence_id=evidence_id) if heard else None
         case AidWish():
             if said.report is None or said.report.request_id != message.id:
                 return None

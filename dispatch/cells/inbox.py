@@ -13,10 +13,11 @@ from aiohttp import web
 
 from dispatch.actors import require
 from dispatch.calling.calls import CallerKnown
-from dispatch.cells.exchange import Answer, CallOffer, Document, Message, answer, fault_in, received
-from dispatch.core.commands import Command, TakeCall
+from dispatch.cells.exchange import Answer, CallEvidence, CallOffer, Document, Message, answer, fault_in, received
+from dispatch.core.commands import Command, LocateCall, TakeCall
 from dispatch.core.terms import SYSTEM, ActorId, Body, Call, LocationFix, RegionId
 from dispatch.engine import Engine
+from dispatch.errors import ServiceAway
 from dispatch.ids import IdSource
 from dispatch.store import Store
 from dispatch.web import application, bodies
@@ -27,6 +28,10 @@ from dispatch.writing.records import Personal
 
 BODY_MAX = 8 * 1024 * 1024
 """A call with as many and as long notes as there can be."""
+
+
+Hear = Callable[[RegionId, LocateCall, tuple[Personal, ...]], Awaitable[object]]
+"""Puts evidence to a call of ours as if it had come in here, with the personal documents of its words."""
 
 
 class NoteKnown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,6 +51,8 @@ class Inbox:
         self._ids = ids
         self.on_taken: list[Callable[[Call], Awaitable[object]]] = []
         """Told of each call that came from another cell: its handset may still send where it is."""
+        self.hear_evidence: Hear | None = None
+        """The reception's way; None while there is none yet."""
         self.counts = {"taken": 0, "forgone": 0, "heard": 0, "later": 0}
 
     async def receive(self, message: Message, actor: ActorId = SYSTEM, *, abroad: bool = False) -> Answer:
@@ -53,7 +60,10 @@ class Inbox:
         command, personal = received(message, actor), ()
         if abroad and isinstance(message, CallOffer) and isinstance(command, TakeCall):
             command, personal = await self._sealed(message, command)
-        await self._engine.submit(message.to, command, personal=personal)
+        if isinstance(message, CallEvidence) and isinstance(command, LocateCall):
+            await self._located(message, command, abroad)
+        else:
+            await self._engine.submit(message.to, command, personal=personal)
         state = self._engine.replicas.states[message.to]
         said = answer(state, message)
         if personal and isinstance(message, CallOffer) and message.call.call_id in state.calls:
@@ -63,11 +73,8 @@ class Inbox:
         return said
 
     async def _sealed(self, message: CallOffer, command: TakeCall) -> tuple[Command, Any]:
-        """The call under commitments of our own. What we have kept of it since an earlier stay holds on."""
-        documents = {document.id: document for document in message.documents}
-        known = await self._store.personal(list(documents))
-        kept = {id: known.get(id) or self._personal(message.to, found) for id, found in documents.items()}
-        sealed = {id: commitment(one.salt, one.document) for id, one in kept.items()}
+        """The call under commitments of our own."""
+        sealed, fresh = await self._kept(message)
         call = msgspec.structs.replace(
             command.call,
             # Whoever sent it there is nobody here: a device of ours by the same name must not be shown it.
@@ -75,8 +82,27 @@ class Inbox:
             commitment=sealed.pop(message.call.call_id, None),
             evidence=tuple(_resealed(fix, sealed) for fix in command.call.evidence),
         )
-        fresh = tuple(one for id, one in kept.items() if id not in known)
         return msgspec.structs.replace(command, call=call, sealed=sealed), fresh
+
+    async def _located(self, message: CallEvidence, command: LocateCall, abroad: bool) -> None:
+        """Evidence that another region took. Raises ServiceAway while nobody here can say where that is."""
+        if self.hear_evidence is None or message.to not in self._engine.led:
+            raise ServiceAway(f"nobody locates calls of {message.to} here now")
+        personal: tuple[Personal, ...] = ()
+        if abroad:
+            sealed, personal = await self._kept(message)
+            command = msgspec.structs.replace(command, fix=_resealed(command.fix, sealed))
+        await self.hear_evidence(message.to, command, personal)
+
+    async def _kept(self, message: CallOffer | CallEvidence) -> tuple[dict[str, str], tuple[Personal, ...]]:
+        """Our commitments to the documents that came along, and those that are new to us. What we have kept since
+        an earlier stay of the call holds on.
+        """
+        documents = {document.id: document for document in message.documents}
+        known = await self._store.personal(list(documents))
+        kept = {id: known.get(id) or self._personal(message.to, found) for id, found in documents.items()}
+        sealed = {id: commitment(one.salt, one.document) for id, one in kept.items()}
+        return sealed, tuple(one for id, one in kept.items() if id not in known)
 
     def _personal(self, region: RegionId, found: Document) -> Personal:
         """What cannot be read as it must be is kept as words: a person can still read it."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dispatch.cells.exchange import CallOffer, OfferRecall, messages
+from dispatch.cells.exchange import CallEvidence, CallOffer, OfferRecall, messages
 from dispatch.cells.inbox import Inbox
 from dispatch.cells.line import Line, closed
 from dispatch.cells.outbox import Outbox, Siblings
@@ -36,6 +36,7 @@ class Waiting(msgspec.Struct):
 
     calls: int = 0
     aid: int = 0
+    evidence: int = 0
     oldest_s: float = 0.0
 
 
@@ -89,6 +90,8 @@ class Neighbours(Collector):
                 if isinstance(message, CallOffer | OfferRecall):
                     entry.calls += 1
                     entry.oldest_s = max(entry.oldest_s, _age_s(self._since(region, message), now))
+                elif isinstance(message, CallEvidence):
+                    entry.evidence += 1
                 else:
                     entry.aid += 1
         return found
@@ -104,6 +107,7 @@ class Neighbours(Collector):
             ("dispatch112_cell_offers_waiting", "Calls that are being handed over", "calls"),
             ("dispatch112_cell_oldest_offer_seconds", "Service time since the oldest of them was offered", "oldest_s"),
             ("dispatch112_cell_aid_waiting", "Words about mutual aid that are not settled", "aid"),
+            ("dispatch112_cell_evidence_waiting", "Calls that evidence waits for after they have left", "evidence"),
         ):
             gauge = GaugeMetricFamily(name, help_text, labels=["cell"])
             for cell, entry in waiting.items():
@@ -146,6 +150,7 @@ class Neighbours(Collector):
                 "calls_waiting": waiting[line.peer.name].calls,
                 "oldest_call_s": round(waiting[line.peer.name].oldest_s, 1),
                 "aid_waiting": waiting[line.peer.name].aid,
+                "evidence_waiting": waiting[line.peer.name].evidence,
             }
             for line in self.lines
         ]

@@ -16,6 +16,7 @@ import msgspec
 from dispatch.cells.exchange import (
     DOCUMENTS_MAX,
     Answer,
+    CallEvidence,
     CallOffer,
     Document,
     Message,
@@ -29,7 +30,8 @@ from dispatch.cells.inbox import Inbox
 from dispatch.cells.line import Line
 from dispatch.core.aid_events import AidAsked, AidTaken, AidWithdrawn
 from dispatch.core.commands import MarkSent
-from dispatch.core.events import CallOffered, Event, OfferRecalled
+from dispatch.core.events import CallDeparted, CallOffered, CallRegained, CallReleased, Event, OfferRecalled
+from dispatch.core.onward_events import EvidenceKept
 from dispatch.core.terms import SYSTEM, RegionId
 from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
@@ -44,7 +46,10 @@ UNDER_WAY_MAX = 64
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 
-_WAKES = (CallOffered, OfferRecalled, AidAsked, AidWithdrawn, AidTaken)
+_WAKES = (
+    *(CallOffered, OfferRecalled, CallReleased, CallDeparted, CallRegained, EvidenceKept),
+    *(AidAsked, AidWithdrawn, AidTaken),
+)
 """What is worth a look at once: looking at every commit would cost a region with much waiting too much."""
 
 Key = tuple[str, str]
@@ -107,7 +112,7 @@ class Outbox:
     def _look(self, region: RegionId) -> None:
         """Set going what can be said now."""
         state = self._engine.replicas.states[region]
-        if not (state.offers or state.asks or state.loans):
+        if not (state.offers or state.asks or state.loans or state.onward):
             return
         for command in chores(state, SYSTEM):
             self._engine.post(region, command)
@@ -162,6 +167,9 @@ class Outbox:
             if ready is None:
                 return False
             message = ready
+        if isinstance(message, CallEvidence) and line is not None and message.fix.note_id is not None:
+            documents = await self._documents([message.fix.note_id])
+            message = msgspec.structs.replace(message, documents=documents)
         said = await self._said(message, line)
         follows = concluded(message, said, SYSTEM, abroad=line is not None)
         if follows is not None:
@@ -187,12 +195,13 @@ class Outbox:
         if offer is None or offer.offer_id != message.offer_id or not offer.sent or offer.recalled:
             return None
         call = state.calls[message.call.call_id]
-        documents = () if line is None else await self._documents(message)
+        ids = [call.call_id, *notes_of(call)]
+        documents = () if line is None else await self._documents(ids)
         return msgspec.structs.replace(message, call=call, documents=documents)
 
-    async def _documents(self, message: CallOffer) -> tuple[Document, ...]:
-        """What is personal about the call: it must not be lost on the way, nor stand in any journal."""
-        found = await self._store.personal([message.call.call_id, *notes_of(message.call)])
+    async def _documents(self, ids: list[str]) -> tuple[Document, ...]:
+        """What is personal about a call: it must not be lost on the way, nor stand in any journal."""
+        found = await self._store.personal(ids)
         return tuple(
             Document(id=one.id, kind=one.kind, text=one.document.decode())
             for one in list(found.values())[:DOCUMENTS_MAX]

@@ -18,7 +18,7 @@ from dispatch.core import events as e
 from dispatch.core.aid_terms import AidReport, AidStatus, Ask, Loan, Wanted, place_of
 from dispatch.core.assigning import cleared, recall_order
 from dispatch.core.calls import new_incident
-from dispatch.core.incidents import finished
+from dispatch.core.leaving import finished
 from dispatch.core.needs import is_finished, live, settled, unmet
 from dispatch.core.plans import PLANS, UNSPECIFIED
 from dispatch.core.relocating import relocated

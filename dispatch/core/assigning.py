@@ -11,6 +11,7 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.hazards import unacknowledged
 from dispatch.core.lateness import Eta, eta_of, p90_s
+from dispatch.core.leaving import left
 from dispatch.core.lifecycle import FREE
 from dispatch.core.needs import Skill, live, unmet, was_there
 from dispatch.core.recommend import Inputs, Pick, Question, digest, driving_factor, gather, pick
@@ -287,9 +288,8 @@ def recall(state: RegionState, command: c.RecallUnits, now: datetime) -> Verdict
         if unit_id not in here:
             return refuse("unit_not_on_incident", f"unit {unit_id} is not on {incident.incident_id}")
     chosen = [here[u] for u in dict.fromkeys(command.units)] if command.units else list(here.values())
-    events: list[e.Event] = [
-        cleared(incident, a, UnitStatus.RETURNING, command.reason, recall_order(a, now)) for a in chosen
-    ]
+    gone = (cleared(incident, a, UnitStatus.RETURNING, command.reason, recall_order(a, now)) for a in chosen)
+    events = left(incident, *gone)
     if chosen and not incident.held and state.policy.assigning is Assigning.AUTOMATIC:
         events.insert(0, e.IncidentHeld(incident_id=incident.incident_id, held=True))
     return facts(*events)
@@ -314,4 +314,4 @@ def divert(state: RegionState, command: c.DivertUnit, now: datetime) -> Verdict:
         return unread
     gone = cleared(old, found, UnitStatus.RETURNING, command.reason)
     freed = msgspec.structs.replace(unit, assignment_id=None, incident_id=None)
-    return facts(gone, *_chosen(state, incident, [freed], command, now=now))
+    return facts(*left(old, gone), *_chosen(state, incident, [freed], command, now=now))

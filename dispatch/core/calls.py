@@ -19,6 +19,7 @@ from dispatch.core.state import RegionState
 from dispatch.core.terms import (
     Body,
     Call,
+    CallId,
     CallStatus,
     Channel,
     Disposition,
@@ -127,8 +128,11 @@ def same_incident(state: RegionState, plan: Plan, where: Location | None, now: d
 
 
 def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
-    """New evidence: the call and an incident that only it describes move; another region may take over."""
-    call = open_call(state, command.call_id)
+    """New evidence: the call and an incident that only it describes move; another region may take over.
+
+    While nothing of an offer was sent the call is here, and may yet be offered to a third region.
+    """
+    call = open_call(state, command.call_id, moving=True)
     if isinstance(call, Refusal):
         return call
     events: list[e.Event] = [e.CallLocated(call_id=call.call_id, fix=command.fix, location=command.location)]
@@ -136,14 +140,14 @@ def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
     if command.location is None:
         return facts(*events)
     target = _elsewhere(state, command.location)
-    if target is not None:
+    if target is not None and target != call.moving_to:
         return facts(*events, *_offered(state, call, target))
-    if incident is not None and _follows(incident, command.location):
+    if incident is not None and follows(incident, command.location):
         events += relocated(state, incident, command.location, command.reach, now)
     return facts(*events)
 
 
-def _follows(incident: Incident, found: Location) -> bool:
+def follows(incident: Incident, found: Location) -> bool:
     """An incident takes a call's better place when it has none, or when this is its only call."""
     old = incident.location
     return old is None or (incident.call_count <= 1 and (found.confirmed or not old.confirmed))
@@ -162,6 +166,10 @@ def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
     """
     # The number alone may be given again after a restore, and the other side knows it of a call that was lost with it.
     offer = Offer(offer_id=f"{state.region}:{state.seq}:{call.call_id[-26:]}", to=to)
+    left = left_by(state, call.call_id) if call.moving_to is not None else None
+    if left is not None:
+        referred = e.IncidentReferred(incident_id=left.incident_id, call_id=call.call_id, to=to)
+        return [referred, e.CallOffered(call_id=call.call_id, offer=offer)]
     if call.incident_id is None:
         return [e.CallOffered(call_id=call.call_id, offer=offer)]
     incident = state.incidents[call.incident_id]
@@ -172,6 +180,11 @@ def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
     if _is_alone(incident):
         events.append(ended(incident, Disposition.REFERRED))
     return [*events, e.CallOffered(call_id=call.call_id, offer=offer, notes=incident.notes)]
+
+
+def left_by(state: RegionState, call_id: CallId) -> Incident | None:
+    """The incident that a call left when it was handed over, while that is open."""
+    return next((incident for incident in state.incidents.values() if incident.referred_call == call_id), None)
 
 
 def _is_alone(incident: Incident) -> bool:

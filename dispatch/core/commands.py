@@ -68,13 +68,20 @@ class ReceiveCall(Command, frozen=True, kw_only=True, tag="receive_call"):
 class LocateCall(Command, frozen=True, kw_only=True, tag="locate_call"):
     """New evidence about a call; `location` is the estimate fused from all of it.
 
-    `reach` holds the way that the units on its incident would have to there.
+    `reach` holds the way that the units on its incident would have to there. `evidence_id`: another region took it.
     """
 
     call_id: CallId
     fix: LocationFix
     location: Location | None = None
     reach: Reach | None = None
+    evidence_id: str | None = None
+
+
+class MarkEvidenceTold(Command, frozen=True, kw_only=True, tag="mark_evidence_told"):
+    """In the region that took it: whoever has the call has this evidence."""
+
+    evidence_id: str
 
 
 class MoveCall(Command, frozen=True, kw_only=True, tag="move_call"):

@@ -9,13 +9,12 @@ from msgspec.structs import replace
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.assigning import SEND_AGAIN_S, cleared, recall_order
-from dispatch.core.evolve_units import with_assignment
-from dispatch.core.incidents import finished
+from dispatch.core.leaving import left
 from dispatch.core.lifecycle import FREE, ORDER, UNIT, WORKING, may
-from dispatch.core.needs import SERVED, is_finished, live, settled, was_there
+from dispatch.core.needs import SERVED, live, was_there
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Assignment, Incident, Order, OrderKind, Refusal, Stage, Unit, UnitStatus
-from dispatch.core.verdict import NOTHING, Verdict, ended, facts, known_unit, refuse
+from dispatch.core.verdict import NOTHING, Verdict, facts, known_unit, refuse
 
 MOST_SENDS = 3
 DEVICE_CLOCK_S = 10.0
@@ -126,12 +125,7 @@ def _ended(incident: Incident, unit: Unit, status: UnitStatus) -> list[e.Event]:
     reason = SERVED if was_there(found) and status in FREE else "left_early"
     if status is UnitStatus.OUT_OF_SERVICE:
         reason = "out_of_service"
-    events: list[e.Event] = [cleared(incident, found, status, reason)]
-    after = settled(with_assignment(incident, replace(found, cleared_at=found.assigned_at, cleared_reason=reason)))
-    if is_finished(after):
-        moved_someone = any(a.transporting_at is not None for a in incident.assignments)
-        events.append(ended(incident, finished(moved_someone)))
-    return events
+    return left(incident, cleared(incident, found, status, reason))
 
 
 def stage(state: RegionState, command: c.StageOrder, now: datetime) -> Verdict:
@@ -155,7 +149,7 @@ def stage(state: RegionState, command: c.StageOrder, now: datetime) -> Verdict:
     incident = state.incidents[unit.incident_id]
     gone = cleared(incident, _assignment(incident, unit), UnitStatus.AVAILABLE, command.reason or "refused")
     off = e.UnitMoved(unit_id=unit.unit_id, status=UnitStatus.OUT_OF_SERVICE)
-    return facts(*_heard(unit), said, gone, off)
+    return facts(*_heard(unit), said, *left(incident, gone), off)
 
 
 def send(state: RegionState, command: c.SendOrder, now: datetime) -> Verdict:
@@ -186,4 +180,4 @@ def _given_up(state: RegionState, order: Order, unheard: bool, now: datetime) ->
     reason = "not_acknowledged" if unheard else "not_accepted"
     gone = cleared(incident, found, UnitStatus.AVAILABLE, reason, recall_order(found, now))
     lost = [e.UnitLinked(unit_id=unit.unit_id, linked=False)] if unit.linked else []
-    return facts(gone, *lost)
+    return facts(*left(incident, gone), *lost)

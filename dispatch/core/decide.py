@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from dispatch.core import aid, assigning, calls, closures, crews, incidents, regaining, warning
+from dispatch.core import aid, assigning, calls, closures, crews, incidents, onward, regaining, warning
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.state import RegionState
@@ -23,7 +23,7 @@ def _phase(state: RegionState, command: c.SetPhase, now: datetime) -> Verdict:
 
 DECIDERS: Mapping[type[c.Command], Callable[[RegionState, Any, datetime], Verdict]] = {
     c.ReceiveCall: calls.receive,
-    c.LocateCall: calls.locate,
+    c.LocateCall: onward.locate,
     c.MoveCall: calls.move,
     c.TransferCall: calls.transfer,
     c.ClassifyCall: calls.classify,
@@ -31,6 +31,7 @@ DECIDERS: Mapping[type[c.Command], Callable[[RegionState, Any, datetime], Verdic
     c.TakeCall: calls.take,
     c.ReleaseCall: regaining.release,
     c.MarkSent: regaining.mark_sent,
+    c.MarkEvidenceTold: onward.mark_told,
     c.RecallCall: regaining.recall,
     c.ForgoOffer: regaining.forgo,
     c.RegainCall: regaining.regain,

@@ -15,6 +15,7 @@ from dispatch.core.aid_events import AidEvent
 from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.fact import Event as Event
 from dispatch.core.hazard_events import HazardEvent
+from dispatch.core.onward_events import OnwardEvent
 from dispatch.core.terms import (
     ActorId,
     Assignment,
@@ -379,6 +380,7 @@ AnyEvent = (
     | PhaseChanged
     | AidEvent
     | HazardEvent
+    | OnwardEvent
 )
 
 _encoder = msgspec.json.Encoder(order="deterministic")

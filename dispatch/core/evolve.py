@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from dispatch.core import events as e
 from dispatch.core import evolve_between, evolve_hazards, evolve_units  # noqa: F401 (their steps are ours too)
+from dispatch.core.evidence import with_fix
+from dispatch.core.evolve_onward import gone
 from dispatch.core.lifecycle import CALL, INCIDENT, moved
 from dispatch.core.needs import joined, settled
 from dispatch.core.state import Ending, RegionState, keep_newest
@@ -27,10 +29,8 @@ from dispatch.core.terms import (
     IncidentId,
     IncidentStatus,
     LegStatus,
-    LocationFix,
 )
 
-EVIDENCE_KEPT = 16
 NOTES_KEPT = 100
 OFFERS_KEPT = 2000
 
@@ -46,15 +46,6 @@ def evolve(state: RegionState, event: e.Event, at: datetime) -> RegionState:
 def _call_received(state: RegionState, event: e.CallReceived, at: datetime) -> None:
     assert event.call.call_id not in state.calls
     state.put_call(event.call)
-
-
-def with_fix(evidence: tuple[LocationFix, ...], fix: LocationFix) -> tuple[LocationFix, ...]:
-    """The evidence with one more piece; over the limit the oldest that nobody confirmed goes."""
-    kept = (*evidence, fix)
-    while len(kept) > EVIDENCE_KEPT:
-        spare = next((f for f in kept if not f.confirmed), kept[0])
-        kept = tuple(f for f in kept if f is not spare)
-    return kept
 
 
 @on(e.CallLocated)
@@ -138,6 +129,7 @@ def _call_accepted(state: RegionState, event: e.CallAccepted, at: datetime) -> N
     assert event.call.call_id not in state.calls and event.call.region == state.region
     keep_newest(state.taken_offers, event.offer_id, None, OFFERS_KEPT)
     state.closed_calls.pop(event.call.call_id, None)
+    state.gone.pop(event.call.call_id, None)
     state.put_call(event.call)
 
 
@@ -145,6 +137,7 @@ def _call_accepted(state: RegionState, event: e.CallAccepted, at: datetime) -> N
 def _call_released(state: RegionState, event: e.CallReleased, at: datetime) -> None:
     del state.offers[event.call_id]
     state.release_call(event.call_id)
+    gone(state, event.call_id, event.to, at)
 
 
 @on(e.IncidentOpened)

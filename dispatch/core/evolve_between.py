@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from dispatch.core import aid_events as a
 from dispatch.core import events as e
 from dispatch.core.aid_terms import AidStatus, place_of
+from dispatch.core.evolve_onward import directed, gone
 from dispatch.core.lifecycle import CALL, IN_HAND, moved
 from dispatch.core.needs import SERVED, is_live, settled
 from dispatch.core.state import RegionState, keep_newest
@@ -26,6 +27,7 @@ LENT_KEPT = 64
 @on(e.OfferSent)
 def _offer_sent(state: RegionState, event: e.OfferSent, at: datetime) -> None:
     state.offers[event.call_id] = replace(state.offers[event.call_id], sent=True)
+    directed(state, event.call_id, None)
 
 
 @on(e.OfferRecalled)
@@ -44,6 +46,7 @@ def _call_regained(state: RegionState, event: e.CallRegained, at: datetime) -> N
     del state.offers[event.call_id]
     call = waiting_again(state.calls[event.call_id])
     state.put_call(replace(call, since=at))
+    directed(state, event.call_id, state.region)
 
 
 def waiting_again(call: Call) -> Call:
@@ -59,6 +62,7 @@ def _call_departed(state: RegionState, event: e.CallDeparted, at: datetime) -> N
     status = moved(CALL, call.status, CallStatus.CLOSED)
     closed = {"disposition": Disposition.REFERRED, "closed_at": at, "taker": None, "moving_to": event.to}
     state.put_call(replace(call, status=status, since=at, taking_back=False, **closed))
+    gone(state, event.call_id, event.to, at)
 
 
 @on(a.AidAsked)

@@ -16,7 +16,7 @@ from dispatch.core.plans import PLANS
 from dispatch.core.relocating import relocated
 from dispatch.core.replanning import reprioritised, worsened
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Disposition, IncidentStatus, Leg, Need, Refusal
+from dispatch.core.terms import IncidentStatus, Leg, Need, Refusal
 from dispatch.core.verdict import CLOSED_AT_ONCE, NOTHING, Verdict, ended, facts, open_call, open_incident, refuse
 
 
@@ -152,8 +152,3 @@ def close_calls(state: RegionState, command: c.CloseCalls, now: datetime) -> Ver
         return NOTHING
     portion = nsmallest(CLOSED_AT_ONCE, state.calls_of[command.incident_id])
     return facts(e.CallsClosed(incident_id=command.incident_id, call_ids=tuple(portion)))
-
-
-def finished(transported: bool) -> Disposition:
-    """How an incident ends by itself, when the last crew is done."""
-    return Disposition.TRANSPORTED if transported else Disposition.RESOLVED

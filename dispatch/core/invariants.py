@@ -8,12 +8,15 @@ a call may be nowhere for a moment.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from dispatch.core.closures import CLOSURE_POINTS_MAX, CLOSURES_MAX
+from dispatch.core.evidence import EVIDENCE_KEPT
 from dispatch.core.lifecycle import IN_HAND, WAITING_CALL, WORKING
 from dispatch.core.needs import is_live, lent, live, settled, unmet
+from dispatch.core.onward import ONWARD_MAX
 from dispatch.core.queue import call_key, incident_key
 from dispatch.core.state import CLOSED_KEPT, RegionState, Touched, can_be_sent
 from dispatch.core.terms import (
@@ -176,6 +179,19 @@ def _endings_have_calls(state: RegionState) -> Iterator[str]:
             yield f"{name} is {'open' if name in state.incidents else 'without calls'} and ending"
 
 
+def _evidence_finds_its_call(state: RegionState) -> Iterator[str]:
+    """Evidence waits within its bounds, without an address only while its call is offered; no call here is gone."""
+    for piece in state.onward.values():
+        if piece.to is None and piece.call_id not in state.offers:
+            yield f"{piece.evidence_id} waits for {piece.call_id}, which is not offered"
+    most = max(Counter(piece.call_id for piece in state.onward.values()).values(), default=0)
+    if len(state.onward) > ONWARD_MAX or most > EVIDENCE_KEPT:
+        yield f"{len(state.onward)} pieces wait, {most} of them for one call"
+    both = state.gone.keys() & state.calls.keys()
+    if both:
+        yield f"{sorted(both)} are here and gone"
+
+
 def _closures_are_bounded(state: RegionState) -> Iterator[str]:
     """A region keeps no more closures than it may have, each under its own name."""
     if len(state.closures) > CLOSURES_MAX or any(name != kept.closure_id for name, kept in state.closures.items()):
@@ -253,6 +269,7 @@ OF_ALL: tuple[Rule, ...] = (
     _one_assignment_a_unit,
     _closed_is_over,
     _endings_have_calls,
+    _evidence_finds_its_call,
     _closures_are_bounded,
     _numbers_run_on,
     _hazards_are_ours,

@@ -13,11 +13,12 @@ from msgspec.structs import replace
 
 from dispatch.core import commands as c
 from dispatch.core import events as e
-from dispatch.core.calls import settle
+from dispatch.core.calls import follows, left_by, settle
 from dispatch.core.evolve_between import waiting_again
 from dispatch.core.plans import PLANS
+from dispatch.core.relocating import relocated
 from dispatch.core.state import RegionState
-from dispatch.core.terms import Call, CallId, Offer
+from dispatch.core.terms import Call, CallId, Incident, Location, Offer
 from dispatch.core.verdict import NOTHING, Verdict, facts, refuse
 
 
@@ -86,10 +87,18 @@ def _offer(state: RegionState, call_id: CallId, offer_id: str) -> Offer | None:
 def _regained(state: RegionState, call: Call, offer: Offer, now: datetime) -> list[e.Event]:
     """The call is back in the incident that it left; without one it waits again, or a classified one opens one."""
     regained = e.CallRegained(call_id=call.call_id, offer_id=offer.offer_id)
-    left = next((i for i in state.incidents.values() if i.referred_call == call.call_id), None)
+    left = left_by(state, call.call_id)
     if left is not None:
-        return [regained, e.CallLinked(call_id=call.call_id, incident_id=left.incident_id)]
+        linked = e.CallLinked(call_id=call.call_id, incident_id=left.incident_id)
+        return [regained, linked, *_moved(state, left, call.location, now)]
     if call.incident_type is None:
         return [regained]
     back = waiting_again(call)
     return [regained, *settle(state, replace(back, priority=call.priority or PLANS[call.incident_type].priority), now)]
+
+
+def _moved(state: RegionState, left: Incident, found: Location | None, now: datetime) -> list[e.Event]:
+    """What the call was found out about its place while it was on its way holds for the incident that it left."""
+    newer = found is not None and (left.location is None or found.at > left.location.at)
+    alone = replace(left, call_count=left.call_count + 1)
+    return relocated(state, left, found, None, now) if found is not None and newer and follows(alone, found) else []

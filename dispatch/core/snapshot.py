@@ -13,6 +13,7 @@ import msgspec
 
 from dispatch.core.aid_terms import AidReport, Ask, Loan
 from dispatch.core.closure_terms import Closure
+from dispatch.core.onward_terms import Gone, Onward
 from dispatch.core.state import Ending, RegionState
 from dispatch.core.terms import (
     Call,
@@ -45,6 +46,9 @@ class Snapshot(Value, frozen=True, kw_only=True):
     offers: dict[str, Offer] = msgspec.field(default_factory=dict)
     taken_offers: tuple[str, ...] = ()
     forgone: tuple[str, ...] = ()
+    gone: dict[str, Gone] = msgspec.field(default_factory=dict)
+    onward: tuple[Onward, ...] = ()
+    evidence_heard: tuple[str, ...] = ()
     asks: tuple[Ask, ...] = ()
     loans: tuple[Loan, ...] = ()
     past_loans: tuple[AidReport, ...] = ()
@@ -97,6 +101,9 @@ def pieces(state: RegionState) -> Iterator[bytes]:
             offers={str(call_id): offer for call_id, offer in state.offers.items()},
             taken_offers=tuple(state.taken_offers),
             forgone=tuple(state.forgone),
+            gone={str(call_id): gone for call_id, gone in state.gone.items()},
+            onward=tuple(state.onward.values()),
+            evidence_heard=tuple(state.evidence_heard),
             asks=tuple(state.asks.values()),
             loans=tuple(state.loans.values()),
             past_loans=tuple(state.past_loans.values()),
@@ -136,6 +143,9 @@ def restoring(data: bytes) -> Generator[None, None, RegionState]:
     state.offers.update({CallId(call_id): offer for call_id, offer in kept.offers.items()})
     state.taken_offers.update(dict.fromkeys(kept.taken_offers))
     state.forgone.update(dict.fromkeys(kept.forgone))
+    state.gone.update({CallId(call_id): gone for call_id, gone in kept.gone.items()})
+    state.onward.update({piece.evidence_id: piece for piece in kept.onward})
+    state.evidence_heard.update(dict.fromkeys(kept.evidence_heard))
     state.asks.update({ask.request_id: ask for ask in kept.asks})
     state.loans.update({loan.request_id: loan for loan in kept.loans})
     state.past_loans.update({report.request_id: report for report in kept.past_loans})

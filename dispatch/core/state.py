@@ -21,6 +21,7 @@ from dispatch.core.closure_terms import Closure, ClosureId
 from dispatch.core.ground import Cell, cell_of, cells_within
 from dispatch.core.lifecycle import FREE, IN_HAND, WAITING_CALL
 from dispatch.core.needs import Skill, unmet
+from dispatch.core.onward_terms import Gone, Onward
 from dispatch.core.queue import CallKey, IncidentKey, Ordered, Ranked, call_key, incident_key
 from dispatch.core.terms import (
     AidFor,
@@ -100,6 +101,9 @@ class RegionState:
         self.offers: dict[CallId, Offer] = {}
         self.taken_offers: dict[str, None] = {}
         self.forgone: dict[str, None] = {}
+        self.gone: dict[CallId, Gone] = {}
+        self.onward: dict[str, Onward] = {}
+        self.evidence_heard: dict[str, None] = {}
         self.asks: dict[str, Ask] = {}
         self.loans: dict[str, Loan] = {}
         self.past_loans: dict[str, AidReport] = {}
@@ -306,6 +310,10 @@ class RegionState:
     def is_over(self, call: Call) -> bool:
         """Whether a call is closed, or has its incident's end and only waits for its turn to be closed."""
         return call.status is CallStatus.CLOSED or call.incident_id in self.ending
+
+    def onward_of(self, call_id: CallId) -> list[Onward]:
+        """The evidence that waits for a call which is elsewhere, or was, oldest first."""
+        return [piece for piece in self.onward.values() if piece.call_id == call_id]
 
     def incident(self, incident_id: IncidentId) -> Incident | None:
         """An open incident, or one closed not long ago."""

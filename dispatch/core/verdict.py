@@ -91,12 +91,12 @@ def refuse(code: str, message: str | None = None) -> Refusal:
     return Refusal(code=code, message=message or REFUSALS[code])
 
 
-def open_call(state: RegionState, call_id: CallId) -> Call | Refusal:
-    """The open call, or why not."""
+def open_call(state: RegionState, call_id: CallId, *, moving: bool = False) -> Call | Refusal:
+    """The open call, or why not. `moving`: also one that is being handed over."""
     call = state.calls.get(call_id)
     if call is None or state.is_over(call):
         return refuse("unknown_call", f"call {call_id} is not open in {state.region}")
-    if call.moving_to is not None:
+    if call.moving_to is not None and not moving:
         return refuse("call_moving", f"call {call_id} is being handed over to {call.moving_to}")
     return call
 

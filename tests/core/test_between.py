@@ -12,6 +12,7 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.aid import asks_of, wanted
 from dispatch.core.aid_terms import AidReport, AidStatus, Wanted, is_told, report_of
+from dispatch.core.crews import ACCEPT_S, MOST_SENDS
 from dispatch.core.fact import kind_of
 from dispatch.core.needs import lent, unmet
 from dispatch.core.terms import (
@@ -28,6 +29,7 @@ from dispatch.core.terms import (
     OrderId,
     Priority,
     RegionId,
+    Stage,
     UnitId,
     UnitStatus,
 )
@@ -303,6 +305,29 @@ def test_a_lent_unit_that_leaves_early_puts_the_incident_back_in_the_queue() -> 
     scene.do(heard(6, (lent_unit(),)))
     scene.do(heard(7, (lent_unit(cleared_at=START, cleared_reason="recalled"),), over=True))
     assert unmet(scene.incident_now(incident_id)) and scene.state.waiting
+
+
+@pytest.mark.parametrize("how", ["recalled", "diverted", "refused", "unheard"])
+def test_an_incident_whose_work_a_lent_unit_has_done_ends_with_the_last_to_leave(how: str) -> None:
+    scene, incident_id = asking()
+    scene.unit()
+    scene.assign(incident_id, "A1")
+    order = next(iter(scene.state.orders))
+    there = {"status": UnitStatus.ON_SCENE, "on_scene_at": START}
+    scene.do(heard(6, (lent_unit(**there),)))
+    scene.do(heard(7, (lent_unit(cleared_at=START, cleared_reason="completed", **there),)))
+    assert incident_id in scene.state.incidents
+    if how == "recalled":
+        scene.do(c.RecallUnits(actor=LOLA, incident_id=incident_id))
+    elif how == "diverted":
+        scene.do(c.DivertUnit(actor=LOLA, incident_id=scene.incident(), unit_id=UnitId("A1"), reason="nearer"))
+    elif how == "refused":
+        scene.do(c.StageOrder(actor=SYSTEM, unit_id=UnitId("A1"), order_id=order, stage=Stage.REFUSED))
+    else:
+        for _ in range(MOST_SENDS):
+            scene.wait(ACCEPT_S)
+            scene.do(c.SendOrder(actor=SYSTEM, order_id=order))
+    assert scene.incident_now(incident_id).disposition is Disposition.RESOLVED
 
 
 def test_the_lender_works_a_request_like_an_incident_of_its_own() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dispatch.core import commands as c
 from dispatch.core import events as e
-from dispatch.core.evolve import EVIDENCE_KEPT
+from dispatch.core.evidence import EVIDENCE_KEPT
 from dispatch.core.lifecycle import CALL, WAITING_CALL
 from dispatch.core.terms import (
     ActorId,

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core import snapshot
 from dispatch.core.deadlines import endings
-from dispatch.core.terms import SYSTEM, CallId, CallStatus, Disposition, IncidentId, IncidentStatus
+from dispatch.core.onward_events import EvidenceHeard
+from dispatch.core.terms import (
+    SYSTEM,
+    CallId,
+    CallStatus,
+    Disposition,
+    IncidentId,
+    IncidentStatus,
+    LocationFix,
+    Source,
+)
 from dispatch.core.verdict import CLOSED_AT_ONCE
 from tests.core.scene import LOLA, Scene, place
 
@@ -84,6 +95,18 @@ def test_a_call_of_an_incident_that_has_ended_counts_as_closed_before_its_turn_c
         c.SplitCall(actor=LOLA, call_id=last, incident_id=incident_id),
     ]
     assert [scene.refusal(command) for command in about] == ["unknown_call"] * len(about)
+
+
+def test_evidence_for_a_call_of_an_incident_that_has_ended_comes_too_late() -> None:
+    scene = Scene()
+    end(scene, crowd(scene, CROWD))
+    last = CallId(f"c-{CROWD - 1:04}")
+    fix = LocationFix(source=Source.AML, at=scene.now, lat=41.4, lon=69.3)
+    told = c.LocateCall(actor=LOLA, call_id=last, fix=fix, location=place(41.4))
+    assert scene.refusal(told) == "unknown_call"
+    (heard,) = scene.do(replace(told, evidence_id="UZ-TO:7:evidence"))
+    assert isinstance(heard, EvidenceHeard) and heard.late == fix
+    assert scene.call_now(last).evidence[-1] == fix and scene.call_now(last).location == place()
 
 
 def test_who_calls_about_it_again_opens_an_incident_of_its_own() -> None:

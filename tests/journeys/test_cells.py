@@ -67,6 +67,17 @@ async def settled(both: Nation) -> None:
     await until(quiet, "nothing is under way between the cells")
 
 
+async def followed(both: Nation, call_id: str, words: str) -> None:
+    """What the old cell is told of a call's place is on the new one's card."""
+    await both.a.post(f"calls/{call_id}/location", {"source": "address", "text": words})
+
+    async def there() -> bool:
+        card = await both.b.card(f"calls/{call_id}")
+        return words in [piece.get("text") for piece in card["evidence"]]
+
+    await until(there, f"{words} is known of {call_id}")
+
+
 async def test_a_call_goes_over_with_its_words_and_both_sides_say_where(two: Nation) -> None:
     call_id = await two.a.new_call("my father fell off a roof")
     await handed(two.a, call_id, SAMARKAND)
@@ -76,6 +87,7 @@ async def test_a_call_goes_over_with_its_words_and_both_sides_say_where(two: Nat
     await settled(two)
     gone = await two.a.card(f"calls/{call_id}")
     assert (gone["status"], gone["disposition"], gone["moving_to"]) == ("closed", "referred", SAMARKAND)
+    await followed(two, call_id, "by the old well")
     await owned_once(two, [call_id])
     await handed(two.b, call_id, TASHKENT)
     card = await arrived(two.a, call_id)

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
-from dispatch.calling.aml import Trust
+from dispatch.calling.aml import Trust, recognisable
 from dispatch.calling.locating import Locator
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import Peer
@@ -103,6 +103,7 @@ class ApiWorld:
         self.home = home
         self._trust = trust
         self.peers: tuple[Peer, ...] = ()
+        self.regions: tuple[RegionId, ...] = (TK, TO, SA)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -112,7 +113,7 @@ class ApiWorld:
         if self.travel is not None:
             self.positions.on_move = self.travel.move
         self.engine = Engine(self.store, self.clock, Reacher(self.positions, self.travel), self.positions)
-        self.leader = Leader(self.engine, self.store, (TK, TO, SA), "test")
+        self.leader = Leader(self.engine, self.store, self.regions, "test")
         self.neighbours = Neighbours(self.engine, self.store, self.clock, self.peers)
         self._tasks = [asyncio.create_task(self.engine.run()), asyncio.create_task(self.neighbours.run())]
         await self.leader.start()
@@ -130,8 +131,9 @@ class ApiWorld:
             self.engine.on_commit.append(self.live_roads.heard)
             self._tasks.append(asyncio.create_task(self.live_roads.run()))
         self.interface = self._interface()
+        self.neighbours.inbox.hear_evidence = self.interface.intake.reception.hear
         self._tasks.append(asyncio.create_task(self.interface.run()))
-        calls = [call for state in self.engine.states.values() for call in state.calls.values()]
+        calls = [call for state in self.engine.states.values() for call in recognisable(state)]
         await self.interface.aml.recognise(calls, self.store)
         self.routes = Routes(*self.interface.routes, *self.neighbours.routes())
         app = application(self.routes, self.access.actor_of, self.metrics)

@@ -15,7 +15,6 @@ from itertools import chain
 from random import Random
 
 import msgspec
-import numpy as np
 
 from dispatch.cells import exchange
 from dispatch.cells.exchange import Answer, CallOffer, Message
@@ -23,13 +22,10 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core import snapshot
 from dispatch.core.aid_terms import is_told
-from dispatch.core.assigning import candidates
 from dispatch.core.deadlines import due, endings
-from dispatch.core.decide import decide
-from dispatch.core.evolve import evolve
 from dispatch.core.fact import kind_of
-from dispatch.core.followups import sweep, wishes
-from dispatch.core.invariants import broken, broken_near
+from dispatch.core.followups import sweep
+from dispatch.core.invariants import broken
 from dispatch.core.lifecycle import FREE, WORKING
 from dispatch.core.needs import lent, live
 from dispatch.core.state import RegionState
@@ -44,7 +40,6 @@ from dispatch.core.terms import (
     IncidentId,
     Location,
     Order,
-    Reach,
     RegionId,
     Source,
     Stage,
@@ -52,7 +47,8 @@ from dispatch.core.terms import (
     UnitId,
     UnitStatus,
 )
-from dispatch.core.verdict import Decision
+from tests.sim.cells_evidence import Witnesses
+from tests.sim.cells_region import Broken, Region
 
 START = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 REGIONS = (RegionId("UZ-TK"), RegionId("UZ-TO"), RegionId("UZ-SA"))
@@ -64,80 +60,6 @@ CALLS = 12
 STEPS = (UnitStatus.EN_ROUTE, UnitStatus.ON_SCENE, UnitStatus.RETURNING, UnitStatus.AVAILABLE)
 
 
-class Broken(AssertionError):
-    """Something that must always be so is not."""
-
-
-class Region:
-    """A state ahead, a committed one, and the journal's bytes of the committed."""
-
-    def __init__(self, region: RegionId) -> None:
-        self.live = RegionState(region)
-        self.committed = RegionState(region)
-        self.journal: list[tuple[bytes, datetime]] = []
-        self._pending: list[tuple[bytes, datetime]] = []
-
-    def submit(self, command: c.Command, now: datetime) -> list[e.Event] | None:
-        """Decide on the state ahead; the events, or None for a refusal."""
-        verdict = decide(self.live, command, now)
-        if not isinstance(verdict, Decision):
-            return None
-        events = self._record(verdict, now)
-        self.look(wishes(self.live, events), now)
-        self._check()
-        return events
-
-    def look(self, incidents: list[IncidentId], now: datetime) -> None:
-        """Send units to these, all equally far."""
-        for incident_id in incidents:
-            units = candidates(self.live, self.live.incidents[incident_id])
-            asked = c.Dispatch(actor=SYSTEM, incident_id=incident_id, reach=_reach(units))
-            verdict = decide(self.live, asked, now)
-            if isinstance(verdict, Decision):
-                self._record(verdict, now)
-
-    def commit(self) -> None:
-        """What was decided becomes what everybody may know."""
-        for payload, at in self._pending:
-            evolve(self.committed, e.decode(payload), at)
-            self.journal.append((payload, at))
-        self._pending.clear()
-
-    def crash(self) -> None:
-        """The process dies: what was not committed never was."""
-        self._pending.clear()
-        self.live = snapshot.restore(snapshot.take(self.committed))
-
-    def replayed(self) -> RegionState:
-        """The state from the journal alone."""
-        state = RegionState(self.live.region)
-        for payload, at in self.journal:
-            evolve(state, e.decode(payload), at)
-        return state
-
-    def _record(self, decision: Decision, now: datetime) -> list[e.Event]:
-        for event in decision.events:
-            self._pending.append((e.encode(event), now))
-            evolve(self.live, event, now)
-        return list(decision.events)
-
-    def _check(self) -> None:
-        faults = broken_near(self.live, self.live.taken())
-        if faults:
-            raise Broken(f"{self.live.region}: {faults[0]}")
-
-
-def _reach(units: tuple[UnitId, ...]) -> Reach:
-    count = len(units)
-    return Reach(
-        units=units,
-        ms=np.full(count, 60_000, dtype=np.int32),
-        edges=np.arange(count, dtype=np.int32),
-        offsets=np.zeros(count, dtype=np.float32),
-        age_s=np.ones(count, dtype=np.float32),
-    )
-
-
 class World:
     """One run: a storm, then calm until everything is settled. Raises Broken."""
 
@@ -146,6 +68,7 @@ class World:
         self.now_s = 0.0
         self.regions = {region: Region(region) for region in REGIONS}
         self.known: set[CallId] = set()
+        self.witnesses = Witnesses(self.regions, self.chance)
         self.happened: dict[str, int] = {}
         self.cut = False
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -174,6 +97,7 @@ class World:
         ):
             self._again(action, every_s)
         self._again(self._act, 4.0)
+        self._again(self._see, 5.0)
         self._again(self._trouble, TICK_S)
         while self.now_s <= STORM_S + CALM_S and not (self.calm and self._settled()):
             self.now_s, _, action = heapq.heappop(self._agenda)
@@ -225,7 +149,8 @@ class World:
     def _arrive(self, raw: bytes) -> None:
         message: Message = msgspec.json.decode(raw, type=Message)
         assert exchange.fault_in(message) is None
-        self.submit(message.to, exchange.received(message, SYSTEM))
+        command = exchange.received(message, SYSTEM)
+        self.submit(message.to, self.witnesses.placed(command) if isinstance(command, c.LocateCall) else command)
         self.later(self.chance.uniform(0, 2 * COMMIT_S), lambda: self._reply(message))
 
     def _reply(self, message: Message) -> None:
@@ -287,6 +212,11 @@ class World:
         if self.submit(region, received) is not None:
             self.regions[region].commit()  # Acknowledged: from now on it must not be lost.
             self.known.add(call_id)
+
+    def _see(self) -> None:
+        """Somebody says where a call is."""
+        if self.known and not self.calm:
+            self.witnesses.see(self.chance.choice(sorted(self.known)), self.now)
 
     def _act(self) -> None:
         """A person does something, sensible or not."""
@@ -397,3 +327,5 @@ class World:
                 if incident.aid_for is not None and live(incident):
                     raise Broken(f"{incident.incident_id} lends units for a request that is over")
         self._owners()
+        for fault in self.witnesses.unheard():
+            raise Broken(fault)

@@ -1,6 +1,7 @@
-"""Two hundred seeded worlds of hand-overs and mutual aid: every call has one owner, every unit one assignment.
+"""Two hundred seeded worlds of hand-overs and mutual aid: every call has one owner, every unit one assignment, and
+evidence that was acknowledged is with its call once.
 
-And the laws are shown to bite: three plausible mistakes are planted, and each is found.
+And the laws are shown to bite: six plausible mistakes are planted, and each is found.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from dispatch.core import calls
+from dispatch.core import calls, onward
 from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.decide import DECIDERS
 from dispatch.core.state import RegionState
 from dispatch.core.terms import RegionId
 from dispatch.core.verdict import NOTHING, Verdict, facts
-from tests.sim.cells_world import Broken, World
+from tests.sim.cells_region import Broken
+from tests.sim.cells_world import World
 
 SEEDS, BLOCK = 240, 40
 FINDS = 120
@@ -31,6 +33,7 @@ def test_no_call_is_lost_or_doubled_and_no_unit_lent_twice(first: int) -> None:
         happened.update(_ran(seed).happened)
     wanted = {"offer_recalled", "offer_forgone", "call_regained", "call_departed", "call_released"}
     assert not wanted - happened.keys()
+    assert not {"evidence_kept", "evidence_heard", "evidence_told"} - happened.keys()
     assert not {"aid_asked", "aid_withdrawn", "aid_reported", "aid_taken", "aid_told"} - happened.keys()
 
 
@@ -78,6 +81,28 @@ def test_an_offer_forgone_without_holding_to_it_is_found(monkeypatch: pytest.Mon
         return calls.take(state, command, now)
 
     monkeypatch.setitem(_deciders, c.TakeCall, forgetful)
+    assert _finds() <= FINDS
+
+
+def test_evidence_for_a_call_on_its_way_that_is_dropped_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deaf(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
+        return NOTHING if command.call_id in state.offers else onward.locate(state, command, now)
+
+    monkeypatch.setitem(_deciders, c.LocateCall, deaf)
+    assert _finds() <= FINDS
+
+
+def test_evidence_that_is_taken_at_each_repetition_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
+        state.evidence_heard.pop(command.evidence_id or "", None)
+        return onward.locate(state, command, now)
+
+    monkeypatch.setitem(_deciders, c.LocateCall, forgetful)
+    assert _finds() <= FINDS
+
+
+def test_evidence_put_to_a_call_whose_offer_is_under_way_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onward, "_is_sent", lambda state, call_id: False)
     assert _finds() <= FINDS
 
 
