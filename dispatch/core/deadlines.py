@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from heapq import heappop, heappush
+from heapq import heappop
 from itertools import islice
 
 from dispatch.core.commands import CloseCalls, Command, EndHazard, SendOrder
@@ -17,25 +17,29 @@ AT_ONCE = 256
 
 def due(state: RegionState, now: datetime, *, orders: bool = True) -> Iterator[Command]:
     """The orders and hazards whose time has come, to be submitted one by one: each stands in the heap until it
-    is given. Without `orders` these stay there: whoever they are for could not answer now.
+    is given. Without `orders` hazards alone: whoever an order is for could not answer now.
 
     An entry whose order has moved on since, or whose hazard is over, is dropped here.
     """
-    given, staying = 0, []
+    if not orders:
+        yield from islice(_over(state, now), AT_ONCE)
+        return
+    given = 0
     while state.due and state.due[0][0] <= now and given < AT_ONCE:
         at, name = heappop(state.due)
         order, hazard = state.orders.get(OrderId(name)), state.hazards.get(HazardId(name))
         if order is not None and order.send_again_at == at:
-            if not orders:
-                staying.append((at, name))
-                continue
             given += 1
             yield SendOrder(actor=SYSTEM, order_id=order.order_id)
         elif hazard is not None:
             given += 1
             yield EndHazard(actor=SYSTEM, hazard_id=hazard.hazard_id)
-    for entry in staying:
-        heappush(state.due, entry)
+
+
+def _over(state: RegionState, now: datetime) -> Iterator[Command]:
+    """The hazards whose time has come. Their entries stay in the heap, behind orders that wait."""
+    times = [(hazard.until, name) for name, hazard in state.hazards.items() if hazard.until is not None]
+    return (EndHazard(actor=SYSTEM, hazard_id=name) for until, name in sorted(times) if until <= now)
 
 
 def endings(state: RegionState) -> list[Command]:
