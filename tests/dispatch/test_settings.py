@@ -66,7 +66,7 @@ def test_a_database_at_a_port_that_cannot_be_is_a_mistake_and_not_waited_for(url
     "url",
     [
         "postgresql://u:1234@db/x",
-        "postgres://a:1,b,[::1]:3/x",
+        "postgres://a:1,b,c:3/x",
         "postgresql:///x?host=/run&port=5433",
         "postgresql://[::1]/",
     ],

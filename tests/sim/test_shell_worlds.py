@@ -73,7 +73,7 @@ def test_the_storm_kills_freezes_and_parts_processes_and_consoles_come_back() ->
 
 
 def test_a_fault_that_a_loop_of_ours_catches_breaks_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bug(*_: object) -> None:
+    def bug(*_: object, **__: object) -> None:
         raise LookupError("a planted fault")
 
     monkeypatch.setattr("dispatch.writing.leading.due", bug)
