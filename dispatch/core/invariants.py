@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from dispatch.core.closures import CLOSURE_POINTS_MAX, CLOSURES_MAX
 from dispatch.core.evidence import EVIDENCE_KEPT
+from dispatch.core.in_turns import each, outcome
 from dispatch.core.lifecycle import IN_HAND, WAITING_CALL, WORKING
 from dispatch.core.needs import is_live, lent, live, settled, unmet
 from dispatch.core.onward import ONWARD_MAX
@@ -220,11 +221,11 @@ def _numbers_run_on(state: RegionState) -> Iterator[str]:
 def _indexes_follow(state: RegionState) -> Generator[None, None, list[str]]:
     """Every index is what the values alone would give."""
     fresh = RegionState(state.region)
-    yield from _in_steps(state.calls.values(), fresh.put_call)
-    yield from _in_steps(state.incidents.values(), fresh.put_incident)
-    yield from _in_steps(state.units.values(), fresh.put_unit)
-    yield from _in_steps(state.orders.values(), fresh.put_order)
-    yield from _in_steps(state.hazards.values(), fresh.put_hazard)
+    yield from each(state.calls.values(), fresh.put_call, AT_ONCE)
+    yield from each(state.incidents.values(), fresh.put_incident, AT_ONCE)
+    yield from each(state.units.values(), fresh.put_unit, AT_ONCE)
+    yield from each(state.orders.values(), fresh.put_order, AT_ONCE)
+    yield from each(state.hazards.values(), fresh.put_hazard, AT_ONCE)
     found = []
     for name, index in INDEXES.items():
         ours, theirs = index(state), index(fresh)
@@ -278,34 +279,21 @@ OF_ALL: tuple[Rule, ...] = (
 
 def broken(state: RegionState) -> list[str]:
     """The rules that do not hold anywhere in the region, each with what breaks it."""
-    steps = checking(state)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: list[str] = end.value
-            return found
+    return outcome(checking(state))
 
 
 def checking(state: RegionState) -> Generator[None, None, list[str]]:
     """The same in steps of some milliseconds; the state must stay as it is until the last one."""
     found: list[str] = []
-    yield from _in_steps(state.calls.values(), lambda call: found.extend(_faults(state, OF_CALLS, (call,))))
-    yield from _in_steps(state.incidents.values(), lambda one: found.extend(_faults(state, OF_INCIDENTS, (one,))))
-    yield from _in_steps(state.units.values(), lambda unit: found.extend(_faults(state, OF_UNITS, (unit,))))
-    yield from _in_steps(state.orders.values(), lambda order: found.extend(_faults(state, OF_ORDERS, (order,))))
+    yield from each(state.calls.values(), lambda call: found.extend(_faults(state, OF_CALLS, (call,))), AT_ONCE)
+    yield from each(state.incidents.values(), lambda one: found.extend(_faults(state, OF_INCIDENTS, (one,))), AT_ONCE)
+    yield from each(state.units.values(), lambda unit: found.extend(_faults(state, OF_UNITS, (unit,))), AT_ONCE)
+    yield from each(state.orders.values(), lambda order: found.extend(_faults(state, OF_ORDERS, (order,))), AT_ONCE)
     for rule in OF_ALL:
         found.extend(_said(rule, fault) for fault in rule(state))
         yield
     unlike = yield from _indexes_follow(state)
     return [*found, *(_said(_indexes_follow, fault) for fault in unlike)]
-
-
-def _in_steps(things: Iterable[Thing], work: Callable[[Thing], object]) -> Generator[None, None, None]:
-    for number, thing in enumerate(things, start=1):
-        work(thing)
-        if number % AT_ONCE == 0:
-            yield
 
 
 def broken_near(state: RegionState, touched: Touched) -> list[str]:

@@ -6,13 +6,14 @@ whoever does it has other regions to lead, calls to answer and leases to keep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from typing import Any, TypeVar
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import msgspec
 
 from dispatch.core.aid_terms import AidReport, Ask, Loan
 from dispatch.core.closure_terms import Closure
+from dispatch.core.in_turns import each, outcome
 from dispatch.core.onward_terms import Gone, Onward
 from dispatch.core.state import Ending, RegionState
 from dispatch.core.terms import (
@@ -61,8 +62,6 @@ class Snapshot(Value, frozen=True, kw_only=True):
 
 AT_ONCE = 500
 """Entries a step: two or three milliseconds."""
-
-T = TypeVar("T")
 
 
 class _Unread(Snapshot, frozen=True, kw_only=True):
@@ -118,13 +117,7 @@ def pieces(state: RegionState) -> Iterator[bytes]:
 
 def restore(data: bytes) -> RegionState:
     """The state of a snapshot. Raises msgspec.ValidationError when the bytes are none."""
-    steps = restoring(data)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            restored: RegionState = end.value
-            return restored
+    return outcome(restoring(data))
 
 
 def restoring(data: bytes) -> Generator[None, None, RegionState]:
@@ -133,10 +126,10 @@ def restoring(data: bytes) -> Generator[None, None, RegionState]:
     state = RegionState(kept.region)
     state.seq, state.number = kept.seq, kept.number
     state.policy, state.phase = kept.policy, kept.phase
-    yield from _each(kept.calls, lambda raw: state.put_call(_call.decode(raw)))
-    yield from _each(kept.incidents, lambda raw: state.put_incident(_incident.decode(raw)))
-    yield from _each(kept.units, state.put_unit)
-    yield from _each(kept.orders, state.put_order)
+    yield from each(kept.calls, lambda raw: state.put_call(_call.decode(raw)), AT_ONCE)
+    yield from each(kept.incidents, lambda raw: state.put_incident(_incident.decode(raw)), AT_ONCE)
+    yield from each(kept.units, state.put_unit, AT_ONCE)
+    yield from each(kept.orders, state.put_order, AT_ONCE)
     for hazard in kept.hazards:
         state.put_hazard(hazard)
     state.ending.update({ending.incident_id: ending for ending in kept.ending})
@@ -168,10 +161,3 @@ def _encoded(kept: Snapshot) -> Iterator[bytes]:
         yield b"\xdd" + len(value).to_bytes(4, "big")
         for start in range(0, len(value), AT_ONCE):
             yield b"".join(map(_encode, value[start : start + AT_ONCE]))
-
-
-def _each(values: tuple[T, ...], put: Callable[[T], None]) -> Iterator[None]:
-    for start in range(0, len(values), AT_ONCE):
-        for value in values[start : start + AT_ONCE]:
-            put(value)
-        yield
