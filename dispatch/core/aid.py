@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from dispatch.core import aid_events as a
 from dispatch.core import commands as c
 from dispatch.core import events as e
-from dispatch.core.aid_terms import AidReport, AidStatus, Ask, Loan, Wanted, place_of
+from dispatch.core.aid_terms import AidStatus, Ask, Loan, Wanted, place_of
 from dispatch.core.assigning import cleared, recall_order
 from dispatch.core.calls import new_incident
+from dispatch.core.evolve_between import with_report
 from dispatch.core.leaving import finished
 from dispatch.core.needs import is_finished, live, settled, unmet
 from dispatch.core.plans import PLANS, UNSPECIFIED
@@ -29,10 +30,8 @@ from dispatch.core.terms import (
     Incident,
     IncidentId,
     Leg,
-    Lent,
     Need,
     Refusal,
-    RegionId,
     Service,
     UnitStatus,
 )
@@ -162,13 +161,6 @@ def hear(state: RegionState, command: c.HearAid, now: datetime) -> Verdict:
         moved = any(one.transporting_at is not None for one in carried)
         events.append(ended(incident, finished(moved)))
     return facts(*events)
-
-
-def with_report(incident: Incident, lender: RegionId, report: AidReport) -> Incident:
-    """The incident with the lender's units as this report has them."""
-    others = tuple(one for one in incident.lent if one.request_id != report.request_id)
-    units = tuple(Lent(request_id=report.request_id, region=lender, assignment=unit) for unit in report.units)
-    return replace(incident, lent=others + units)
 
 
 # In the lending region

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from dispatch.core import aid_events as a
 from dispatch.core import events as e
-from dispatch.core.aid_terms import AidStatus, place_of
+from dispatch.core.aid_terms import AidReport, AidStatus, place_of
 from dispatch.core.evolve_onward import directed, gone
 from dispatch.core.lifecycle import CALL, IN_HAND, moved
 from dispatch.core.needs import SERVED, is_live, settled
 from dispatch.core.state import RegionState, keep_newest
 from dispatch.core.steps import on
-from dispatch.core.terms import Call, CallStatus, Disposition, Incident, IncidentStatus, Lent
+from dispatch.core.terms import Call, CallStatus, Disposition, Incident, IncidentStatus, Lent, RegionId
 
 FORGONE_KEPT = 2000
 LOANS_KEPT = 2000
@@ -100,9 +100,14 @@ def _aid_reported(state: RegionState, event: a.AidReported, at: datetime) -> Non
     incident = state.incident(event.incident_id)
     if incident is None:
         return
+    _put(state, with_report(incident, event.lender, report))
+
+
+def with_report(incident: Incident, lender: RegionId, report: AidReport) -> Incident:
+    """The incident with the lender's units as this report has them."""
     others = tuple(one for one in incident.lent if one.request_id != report.request_id)
-    units = tuple(Lent(request_id=report.request_id, region=event.lender, assignment=unit) for unit in report.units)
-    _put(state, replace(incident, lent=_bounded(others + units)))
+    units = tuple(Lent(request_id=report.request_id, region=lender, assignment=unit) for unit in report.units)
+    return replace(incident, lent=_bounded(others + units))
 
 
 def _bounded(units: tuple[Lent, ...]) -> tuple[Lent, ...]:
