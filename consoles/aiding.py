@@ -8,12 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from consoles.calling import Identifier
-from consoles.desk import Act, Asked, Desk, no_region
+from consoles.desk import Act, Asked, Desk, unknown_region
 from consoles.operations import OF, as_it_is
 from dispatch.core.aid import MOST_UNITS
 from dispatch.core.commands import AskAid, Command, WithdrawAid
 from dispatch.core.terms import Body, IncidentId, RegionId
-from dispatch.web.problems import Fault, Problem
 from dispatch.web.routes import Route
 from routing.regions import region_facts
 
@@ -36,8 +35,7 @@ class AidOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def _ask(asked: Asked) -> Command:
     said: AidWanted = asked.body
     if said.region not in region_facts():
-        fault = Fault("/region", no_region(said.region, region_facts()))
-        raise Problem("unknown_region", fault.detail, [fault])
+        raise unknown_region(said.region, region_facts())
     return AskAid(
         actor=asked.actor.actor_id,
         incident_id=IncidentId(asked.id),

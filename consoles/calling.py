@@ -7,13 +7,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from consoles.desk import Act, Asked, Desk, no_region
+from consoles.desk import Act, Asked, Desk, unknown_region
 from dispatch.calling.calls import CallReceipt, receipt
 from dispatch.calling.wishes import TypeName
 from dispatch.core.commands import ClassifyCall, CloseCall, Command, MoveCall, RecallCall, TransferCall
 from dispatch.core.state import RegionState
 from dispatch.core.terms import CallId, CallStatus, Disposition, IncidentId, Priority, RegionId
-from dispatch.web.problems import Fault, Problem
 from dispatch.web.replies import Answering, answering
 from dispatch.web.routes import Route
 from routing.regions import region_facts
@@ -74,8 +73,7 @@ def _classify(asked: Asked) -> Command:
 def _transfer(asked: Asked) -> Command:
     to = RegionId(asked.body.region or asked.region)
     if to not in region_facts():
-        fault = Fault("/region", no_region(to, region_facts()))
-        raise Problem("unknown_region", fault.detail, [fault])
+        raise unknown_region(to, region_facts())
     return TransferCall(actor=asked.actor.actor_id, call_id=CallId(asked.id), to=to)
 
 

@@ -237,6 +237,12 @@ def no_region(asked: str, known: Iterable[str]) -> str:
     return f"No region {asked[:16]!r} here. Known: {', '.join(sorted(known))}."
 
 
+def unknown_region(asked: str, known: Iterable[str]) -> Problem:
+    """The field `region` of a body names none that is known."""
+    fault = Fault("/region", no_region(asked, known))
+    return Problem("unknown_region", fault.detail, [fault])
+
+
 async def asked_body(request: web.Request, kind: type[T]) -> tuple[bytes, T]:
     """The raw body and its value; none at all counts as `{}`. Raises Unreadable."""
     raw = await read(request, BODY_MAX) or b"{}"

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from consoles.calling import Identifier, Note
 from consoles.cards import words_of
-from consoles.desk import Act, Asked, Desk, asked_body, no_region
+from consoles.desk import Act, Asked, Desk, asked_body, unknown_region
 from consoles.hazard_rows import hazard_row, of_incident
 from consoles.reading import Code, Cursor, Limit
 from dispatch.actors import Actor, require
@@ -161,8 +161,7 @@ class Hazards:
             raise Problem("unknown_region", detail, [Fault("/region", detail)])
         region = RegionId(said.region) if said.region else location.regions[0]
         if region not in self._desk.replicas.states:
-            fault = Fault("/region", no_region(region, self._desk.replicas.states))
-            raise Problem("unknown_region", fault.detail, [fault])
+            raise unknown_region(region, self._desk.replicas.states)
         require(actor, "hazard.record", region)
         return region
 

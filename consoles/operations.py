@@ -15,7 +15,7 @@ from msgspec import Meta
 from consoles.advice import Advice, advised
 from consoles.board import incident_row
 from consoles.calling import Ending, Identifier, Note
-from consoles.desk import Act, Asked, Desk, Nothing, asked_body, no_region
+from consoles.desk import Act, Asked, Desk, Nothing, asked_body, unknown_region
 from dispatch.actors import require
 from dispatch.calling.contacts import home_of
 from dispatch.calling.evidence import EVIDENCE_MAX, Evidence, fault_in
@@ -147,8 +147,7 @@ class Operations:
         home = RegionId(said.region) if said.region else home_of(actor) or DEFAULT_REGION
         region = location.regions[0] if location is not None and location.regions else home
         if region not in desk.replicas.states:
-            fault = Fault("/region", no_region(region, desk.replicas.states))
-            raise Problem("unknown_region", fault.detail, [fault])
+            raise unknown_region(region, desk.replicas.states)
         require(actor, "incident.open", region)
         kept = desk.sealed_note(said.note, actor, region) if said.note else None
         command = c.OpenIncident(
