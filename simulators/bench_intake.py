@@ -29,7 +29,7 @@ from consoles.serve import run_to_end
 from dispatch.services import running_addresses
 from simulators.bench_fleet import Fleet, on_the_road
 from simulators.bench_measures import Stalls, latency, own_cpu_s, seen, seen_by_all, slope_per_minute, watch_memory
-from simulators.bench_service import all_automatic, service
+from simulators.bench_service import service
 from simulators.bench_traffic import Calls
 from simulators.checking import kept_calls
 from simulators.client import Client, Counts
@@ -55,7 +55,6 @@ async def _measured(args: argparse.Namespace, home: Path) -> dict[str, Any]:
         credentials = json.loads((home / FILE).read_text())
         addresses = running_addresses(home)
         assert addresses is not None, "the service has just said that it is ready"
-        await all_automatic(url, credentials["supervisor"]["token"])
         units = roster(args.seed, share)[: args.units]
         async with on_the_road(units, addresses.mqtt_url, ON_TASK_S, args.seed) as fleet:
             watchers = [await watch(url, credentials["dispatcher"]["token"]) for _ in range(args.consoles)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import signal
@@ -31,9 +32,10 @@ READY_AT = re.compile(rb"^ready at (\S+)")
 
 @asynccontextmanager
 async def service(home: Path, seed: int, share: float) -> AsyncIterator[str]:
-    """A whole country without load in a directory of its own; yields its address."""
+    """A whole country without load in a directory of its own, which sends units by itself; yields its address."""
     words = ["demo", "--no-load", "--port", "0", "--seed", str(seed), "--share", str(share)]
     async with _child([*words, "--data-dir", str(home)], CONSOLE_AT, home / "service.log") as url:
+        await _all_automatic(url, json.loads((home / FILE).read_text())["supervisor"]["token"])
         yield url
 
 
@@ -73,7 +75,7 @@ async def shared(home: Path, count: int) -> None:
         await connection.close()
 
 
-async def all_automatic(url: str, token: str) -> None:
+async def _all_automatic(url: str, token: str) -> None:
     """Let the system send units in every region: nobody confirms here, and what waits for it would never end."""
     client = Client(url, token, Counts())
     try:

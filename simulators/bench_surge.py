@@ -44,7 +44,7 @@ from simulators.bench_measures import (
     waits,
     watch_memory,
 )
-from simulators.bench_service import all_automatic, gateway, partner, service, shared
+from simulators.bench_service import gateway, partner, service, shared
 from simulators.bench_traffic import Calls, Mix
 from simulators.checking import kept_calls
 from simulators.client import Client, Counts
@@ -226,7 +226,6 @@ async def _scene(
         credentials = json.loads((home / FILE).read_text())
         addresses = running_addresses(home)
         assert addresses is not None, "the service has just said that it is ready"
-        await all_automatic(urls[0], credentials["supervisor"]["token"])
         people = roster(args.seed, share)[:units]
         fleet = await stack.enter_async_context(on_the_road(people, addresses.mqtt_url, on_task_s, args.seed))
         watchers = await _watchers(board_urls, credentials["dispatcher"]["token"], consoles)
