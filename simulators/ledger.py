@@ -22,6 +22,7 @@ from dispatch.units.orders import UNDELIVERED
 from dispatch.writing.journal import GENESIS, chain
 from dispatch.writing.records import Batch, Recorded
 from simulators.station import Station
+from simulators.verdicts import no_evidence_is_lost
 from simulators.writer import Broken, Fact
 
 ALL_EVERY = 40
@@ -198,14 +199,7 @@ class Ledger:
             if faults:
                 raise Broken(f"{region}: {faults[0]}")
         _no_call_twice(self.truth)
-        self._no_evidence_is_lost()
-
-    def _no_evidence_is_lost(self) -> None:
-        """What was acknowledged is with its call, once, whichever region it was told to."""
-        for call_id, seen in self.seen.items():
-            known = [call.evidence for state in self.truth.values() if (call := state.call(call_id)) is not None]
-            if len(known) != 1 or set(seen) - set(known[0]) or len(set(known[0])) != len(known[0]):
-                raise Broken(f"{call_id} has {known}, and was promised {seen}")
+        no_evidence_is_lost(self.seen, self.truth.values())
 
     def undone(self) -> str | None:
         """What still has to come to an end once nothing goes wrong any more."""

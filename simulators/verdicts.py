@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dispatch.core import snapshot
@@ -11,8 +12,8 @@ from dispatch.core.events import UnitAssigned
 from dispatch.core.hazards import unacknowledged
 from dispatch.core.invariants import broken
 from dispatch.core.needs import unmet
-from dispatch.core.state import can_be_sent
-from dispatch.core.terms import UNREACHABLE_MS, CallId, Incident
+from dispatch.core.state import RegionState, can_be_sent
+from dispatch.core.terms import UNREACHABLE_MS, CallId, Incident, LocationFix
 from simulators.writer import Broken, Writer
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def at_the_end(world: World) -> None:
         _journal_tells_all(writer)
         _nothing_hangs(world, writer)
     _no_call_is_lost(world)
-    _no_evidence_is_lost(world)
+    no_evidence_is_lost(world.seen, [writer.state for writer in world.writers.values()])
     for region, screens in world.screens.items():
         if any(c.shown_seq != world.writers[region].state.seq for c in screens):
             raise Broken(f"{region}: a console is not up to date in the calm")
@@ -88,12 +89,12 @@ def _no_call_is_lost(world: World) -> None:
             raise Broken(f"call {call_id} is in {having or 'no region'}")
 
 
-def _no_evidence_is_lost(world: World) -> None:
+def no_evidence_is_lost(seen: Mapping[CallId, Sequence[LocationFix]], states: Collection[RegionState]) -> None:
     """Whatever anybody was told to be known of a call's place is with the call, once, whoever was asked."""
-    for call_id, seen in world.seen.items():
-        (call,) = [call for w in world.writers.values() if (call := w.state.call(call_id)) is not None]
-        if len(set(call.evidence)) != len(call.evidence) or set(seen) - set(call.evidence):
-            raise Broken(f"{call_id} has {call.evidence}, and was promised {seen}")
+    for call_id, promised in seen.items():
+        known = [call.evidence for state in states if (call := state.call(call_id)) is not None]
+        if len(known) != 1 or set(promised) - set(known[0]) or len(set(known[0])) != len(known[0]):
+            raise Broken(f"{call_id} has {known}, and was promised {promised}")
 
 
 def _nothing_hangs(world: World, writer: Writer) -> None:

@@ -218,7 +218,7 @@ class World:
 
         def arrive() -> None:
             if self.submit(offer.to, take) is None:
-                self.line.send(self.faults, region, lambda: self._release(region, release))
+                self.line.send(self.faults, region, lambda: self._conclude(region, release))
 
         self.line.send(self.faults, region, arrive)
 
@@ -233,10 +233,10 @@ class World:
         said = answer(self.writers[message.to].state, message)
         told = concluded(message, said, SYSTEM, abroad=False)
         if told is not None:
-            self.line.send(self.faults, message.origin, lambda: self._release(message.origin, told))
+            self.line.send(self.faults, message.origin, lambda: self._conclude(message.origin, told))
 
-    def _release(self, region: RegionId, release: c.Command) -> None:
-        self.submit(region, release)
+    def _conclude(self, region: RegionId, command: c.Command) -> None:
+        self.submit(region, command)
 
     def _tick(self) -> None:
         self._ticks += 1
