@@ -236,8 +236,7 @@ class Reception:
         return settled
 
     def _is_going_on(self, call_id: CallId) -> bool:
-        known = self.open_call(call_id) or self.away(call_id)
-        if call_id in self._arriving or known is not None:
+        if call_id in self._arriving or (self.open_call(call_id) or self.away(call_id)) is not None:
             return True
         region = self.left_from(call_id)
         return region is not None and self.clock.now() - self.engine.states[region].gone[call_id].at <= GOES_ON

@@ -20,6 +20,7 @@ from dispatch.core.terms import (
     CallId,
     CallStatus,
     Disposition,
+    IncidentId,
     LocationFix,
     RegionId,
     Source,
@@ -90,6 +91,17 @@ def evidence(scene: Scene) -> list[float | None]:
     return [piece.lat for piece in call.evidence]
 
 
+def with_a_crew() -> tuple[Scene, IncidentId]:
+    """A call that opened an incident, and a unit on its way there."""
+    scene = Scene()
+    scene.unit()
+    scene.call(incident_type="illness", location=place())
+    incident_id = scene.call_now(CALL).incident_id
+    assert incident_id is not None
+    scene.assign(incident_id, "A1")
+    return scene, incident_id
+
+
 def lats(*numbers: int) -> list[float | None]:
     return [fix(number).lat for number in numbers]
 
@@ -116,12 +128,7 @@ def test_a_call_that_turns_out_to_be_in_a_third_region_is_offered_there_while_no
 
 
 def test_an_incident_says_of_the_call_that_left_it_where_it_goes_in_the_end() -> None:
-    scene = Scene()
-    scene.unit()
-    scene.call(incident_type="illness", location=place())
-    incident_id = scene.call_now(CALL).incident_id
-    assert incident_id is not None
-    scene.assign(incident_id, "A1")
+    scene, incident_id = with_a_crew()
     for region in (TO, SA):
         scene.do(seen(1 if region == TO else 2, location=place(regions=(region,))))
         assert scene.incident_now(incident_id).referred_to == region == scene.call_now(CALL).moving_to
@@ -205,12 +212,7 @@ def test_a_call_that_is_here_is_located_though_older_evidence_is_still_under_way
 
 
 def test_an_incident_that_its_call_comes_back_to_is_where_the_call_was_found_meanwhile() -> None:
-    scene = Scene()
-    scene.unit()
-    scene.call(incident_type="illness", location=place())
-    incident_id = scene.call_now(CALL).incident_id
-    assert incident_id is not None
-    scene.assign(incident_id, "A1")
+    scene, incident_id = with_a_crew()
     scene.do(c.LocateCall(actor=LINE, call_id=CALL, fix=fix(), location=place(regions=(TO,))))
     scene.wait(5)
     found = place(41.4, at=scene.now)

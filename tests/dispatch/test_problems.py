@@ -20,6 +20,12 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"})
     since: int = 0
 
 
+def fault(raw: bytes) -> Fault:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.json.decode(raw, type=Body)
+    return fault_of(caught.value, Body)
+
+
 @pytest.mark.parametrize(
     ("raw", "pointer"),
     [
@@ -32,9 +38,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"})
     ],
 )
 def test_a_fault_points_at_the_field_that_is_wrong(raw: bytes, pointer: str) -> None:
-    with pytest.raises(msgspec.ValidationError) as caught:
-        msgspec.json.decode(raw, type=Body)
-    assert fault_of(caught.value, Body).pointer == pointer
+    assert fault(raw).pointer == pointer
 
 
 @pytest.mark.parametrize(
@@ -48,9 +52,7 @@ def test_a_fault_points_at_the_field_that_is_wrong(raw: bytes, pointer: str) -> 
     ],
 )
 def test_a_fault_says_what_would_have_fitted(raw: bytes, detail: str) -> None:
-    with pytest.raises(msgspec.ValidationError) as caught:
-        msgspec.json.decode(raw, type=Body)
-    assert fault_of(caught.value, Body).detail == detail
+    assert fault(raw).detail == detail
 
 
 def test_a_fault_stays_small_whatever_was_sent() -> None:
