@@ -62,6 +62,8 @@ class Finding(NamedTuple):
 
 
 Say = Callable[[Finding], None]
+Anchors = dict[str, dict[int, tuple[bytes, str]]]
+"""Region -> number of an event -> the hash that was signed for it, and when."""
 
 
 class Event(NamedTuple):
@@ -338,7 +340,7 @@ class Commitments:
 class Verification:
     """All regions together. `anchors`: region -> number -> signed hash and its time; `only`: one region or all."""
 
-    def __init__(self, say: Say, anchors: dict[str, dict[int, tuple[bytes, str]]], only: str | None = None) -> None:
+    def __init__(self, say: Say, anchors: Anchors, only: str | None = None) -> None:
         self.regions: dict[str, RegionCheck] = {}
         self.commitments: Commitments | None = None
         self.only = only
@@ -540,13 +542,13 @@ class SignedHead(NamedTuple):
         return signature_fits(bytes.fromhex(self.key), self.message, bytes.fromhex(self.signature))
 
 
-def read_heads(directory: Path, say: Say, public_key: str | None = None) -> dict[str, dict[int, tuple[bytes, str]]]:
+def read_heads(directory: Path, say: Say, public_key: str | None = None) -> Anchors:
     """The anchors of a series of signed heads, after the series itself was verified.
 
     Each line names the one before, so one signature vouches for all lines before it: only the last of each key is
     calculated, and those around a break. A cut-off end of the series cannot be seen: keep copies elsewhere.
     """
-    anchors: dict[str, dict[int, tuple[bytes, str]]] = {}
+    anchors: Anchors = {}
     last: SignedHead | None = None
     keys = set()
     for line in _series(directory, say):
@@ -559,7 +561,7 @@ def read_heads(directory: Path, say: Say, public_key: str | None = None) -> dict
         keys.add(line.key)
         last = line
         if line.kind == "head":
-            anchors.setdefault(line.region, {})[line.seq] = (bytes.fromhex(line.hash), line.at)
+            _anchor(anchors, line, say)
     if last is not None and not last.holds:
         say(Finding("", 0, f"signed head {last.number}: the signature does not fit"))
     if public_key is not None and public_key not in keys:
@@ -567,9 +569,9 @@ def read_heads(directory: Path, say: Say, public_key: str | None = None) -> dict
     return anchors
 
 
-def read_seen(path: Path, say: Say, public_key: str | None = None) -> dict[str, dict[int, tuple[bytes, str]]]:
+def read_seen(path: Path, say: Say, public_key: str | None = None) -> Anchors:
     """The anchors of answers of GET /api/v1/heads that somebody kept, one a line: each signature is calculated."""
-    anchors: dict[str, dict[int, tuple[bytes, str]]] = {}
+    anchors: Anchors = {}
     seen = set()
     with path.open("rb") as file:
         for number, text in enumerate(_lines(file), 1):
@@ -585,8 +587,15 @@ def read_seen(path: Path, say: Say, public_key: str | None = None) -> dict[str, 
                 if not line.holds or line.key != (public_key or line.key):
                     say(Finding("", 0, f"signed head {line.number}: the signature does not fit"))
                 else:
-                    anchors.setdefault(line.region, {})[line.seq] = (bytes.fromhex(line.hash), line.at)
+                    _anchor(anchors, line, say)
     return anchors
+
+
+def _anchor(anchors: Anchors, line: SignedHead, say: Say) -> None:
+    """Hold the journal to a signed head. The first of a number stands: a later one may vouch for what was altered."""
+    digest, at = anchors.setdefault(line.region, {}).setdefault(line.seq, (bytes.fromhex(line.hash), line.at))
+    if digest.hex() != line.hash:
+        say(Finding(line.region, line.seq, f"at {line.at} another hash was signed than at {at}: rewritten in between"))
 
 
 def _head_of(fields: dict[str, Any]) -> SignedHead:
@@ -615,7 +624,7 @@ def _series(directory: Path, say: Say) -> Iterator[SignedHead]:
                     say(Finding("", 0, f"line {number} of {path.name} is no signed head"))
 
 
-def anchors_of(path: Path, say: Say, public_key: str | None = None) -> dict[str, dict[int, tuple[bytes, str]]]:
+def anchors_of(path: Path, say: Say, public_key: str | None = None) -> Anchors:
     """The anchors of a folder with a series, or of a file with answers that somebody kept."""
     if not path.exists():
         raise Unverifiable(f"there is no {path}")

@@ -125,6 +125,22 @@ def test_answers_that_somebody_kept_are_anchors_too_each_by_its_own_signature(tm
     assert set(anchors_of(kept, findings.append, "ab" * 32)) == set()
 
 
+def test_a_head_that_was_signed_for_an_altered_event_does_not_hide_the_one_before_it(tmp_path: Path) -> None:
+    """A region at rest: its last event is altered, and in the next hour the service signs what it finds."""
+    series = Series(tmp_path)
+    series.sign([("UZ-TK", 7, b"\1" * 32)], AT)
+    series.sign([("UZ-TK", 7, b"\2" * 32)], AT + timedelta(hours=1))
+    seen = tmp_path / "heads-seen.jsonl"
+    with seen.open("w") as file:
+        for line in (series.folder / "heads-2026-11.jsonl").read_text().splitlines():
+            file.write(json.dumps({"heads": [json.loads(line)]}) + "\n")
+    for path in (series.folder, seen):
+        findings: list[Finding] = []
+        anchors = anchors_of(path, findings.append)
+        assert [(found.region, found.seq) for found in findings] == [("UZ-TK", 7)]
+        assert anchors["UZ-TK"][7][0] == b"\1" * 32
+
+
 def test_a_new_key_goes_on_with_the_series_and_the_old_one_signs_it(tmp_path: Path) -> None:
     series = signed(tmp_path, 2)
     old = series.public_key()
