@@ -26,7 +26,7 @@ from consoles.demo_accounts import FILE as DEMO_FILE
 from consoles.paper import Documents, Moment, Sheet, gathered, wanted
 from consoles.paper_page import Page
 from consoles.telephones import Telephone, UnreadableList, read_telephones
-from dispatch.clock import Clock, ScaledClock, SystemClock
+from dispatch.clock import Clock, SystemClock
 from dispatch.core.state import RegionState
 from dispatch.core.terms import RegionId
 from dispatch.errors import ServiceAway, UserMistake
@@ -185,14 +185,8 @@ async def _once(settings: Settings, folder: Path, languages: Sequence[str]) -> P
             states = {region: await recovered(region, await store.load(region)) for region in regions}
             # Only the demo keeps log-ins in a file; what it shows must say on paper too that it is none of this world.
             mode = "SIMULATION" if (settings.data_dir / DEMO_FILE).exists() else "LIVE"
-            source = Source(states=states, store=store, clock=_clock(await store.latest()), mode=mode)
+            source = Source(states=states, store=store, clock=SystemClock(await store.latest()), mode=mode)
             await noted(url, "command:paper", "exported", "paper:kit")
             return await PaperKit(source, settings.data_dir, folder=folder, languages=languages).write()
         finally:
             await store.close()
-
-
-def _clock(latest: datetime | None) -> Clock:
-    """The wall's clock; where service time ran ahead of it, as in a demo, one that goes on from the last event."""
-    wall = SystemClock()
-    return ScaledClock(1.0, latest) if latest is not None and latest > wall.now() else wall

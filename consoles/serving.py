@@ -156,9 +156,9 @@ def unit_passwords(credentials: Credentials) -> dict[str, str]:
 
 def clock_from(speed: float, latest: datetime | None) -> Clock:
     """Service time never runs backward over a restart, also when it was multiplied before."""
-    wall = SystemClock()
-    behind = latest is not None and latest > wall.now()
-    return ScaledClock(speed, latest if behind else None) if speed != 1.0 or behind else wall
+    if speed == 1.0:
+        return SystemClock(latest)
+    return ScaledClock(speed, SystemClock(latest).now())
 
 
 def _assembled(

@@ -9,6 +9,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+CATCHING_UP = 0.9
+"""How fast service time runs while it is ahead of the wall: an hour is made up for in ten."""
+
 
 def elapsing_s() -> float:
     """Seconds on a clock that nobody sets and that goes on while the process is stopped or the machine sleeps.
@@ -30,12 +33,27 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """Service time is the wall's time: every real installation."""
+    """Service time is the wall's time, but never runs backwards: every real installation.
+
+    After the machine's clock was set back, or a start with it behind `start`, the latest time in the journal,
+    service time goes on by itself, a little slower, until the wall has caught up. Else every deadline would be as
+    much further away, and a silent crew given up as much later.
+    """
 
     speed: float = 1.0
 
+    def __init__(self, start: datetime | None = None) -> None:
+        assert start is None or start.tzinfo is not None, "times are aware"
+        self._known = start or datetime.now(UTC)
+        self._known_s = elapsing_s()
+
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        wall, at_s = self.wall(), elapsing_s()
+        least = self._known + timedelta(seconds=(at_s - self._known_s) * CATCHING_UP)
+        if wall < least:
+            return least
+        self._known, self._known_s = wall, at_s
+        return wall
 
     def wall(self) -> datetime:
         return datetime.now(UTC)
@@ -48,8 +66,7 @@ class SystemClock:
 class ScaledClock:
     """Service time = start + (wall - wall at start) * speed. The demo's clock.
 
-    It runs on the monotonic clock, so that a step of the machine's clock is not multiplied.
-    A restart passes `start` = the latest time already in the journal, for time never runs backwards.
+    It runs on the monotonic clock, so that a step of the machine's clock is not multiplied. `start` as above.
     """
 
     def __init__(self, speed: float, start: datetime | None = None) -> None:

@@ -24,6 +24,47 @@ def test_a_restart_goes_on_from_the_last_time_in_the_journal() -> None:
     assert ScaledClock(30.0, START).now() >= START
 
 
+class Machine(SystemClock):
+    """A clock on a machine whose own can be set."""
+
+    set_by = timedelta(0)
+
+    def wall(self) -> datetime:
+        return super().wall() + self.set_by
+
+
+def test_a_deadline_is_no_further_away_when_the_machines_clock_is_set_back() -> None:
+    clock = Machine()
+    before = clock.now()
+    clock.set_by = timedelta(hours=-1)
+    after = clock.now()
+    assert before <= after < before + timedelta(minutes=30)
+    time.sleep(0.05)
+    assert clock.now() >= after + timedelta(seconds=0.04)
+    assert clock.wall() < before
+
+
+def test_service_time_is_the_walls_again_when_that_has_caught_up() -> None:
+    clock = Machine()
+    clock.now()
+    clock.set_by = timedelta(milliseconds=-5)
+    time.sleep(0.1)  # in which it was ten milliseconds slower
+    assert clock.now() <= clock.wall()
+
+
+def test_a_clock_that_was_set_forward_is_followed() -> None:
+    clock = Machine()
+    clock.set_by = timedelta(hours=1)
+    assert clock.now() - datetime.now(UTC) > timedelta(minutes=59)
+
+
+def test_a_start_behind_the_journal_goes_on_from_its_last_time() -> None:
+    ahead = datetime.now(UTC) + timedelta(days=1)
+    clock = SystemClock(ahead)
+    assert timedelta(0) <= clock.now() - ahead < timedelta(minutes=30)
+    assert SystemClock(START).now() > START + timedelta(days=1)
+
+
 def test_wall_time_is_not_scaled() -> None:
     clock = ScaledClock(1000.0, START)
     assert abs(clock.wall() - datetime.now(UTC)) < timedelta(seconds=1)
