@@ -156,9 +156,8 @@ def unit_passwords(credentials: Credentials) -> dict[str, str]:
 
 def clock_from(speed: float, latest: datetime | None) -> Clock:
     """Service time never runs backward over a restart, also when it was multiplied before."""
-    if speed == 1.0:
-        return SystemClock(latest)
-    return ScaledClock(speed, SystemClock(latest).now())
+    wall = SystemClock(latest)
+    return ScaledClock(speed, wall.now()) if speed != 1.0 else wall
 
 
 def _assembled(
@@ -186,6 +185,7 @@ def _assembled(
     leader.orders_flow = field.carries_orders
     fanout = RedisFanout(services.redis_url, store) if services.redis_url else LocalFanout(store)
     peers = Peers(engine, leader, store, fanout if services.redis_url else None)
+    leader.on_led.append(lambda region: fanout.begin(region, engine.replicas.states[region].seq))
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))
     metrics = Metrics()
     metrics.registry.register(StageMeasures(engine.stages))

@@ -53,6 +53,9 @@ class Fanout(Protocol):
     def publish(self, region: RegionId, recorded: Sequence[Recorded]) -> None:
         """Pass committed events on, in order. Never waits; publishing them again changes nothing."""
 
+    def begin(self, region: RegionId, seq: int) -> None:
+        """This process publishes the region from now on; its journal ends with `seq`. Never waits."""
+
     def subscribe(self, region: RegionId, after_seq: int) -> AsyncGenerator[Recorded, None]:
         """Every event of the region after `after_seq`, as it is committed. Raises FellBehind."""
 
@@ -175,6 +178,9 @@ class LocalFanout:
     def publish(self, region: RegionId, recorded: Sequence[Recorded]) -> None:
         for follower in self._followers.get(region, ()):
             follower.give(recorded)
+
+    def begin(self, region: RegionId, seq: int) -> None:
+        """Nothing to do: who follows here has seen no other journal."""
 
     async def subscribe(self, region: RegionId, after_seq: int) -> AsyncGenerator[Recorded, None]:
         follower, following = _Follower(), Following(self._journal, region, after_seq)

@@ -36,6 +36,9 @@ class PolledFanout:
     def publish(self, region: RegionId, recorded: Sequence[Recorded]) -> None:
         """Nothing to do: it is committed."""
 
+    def begin(self, region: RegionId, seq: int) -> None:
+        """Nothing to do: the journal is what is followed."""
+
     def publish_positions(self, region: RegionId, positions: Sequence[Position]) -> None:
         """Nowhere to."""
 

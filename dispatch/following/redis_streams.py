@@ -62,6 +62,7 @@ class RedisFanout:
         )
         self._journal = journal
         self._backlog: deque[Recorded] = deque()
+        self._begun: dict[RegionId, int] = {}
         self._moved: dict[RegionId, dict[UnitId, Position]] = {}
         self._wake = asyncio.Event()
         self._away = False
@@ -72,6 +73,10 @@ class RedisFanout:
         while len(self._backlog) > BACKLOG_LIMIT:
             self._backlog.popleft()
             self.counts.overflowed += 1
+        self._wake.set()
+
+    def begin(self, region: RegionId, seq: int) -> None:
+        self._begun[region] = seq
         self._wake.set()
 
     def publish_positions(self, region: RegionId, positions: Sequence[Position]) -> None:
@@ -132,11 +137,27 @@ class RedisFanout:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._backlog:
+            while self._begun or self._backlog:
+                if self._begun:
+                    begun, self._begun = self._begun, {}
+                    if not await self._reachable(self._cut(begun)):
+                        self._begun = begun | self._begun
+                    continue
                 # The batch stays in the backlog until Redis has it.
                 batch = [self._backlog[place] for place in range(min(BATCH_LIMIT, len(self._backlog)))]
                 if await self._reachable(self._add(batch)):
                     self._forget(batch)
+
+    async def _cut(self, begun: dict[RegionId, int]) -> None:
+        """A stream beyond the end of its journal tells of a life that a restore ended, and would refuse our events.
+
+        Whoever follows loses nothing with it: what is missing is read from the journal.
+        """
+        for region, seq in begun.items():
+            newest: Any = await self._redis.xrevrange(_stream(region), count=1)
+            if newest and int(newest[0][0].partition(b"-")[0]) > seq:
+                log.warning("Redis told of another journal: its events are dropped", extra={"region": region})
+                await self._redis.delete(_stream(region))
 
     async def _add(self, batch: Sequence[Recorded]) -> None:
         """One round trip. An id that the stream has passed is refused, and that is as it should be."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dispatch import fanout as fanout_module
 from dispatch.core.terms import RegionId, UnitId
@@ -304,6 +305,36 @@ async def test_redis_refuses_an_entry_that_it_has(over_redis: RedisFanout, journ
         while over_redis.counts.published + over_redis.counts.repeated < 10:
             await asyncio.sleep(0.01)
     async with asyncio.timeout(PATIENCE_S):
+        while over_redis.counts.repeated < 10:
+            await asyncio.sleep(0.01)
+    assert over_redis.counts.published == 10
+
+
+async def test_a_stream_that_outlived_a_restore_hides_no_event_of_the_new_life(
+    over_redis: RedisFanout, journal: Pages
+) -> None:
+    lost = [replace(recorded(seq), hash=b"lost" * 8) for seq in range(1, 11)]
+    over_redis.publish(TASHKENT, lost)
+    async with asyncio.timeout(PATIENCE_S):
+        while over_redis.counts.published < 10:
+            await asyncio.sleep(0.01)
+    journal.commit(4)
+    over_redis.begin(TASHKENT, 4)
+    over_redis.publish(TASHKENT, journal.commit(2))
+    async with asyncio.timeout(PATIENCE_S):
+        while over_redis.counts.published + over_redis.counts.repeated < 12:
+            await asyncio.sleep(0.01)
+    assert await follow(over_redis, 2, after=4) == journal.events_of[TASHKENT][4:]
+    assert over_redis.counts.repeated == 0
+
+
+async def test_a_leader_that_changes_leaves_the_stream_as_it_is(over_redis: RedisFanout, journal: Pages) -> None:
+    over_redis.publish(TASHKENT, journal.commit(10))
+    async with asyncio.timeout(PATIENCE_S):
+        while over_redis.counts.published < 10:
+            await asyncio.sleep(0.01)
+        over_redis.begin(TASHKENT, 10)
+        over_redis.publish(TASHKENT, journal.events_of[TASHKENT])
         while over_redis.counts.repeated < 10:
             await asyncio.sleep(0.01)
     assert over_redis.counts.published == 10
