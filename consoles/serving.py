@@ -23,7 +23,7 @@ from consoles.peers import Peers
 from consoles.programs import Programs
 from consoles.signed import Signer
 from consoles.starting import Say, Steps, migrated, ready_roads
-from consoles.watched import watched
+from consoles.watched import hold_room, watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import recognisable, trusted
 from dispatch.calling.transit import Transit
@@ -36,7 +36,7 @@ from dispatch.fanout import Fanout, LocalFanout, carry_positions
 from dispatch.field import Field, FieldPlan
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
-from dispatch.keeping.disk import Disk, Level, Limits
+from dispatch.keeping.disk import Disk, Limits
 from dispatch.keeping.heads import Series
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
@@ -345,7 +345,7 @@ def _paper_kit(running: Running, options: Options, audit: Audit) -> PaperKit:
 
 def _interface(running: Running, access: Access, audit: Audit) -> Interface:
     running.spool.load()
-    running.disk.on_look.append(partial(_hold_room, running))
+    running.disk.on_look.append(partial(hold_room, running.disk, running.spool))
     parts = Parts(
         engine=running.engine,
         store=running.store,
@@ -361,12 +361,6 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         spool=running.spool,
     )
     return interface(parts)
-
-
-def _hold_room(running: Running) -> None:
-    """The spool's own room on the disk, taken while there is plenty."""
-    if running.disk.level is Level.AMPLE and not len(running.spool):
-        running.spool.reserve()
 
 
 def _front(running: Running, options: Options, routes: Sequence[Route], who: tuple[Access, Audit]) -> Front:
