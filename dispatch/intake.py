@@ -170,26 +170,25 @@ class Intake:
         """Commit what waited for the database as soon as it is back, until cancelled."""
         while True:
             await asyncio.sleep(DRAIN_S)
-            try:
-                await self._catch_up()
-            except ServiceAway:
-                continue
+            await self._catch_up()
 
     async def _catch_up(self) -> None:
-        """Everything that waits, in order. Raises ServiceAway when the database is away again."""
+        """Everything that waits, each region's in order: one that cannot be written holds no other up."""
         await self.contacts.drain()
-        while self.spool is not None and (calls := self.spool.oldest(DRAINED_AT_ONCE)):
+        if self.spool is not None:
+            await asyncio.gather(*(self._catch_up_with(self.spool, region) for region in self.spool.regions()))
+
+    async def _catch_up_with(self, spool: Spool, region: str) -> None:
+        while calls := spool.oldest(region, DRAINED_AT_ONCE):
             unkept = await self.drained(calls)
-            for call in calls:
-                if call.call_id in unkept:
-                    raise unkept[call.call_id]
-                await self.spool.committed(call)
+            if kept := [call for call in calls if call.call_id not in unkept]:
+                await spool.committed(kept)
+            if unkept:
+                return
 
     async def drained(self, calls: Sequence[Spooled], *, onward: bool = True) -> dict[CallId, ServiceAway]:
-        """Commit calls of a spool side by side, decided in their order; those that could not be now, and why.
-
-        What another process leads is carried to it, `onward` from the one that spooled it only. A call behind one
-        that could not be kept is repeated with it: its own key finds its answer.
+        """Commit calls of a spool side by side, decided in their order; those that could not be now, and why. What another
+        process leads is carried to it, `onward` from the one that spooled it only.
         """
         found = await asyncio.gather(*map(self.drain, calls), return_exceptions=True)
         unkept: dict[CallId, ServiceAway] = {}
@@ -338,6 +337,7 @@ class Intake:
             key=key.key if key is not None else None,
             body_hash=key.body_hash if key is not None else b"",
             caller=caller_known_by(contact),
+            region=region,
         )
         await self.spool.add(call)
         self._received.labels(said.channel.value, "spooled").inc()

@@ -1,9 +1,10 @@
 """Calls that came while the database was away: kept in a local file until they can be committed.
 
-One file of JSON lines, forced to the disk before anybody is answered, and one that says how many of them
-have been committed since. Both are gone when nothing waits. A crash between a commit and its mark repeats a
-call with its own idempotency key: nothing is lost and nothing is doubled. The lines hold what callers said,
-so the directory is the owner's alone. One process writes it: whoever holds the data directory's lock.
+One file of JSON lines, forced to the disk before anybody is answered, and one that says which of them have been
+committed since: so many, and single ones behind a call whose region cannot be written yet. Both are gone when nothing
+waits. A crash between a commit and its mark repeats a call with its own idempotency key: nothing is lost and nothing
+is doubled. The lines hold what callers said, so the directory is the owner's alone. One process writes it: whoever
+holds the data directory's lock.
 
 A third file holds room: on a full disk it goes, and the calls have its place.
 """
@@ -17,6 +18,7 @@ import hashlib
 import logging
 import os
 from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -40,7 +42,10 @@ Pair = tuple[str, str]
 
 
 class Spooled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One call as it came in, and the answer that its sender was given. `caller` '': nobody's in particular."""
+    """One call as it came in, and the answer that its sender was given, with the region that it names.
+
+    `caller` '': nobody's in particular. `region` '': spooled by a program that did not note it.
+    """
 
     call_id: CallId
     at: datetime
@@ -50,17 +55,20 @@ class Spooled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
     body_hash: bytes = b""
     caller: str = ""
+    region: str = ""
 
 
 class Spool:
-    """The calls that wait, in order. `folder` is made when the first one comes."""
+    """The calls that wait, each region's in order. `folder` is made when the first one comes."""
 
     def __init__(self, folder: Path) -> None:
         self._files = Files(folder)
         self._waiting: OrderedDict[CallId, Spooled] = OrderedDict()
         self._by_key: dict[Pair, Spooled] = {}
+        self._by_region: dict[str, dict[CallId, Spooled]] = {}
         self._callers: Counter[str] = Counter()
         self._lines: dict[CallId, int] = {}  # in which line of the file a call stands, from 0
+        self._ahead: set[int] = set()  # lines that are committed, though one before them is not
         self._written = 0
         self._spoilt: list[bytes] = []  # lines that are no call, and that there was no room to set aside
         self._turn = asyncio.Lock()
@@ -77,7 +85,7 @@ class Spool:
 
     def load(self) -> int:
         """Read what an earlier process left; returns how many wait. A torn last line was never answered."""
-        lines, done = self._files.read()
+        lines, done, self._ahead = self._files.read()
         self._written = len(lines)
         for number, line in enumerate(lines):
             try:
@@ -87,7 +95,7 @@ class Spool:
                 # stand before the mark as well, when an earlier process found no room for it either.
                 self._spoilt.append(line)
                 continue
-            if number >= done:
+            if number >= done and number not in self._ahead:
                 self._remember(call, number)
         self._set_aside()
         if self._spoilt:
@@ -126,9 +134,13 @@ class Spool:
         """The call that has waited longest."""
         return next(iter(self._waiting.values()), None)
 
-    def oldest(self, most: int) -> list[Spooled]:
-        """The calls that have waited longest, in order."""
-        return list(islice(self._waiting.values(), most))
+    def regions(self) -> list[str]:
+        """For which calls wait."""
+        return list(self._by_region)
+
+    def oldest(self, region: str, most: int) -> list[Spooled]:
+        """Those of a region that have waited longest, in order."""
+        return list(islice(self._by_region.get(region, {}).values(), most))
 
     async def add(self, call: Spooled) -> None:
         """Return when the call is on the disk. Raises ServiceAway when it cannot be: no room, no disk."""
@@ -140,17 +152,20 @@ class Spool:
             self._writing = asyncio.create_task(self._write())
         await kept
 
-    async def committed(self, call: Spooled) -> None:
-        """The oldest call is in the journal; with the last one the files go."""
-        assert call is self.first(), "calls are committed in the order they came"
+    async def committed(self, calls: Sequence[Spooled]) -> None:
+        """These are in the journal; with the last call the files go."""
         async with self._turn:
-            self._forget(call)
+            for call in calls:
+                self._ahead.add(self._lines[call.call_id])
+                self._forget(call)
             behind = self.first()
             if behind is None:
                 await asyncio.to_thread(self._emptied)
-            else:
-                # By its line and not by a count: one that was set aside may stand between the two, or far behind.
-                await asyncio.to_thread(self._files.mark, self._lines[behind.call_id])
+                return
+            # By its line and not by a count: one that was set aside may stand between the two, or far behind.
+            mark = self._lines[behind.call_id]
+            self._ahead = {line for line in self._ahead if line > mark}
+            await asyncio.to_thread(self._files.mark, mark, sorted(self._ahead))
 
     def _set_aside(self, most: int | None = None) -> None:
         """Put lines that are no calls into files of their own, until one finds no room: it stays where it is."""
@@ -167,6 +182,7 @@ class Spool:
     def _emptied(self) -> None:
         """No call waits: the files go, unless a line that is no call has no other place yet."""
         self._set_aside()
+        self._ahead = set()
         if self._spoilt:
             self._files.mark(self._written)
             return
@@ -199,11 +215,14 @@ class Spool:
         self._waiting[call.call_id] = call
         self._lines[call.call_id] = line
         self._callers[call.caller] += 1
+        self._by_region.setdefault(call.region, {})[call.call_id] = call
         if call.key is not None:
             self._by_key[call.actor.actor_id, call.key] = call
 
     def _forget(self, call: Spooled) -> None:
-        del self._waiting[call.call_id], self._lines[call.call_id]
+        del self._waiting[call.call_id], self._lines[call.call_id], self._by_region[call.region][call.call_id]
+        if not self._by_region[call.region]:
+            del self._by_region[call.region]
         self._by_key.pop((call.actor.actor_id, call.key or ""), None)
         self._callers[call.caller] -= 1
         if not self._callers[call.caller]:
@@ -220,18 +239,21 @@ class Files:
         self._room = folder / "room"
         self.size = self._lines.stat().st_size if self._lines.is_file() else 0
 
-    def read(self) -> tuple[list[bytes], int]:
-        """The whole lines, and how many of them were committed. A mark that cannot be read marks nothing."""
+    def read(self) -> tuple[list[bytes], int, set[int]]:
+        """The whole lines, how many of them were committed, and which of the others. A mark that cannot be read
+        marks nothing.
+        """
         if not self._lines.is_file():
             self._mark.unlink(missing_ok=True)
-            return [], 0
+            return [], 0, set()
         data = self._lines.read_bytes()
         whole, _, torn = data.rpartition(b"\n")
         self.size = len(data) - len(torn)
         if torn:
             log.warning("the spool's last line is torn: it was never answered", extra={"action": "spool"})
             os.truncate(self._lines, self.size)
-        return whole.split(b"\n") if self.size else [], self._marked()
+        committed, *ahead = self._marked()
+        return whole.split(b"\n") if self.size else [], committed, set(ahead)
 
     def append(self, lines: list[bytes]) -> None:
         """Force lines to the disk, file and folder. Raises OSError, and then nothing of them is kept."""
@@ -246,11 +268,13 @@ class Files:
             self._room.unlink()
             self._write(data)
 
-    def mark(self, committed: int) -> None:
-        """Note how many lines are committed. Without room for that they are only repeated after a crash."""
+    def mark(self, committed: int, ahead: Iterable[int] = ()) -> None:
+        """Note how many lines are committed, and which behind them. Without room for that they are only repeated after
+        a crash.
+        """
         fresh = self._mark.with_suffix(".new")
         try:
-            fresh.write_text(str(committed))
+            fresh.write_text(" ".join(map(str, (committed, *ahead))))
             os.replace(fresh, self._mark)
         except OSError as fault:
             log.warning("the spool's mark is not written: %s", fault.strerror, extra={"action": "spool"})
@@ -322,11 +346,11 @@ class Files:
             os.close(descriptor)
         self.size += len(data)
 
-    def _marked(self) -> int:
+    def _marked(self) -> list[int]:
         try:
-            return int(self._mark.read_text())
+            return [int(number) for number in self._mark.read_text().split()] or [0]
         except (OSError, ValueError):
-            return 0
+            return [0]
 
 
 def _sync_folder(folder: Path) -> None:

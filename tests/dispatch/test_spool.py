@@ -45,7 +45,7 @@ asyncio.run(spool())
 SENDER = Actor(actor_id=ActorId("device:1"), role=Role.DEVICE, username="1")
 
 
-def call(name: str, key: str | None = None) -> Spooled:
+def call(name: str, key: str | None = None, region: str = "") -> Spooled:
     return Spooled(
         call_id=CallId(name),
         at=datetime(2026, 3, 1, tzinfo=UTC),
@@ -53,6 +53,7 @@ def call(name: str, key: str | None = None) -> Spooled:
         raw='{"channel":"app","text":"ёрдам\\n"}'.encode(),
         answer=b"{}",
         key=key,
+        region=region,
     )
 
 
@@ -70,7 +71,7 @@ async def drained(spool: Spool) -> list[str]:
     names = []
     while (first := spool.first()) is not None:
         names.append(str(first.call_id))
-        await spool.committed(first)
+        await spool.committed([first])
     return names
 
 
@@ -92,8 +93,21 @@ async def test_what_was_committed_before_a_crash_does_not_come_again(tmp_path: P
         await before.add(call(name))
     first = before.first()
     assert first is not None
-    await before.committed(first)
+    await before.committed([first])
     assert await drained(loaded(tmp_path)) == ["b", "c"]
+
+
+async def test_what_was_committed_behind_a_region_that_nobody_writes_does_not_come_again(tmp_path: Path) -> None:
+    before = loaded(tmp_path)
+    for name, region in (("a", "UZ-SA"), ("b", "UZ-TK"), ("c", "UZ-SA"), ("d", "UZ-TK"), ("e", "UZ-TK")):
+        await before.add(call(name, region=region))
+    assert before.regions() == ["UZ-SA", "UZ-TK"]
+    await before.committed(before.oldest("UZ-TK", 2))
+    again = loaded(tmp_path)
+    assert await drained(again) == ["a", "c", "e"]
+    assert list(tmp_path.iterdir()) == []
+    for kept in (loaded(tmp_path), again):
+        assert kept.regions() == []
 
 
 async def test_an_emptied_spool_leaves_no_file_and_begins_anew(tmp_path: Path) -> None:
@@ -219,8 +233,8 @@ async def test_a_spoilt_line_hides_no_call_before_it_from_a_crash(tmp_path: Path
         before = loaded(tmp_path)
         first = before.first()
         assert first is not None
-        await before.committed(first)
-        assert [str(each.call_id) for each in loaded(tmp_path).oldest(9)] == left
+        await before.committed([first])
+        assert [str(each.call_id) for each in loaded(tmp_path).oldest("", 9)] == left
 
 
 async def test_a_spoilt_line_on_a_full_disk_stops_no_start_and_is_not_lost(small_disk: Path) -> None:
@@ -253,7 +267,7 @@ async def test_calls_behind_a_spoilt_line_that_had_to_stay_are_taken_and_repeate
     assert await drained(spool) == ["a"]
     await spool.add(call("b"))
     again = loaded(tmp_path)
-    assert ([str(each.call_id) for each in again.oldest(9)], again.spoilt) == (["b"], 1)
+    assert ([str(each.call_id) for each in again.oldest("", 9)], again.spoilt) == (["b"], 1)
     blocked.rmdir()
     assert await drained(loaded(tmp_path)) == ["b"]
     assert [path.name[:11] for path in tmp_path.iterdir()] == ["unreadable-"]

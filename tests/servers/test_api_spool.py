@@ -13,12 +13,12 @@ from dispatch import intake
 from dispatch.actors import Actor, Role
 from dispatch.calling.contacts import BURST
 from dispatch.calling.reception import Contact
-from dispatch.core.terms import ActorId, CallId
+from dispatch.core.terms import ActorId, CallId, RegionId
 from dispatch.engine import Reply
 from dispatch.keeping.memory import MemoryStore
 from dispatch.keeping.spool import Spooled
 from dispatch.writing.keys import Key
-from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
+from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, api_world
 
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
 SENDER = Actor(actor_id=ActorId("device:1"), role=Role.DEVICE, username="1")
@@ -222,6 +222,41 @@ async def test_a_spooled_call_that_this_version_cannot_read_waits_for_a_person_a
     await committed(world, call["call_id"])
     (kept,), _ = await twin.contacts(None, None, 9)
     assert (kept.raw, kept.door) == (strange.raw, "spool")
+
+
+async def test_a_region_that_cannot_be_written_holds_up_no_call_of_another(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "DRAINED_AT_ONCE", 3)
+    load = world.leader.leases.load
+
+    async def loaded(region: RegionId, epoch: int) -> None:
+        if region == SA:
+            raise RuntimeError("a fault of our own keeps the region from being led")
+        await load(region, epoch)
+
+    world.leader.leases.load = loaded
+    twin.faults.away = True
+    there = [{"source": "app", "point": REGISTAN, "accuracy_m": 20}]
+    waiting = [await world.new_call(location=there) for _ in range(4)]
+    here = await world.new_call(location=HERE)
+    assert world.spool is not None
+    await world.spool.add(
+        Spooled(call_id=CallId("c-strange"), at=world.clock.now(), actor=SENDER, raw=b"{}", answer=b"{}", region=TK)
+    )
+    twin.faults.away = False
+    async with asyncio.timeout(10):
+        while len(world.spool) > len(waiting):
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(3 * intake.DRAIN_S)
+    assert here["call_id"] in world.engine.replicas.states[TK].calls
+    kept, _ = await twin.contacts(None, None, 9)
+    assert [contact.raw for contact in kept] == [b"{}"], "a call that nobody can read waits for a person once"
+    world.leader.leases.load = load
+    async with asyncio.timeout(10):
+        while len(world.spool):
+            await asyncio.sleep(0.02)
+    assert list(world.engine.replicas.states[SA].calls) == [call["call_id"] for call in waiting]
 
 
 async def test_a_call_from_a_place_of_another_cell_is_kept_here_and_flagged(world: ApiWorld, twin: MemoryStore) -> None:
