@@ -187,8 +187,8 @@ class Intake:
                 return
 
     async def drained(self, calls: Sequence[Spooled], *, onward: bool = True) -> dict[CallId, ServiceAway]:
-        """Commit calls of a spool side by side, decided in their order; those that could not be now, and why. What another
-        process leads is carried to it, `onward` from the one that spooled it only.
+        """Commit calls of a spool side by side, decided in their order; those that could not be now, and why. What
+        another process leads is carried to it, `onward` from the one that spooled it only.
         """
         found = await asyncio.gather(*map(self.drain, calls), return_exceptions=True)
         unkept: dict[CallId, ServiceAway] = {}

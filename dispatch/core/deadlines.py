@@ -16,8 +16,8 @@ AT_ONCE = 256
 
 
 def due(state: RegionState, now: datetime, *, orders: bool = True) -> Iterator[Command]:
-    """The orders and hazards whose time has come, to be submitted one by one: each stands in the heap until it
-    is given. Without `orders` hazards alone: whoever an order is for could not answer now.
+    """The orders and hazards whose time has come, to be submitted one by one: each stands in the heap until the next
+    is asked for. Without `orders` hazards alone: whoever an order is for could not answer now.
 
     An entry whose order has moved on since, or whose hazard is over, is dropped here.
     """
@@ -26,7 +26,7 @@ def due(state: RegionState, now: datetime, *, orders: bool = True) -> Iterator[C
         return
     given = 0
     while state.due and state.due[0][0] <= now and given < AT_ONCE:
-        at, name = heappop(state.due)
+        at, name = first = state.due[0]
         order, hazard = state.orders.get(OrderId(name)), state.hazards.get(HazardId(name))
         if order is not None and order.send_again_at == at:
             given += 1
@@ -34,6 +34,8 @@ def due(state: RegionState, now: datetime, *, orders: bool = True) -> Iterator[C
         elif hazard is not None:
             given += 1
             yield EndHazard(actor=SYSTEM, hazard_id=hazard.hazard_id)
+        # Only now, for whoever was given the command may have stopped before it: nobody would look at it again.
+        assert heappop(state.due) == first, "what a deadline leads to is due later"
 
 
 def _over(state: RegionState, now: datetime) -> Iterator[Command]:

@@ -125,12 +125,13 @@ class Leader:
     def _look(self, region: RegionId, sweeps: bool, turn: int) -> None:
         """What time asks for in one region. A fault in one region does not stop the wheel of the others."""
         state = self._engine.states.get(region)
-        if state is None or self._engine.writable(region) is None:
-            # A deadline that is taken from its heap while nothing may be decided would be gone for good.
+        if state is None:
             return
         try:
             # With the broker away no crew can answer: their orders wait, and nobody is given up for silence.
             for command in due(state, self._engine.clock.now(), orders=self.orders_flow()):
+                if self._engine.writable(region) is None:
+                    return
                 self._engine.post(region, command)
             if sweeps and region in self._engine.led:
                 self._engine.look_at(region, sweep(state, turn))

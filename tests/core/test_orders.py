@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from dispatch.core import commands as c
@@ -52,6 +54,17 @@ def given(stage: str = "pending") -> tuple[Scene, OrderId]:
 
 def said(order_id: OrderId, stage: Stage, unit: str = "A1") -> c.StageOrder:
     return c.StageOrder(actor=ActorId(f"unit:{unit}"), unit_id=UnitId(unit), order_id=order_id, stage=stage)
+
+
+def test_an_order_that_was_looked_at_in_vain_is_looked_at_again() -> None:
+    """Whoever is given it may find that it leads the region no more, and lead it once more a moment later."""
+    scene, order_id = given()
+    looking = due(scene.state, scene.now + timedelta(seconds=SEND_AGAIN_S))
+    assert next(looking) == c.SendOrder(actor=SYSTEM, order_id=order_id)
+    looking.close()
+    assert next_due(scene.state) == scene.now + timedelta(seconds=SEND_AGAIN_S)
+    scene.tick(SEND_AGAIN_S)
+    assert scene.state.orders[order_id].sends == 2
 
 
 def test_the_grid_names_every_stage() -> None:
