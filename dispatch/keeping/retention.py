@@ -2,6 +2,9 @@
 
 Runs in each process that leads; two at a time pass over each other's rows. What was dropped, and how old what
 is left is, stands on the metrics page.
+
+A machine's clock that leaps may be wrong, and then everything looks old at once: the first answers by which a repeated
+call is known, the words of callers who still wait. So nothing is dropped for a day after, in which somebody may look.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from msgspec.structs import replace
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dispatch.clock import Clock
+from dispatch.clock import Clock, elapsing_s
 from dispatch.errors import ServiceAway
 from dispatch.keeping.disk import Level
 from dispatch.keeping.pruning import PRUNE_MOST
@@ -29,6 +32,9 @@ AGAIN_S = 10.0
 """After a run that left something behind: the bad hour's rows are gone within the next."""
 LOOK_S = 2.0
 """How often the disk's level is looked at."""
+LEAP_S = 3600.0
+"""A clock that gains or loses so much between two looks was set."""
+TRUSTED_AGAIN_S = 24 * 3600.0
 TRACKS_WHEN_LOW = timedelta(days=1)
 DECISIONS_WHEN_CRITICAL = timedelta(days=1)
 
@@ -42,6 +48,7 @@ class Retention(Collector):
         clock: Clock,
         ages: Ages = USUAL_AGES,
         level: Callable[[], Level] = lambda: Level.AMPLE,
+        now_s: Callable[[], float] = elapsing_s,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self.runs = 0
@@ -50,13 +57,16 @@ class Retention(Collector):
         self._clock = clock
         self._ages = ages
         self._level = level
+        self._now_s = now_s
+        self._seen = clock.wall(), now_s()
+        self._trusted_from_s = float("-inf")
 
     async def run(self) -> None:
         """Prune again and again until cancelled."""
         while True:
             level = self._level()
             try:
-                wait_s = AGAIN_S if await self.prune() else PRUNE_S
+                wait_s = AGAIN_S if await self.look() else PRUNE_S
             except ServiceAway as away:
                 log.warning("nothing dropped by age: %s", away, extra={"action": "prune"})
                 wait_s = AGAIN_S
@@ -64,6 +74,20 @@ class Retention(Collector):
                 await asyncio.sleep(LOOK_S)
                 if self._level() > level:
                     break
+
+    async def look(self) -> bool:
+        """Drop what is past its age, if ages can be told; whether more of it is left. Raises ServiceAway."""
+        return self._trusts_the_clock() and await self.prune()
+
+    def _trusts_the_clock(self) -> bool:
+        """Whether ages can be told: not for a day after the wall's clock was set."""
+        (wall_before, before_s), self._seen = self._seen, (self._clock.wall(), self._now_s())
+        wall, now_s = self._seen
+        leapt_s = (wall - wall_before).total_seconds() - (now_s - before_s)
+        if abs(leapt_s) > LEAP_S:
+            log.error("the clock was set by %.0f s: nothing is dropped by age for a day", leapt_s)
+            self._trusted_from_s = now_s + TRUSTED_AGAIN_S
+        return now_s >= self._trusted_from_s
 
     async def prune(self) -> bool:
         """Drop what is past its age; whether more of it is left. Raises ServiceAway."""

@@ -123,6 +123,22 @@ async def test_what_was_dropped_and_how_old_the_rest_is_stands_on_the_metrics_pa
     assert value("dispatch112_prunes_total") == 1
 
 
+async def test_a_clock_that_leaps_drops_no_answer_that_a_repeated_call_is_known_by(store: Store) -> None:
+    scribe, clock, passed_s = await leader(store), ManualClock(NOW), [0.0]
+    await store.append(Batch(events=scribe.events(1), answers=[answer("k")]))
+    retention = Retention(store, clock, now_s=lambda: passed_s[0])
+    await retention.look()
+    clock.advance(25 * 3600.0)
+    await retention.look()
+    assert await store.recall([("device:app", "k")]) != {}
+    for _ in range(24):
+        passed_s[0] += 3600.0
+        clock.advance(3600.0)
+        await retention.look()
+    assert await store.recall([("device:app", "k")]) == {}
+    assert retention.runs == 2
+
+
 def test_a_disk_that_gets_full_shortens_tracks_first_then_inputs_and_nothing_else() -> None:
     levels = [Level.AMPLE]
     retention = Retention(None, ManualClock(), level=lambda: levels[0])  # type: ignore[arg-type]
