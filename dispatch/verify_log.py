@@ -601,6 +601,9 @@ def _anchor(anchors: Anchors, line: SignedHead, say: Say) -> None:
 def _head_of(fields: dict[str, Any]) -> SignedHead:
     """Raises ValueError or TypeError when it is no signed head as we write them."""
     line = SignedHead(**fields)
+    # Numbers are signed as their digits: "7" in quotation marks would hold, and then be compared with no event.
+    if not all(type(value) is (int if name in ("number", "seq") else str) for name, value in line._asdict().items()):
+        raise ValueError("a field has another type")
     if not _HEXADECIMAL.fullmatch(line.hash + line.previous + line.key + line.signature):
         raise ValueError("one of its fields is no hexadecimal number as we write them")
     return line

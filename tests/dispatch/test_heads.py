@@ -83,6 +83,21 @@ def _meaning(content: bytes) -> object:
         return content
 
 
+@pytest.mark.parametrize("field", ["number", "seq"])
+def test_a_number_that_was_made_a_text_is_named_though_its_signature_fits(tmp_path: Path, field: str) -> None:
+    series = signed(tmp_path, 1)
+    path = series.folder / "heads-2026-11.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[-1][field] = str(lines[-1][field])
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    seen = tmp_path / "seen.jsonl"
+    seen.write_text(json.dumps({"heads": lines}) + "\n")
+    for kept in (series.folder, seen):
+        findings: list[Finding] = []
+        anchors_of(kept, findings.append)
+        assert findings != []
+
+
 @pytest.mark.parametrize("place", range(1, 9))
 def test_a_line_taken_out_or_moved_is_named(tmp_path: Path, place: int) -> None:
     signed(tmp_path, 5)
