@@ -97,6 +97,7 @@ class Snapshot(Message, frozen=True, kw_only=True, tag="snapshot"):
 
     region: RegionId
     seq: int
+    mark: str
     board: Board
 
 
@@ -106,6 +107,7 @@ class Delta(Message, frozen=True, kw_only=True, tag="delta", rename={"before": "
     region: RegionId
     before: int
     after: int
+    mark: str
     changes: Changes
 
 
@@ -227,7 +229,11 @@ def _board_channel() -> Json:
         "type": "object",
         "properties": {
             "regions": {"type": "string", "description": "Regions by comma; none: all in your scope."},
-            "after": {"type": "string", "description": "`UZ-TK:81,UZ-TO:40`: what you know already."},
+            "after": {
+                "type": "string",
+                "description": "`UZ-TK:81:MARK,UZ-TO:40:MARK`: what you know "
+                "already, by the number and the mark of the last frame; without marks a number is believed.",
+            },
         },
     }
     return {

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from consoles.feed import Feed, joined, said
+from consoles.feed import Feed, Known, joined, said
 from dispatch.actors import Actor
 from dispatch.clock import Clock
 from dispatch.core.events import Event
@@ -120,11 +120,11 @@ class Broadcast:
             feed.idle_since_s = _now_s()
         self.metrics.consoles.dec()
 
-    def begin(self, console: Console, known: dict[RegionId, int]) -> None:
+    def begin(self, console: Console, known: dict[RegionId, Known]) -> None:
         """Send what was missed since `known` where that is kept, snapshots of the rest, and all positions."""
         audience = console.audience
         for region in audience.regions:
-            missed = self.feed(region, audience.view).since(known.get(region, -1))
+            missed = self.feed(region, audience.view).since(known.get(region, (-1, "")))
             if missed is None:
                 console.due[region] = None
             elif missed:
@@ -152,7 +152,7 @@ class Broadcast:
         """The region's feed in this view, made when it is asked for first."""
         feed = self._feeds.get((region, view))
         if feed is None:
-            feed = self._feeds[region, view] = Feed(self.replicas.states[region], view)
+            feed = self._feeds[region, view] = Feed(self.replicas.states[region], view, self.replicas.hashes[region])
         return feed
 
     # After commits
@@ -175,7 +175,7 @@ class Broadcast:
         self._adopt()
         frames: Frames = {}
         for key, feed in self._feeds.items():
-            made = feed.advance(touched.get(feed.region) or Touched())
+            made = feed.advance(touched.get(feed.region) or Touched(), self.replicas.hashes[feed.region])
             if made is not None:
                 frames[key] = made
         if frames:
@@ -188,7 +188,7 @@ class Broadcast:
             state = self.replicas.states.get(region)
             if state is None or feed.follows(state):
                 continue
-            feed.redraw(state)
+            feed.redraw(state, self.replicas.hashes[region])
             for audience in self.audiences.values():
                 if audience.view == view and region in audience.regions:
                     self._owe(audience.consoles, region)

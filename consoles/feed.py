@@ -20,21 +20,29 @@ RECENT_MAX = 512
 RECENT_BYTES_MAX = 2 * 1024 * 1024
 """Deltas kept for who comes back: about a minute of a busy region. Older: a snapshot is cheaper."""
 
+MARK_DIGITS = 12
+
 _encode = msgspec.json.Encoder().encode
+
+Known = tuple[int, str]
+"""What a console has: a number, and the mark that came with it. '' for one who keeps no marks."""
 
 
 class Delta(msgspec.Struct, frozen=True):
-    """A frame that leads from one number to another."""
+    """A frame that leads from one number, with its mark, to another."""
 
     before: int
+    mark: str
     after: int
     frame: bytes
 
 
 class Feed:
-    """A region's board in one view. `seq` is the number up to which `shown` and the last delta go."""
+    """A region's board in one view. `seq` is the number up to which `shown` and the last delta go, and `mark` the
+    beginning of that event's hash: after a restore the same number may be another event's.
+    """
 
-    def __init__(self, state: RegionState, view: str) -> None:
+    def __init__(self, state: RegionState, view: str, digest: bytes) -> None:
         self.view = view
         self.region: RegionId = state.region
         self.watchers = 0
@@ -43,22 +51,24 @@ class Feed:
         self._recent: deque[Delta] = deque()
         self._recent_bytes = 0
         self.shown: Row = {}
-        self.seq = -1
+        self.seq, self.mark = -1, ""
         self._snapshot: bytes | None = None
-        self._draw(state)
+        self._draw(state, digest)
 
     def follows(self, state: RegionState) -> bool:
         """Whether this feed was made from this state, and not from one that was loaded since."""
         return self._state is state
 
-    def redraw(self, state: RegionState) -> None:
+    def redraw(self, state: RegionState, digest: bytes) -> None:
         """Begin anew from a state that was loaded: the deltas so far lead nowhere."""
         self._recent.clear()
         self._recent_bytes = 0
-        self._draw(state)
+        self._draw(state, digest)
 
-    def advance(self, touched: Touched) -> bytes | None:
-        """The delta frame from `seq` to the state's own; None when the region has not moved."""
+    def advance(self, touched: Touched, digest: bytes) -> bytes | None:
+        """The delta frame from `seq` to the state's own, of whose last event the hash is; None when the region has
+        not moved.
+        """
         state = self._state
         if state.seq == self.seq:
             return None
@@ -70,10 +80,11 @@ class Feed:
             "region": self.region,
             "from": self.seq,
             "to": state.seq,
+            "mark": marked(digest),
             "changes": changes,
         }
-        delta = Delta(self.seq, state.seq, frame(_encode(message)))
-        self.seq = state.seq
+        delta = Delta(self.seq, self.mark, state.seq, frame(_encode(message)))
+        self.seq, self.mark = state.seq, marked(digest)
         self._snapshot = None
         self._keep(delta)
         return delta.frame
@@ -81,23 +92,24 @@ class Feed:
     def snapshot(self) -> bytes:
         """The snapshot frame at `seq`."""
         if self._snapshot is None:
-            message = {"type": "snapshot", "region": self.region, "seq": self.seq, "board": self.shown}
-            self._snapshot = frame(_encode(message))
+            message = {"type": "snapshot", "region": self.region, "seq": self.seq, "mark": self.mark}
+            self._snapshot = frame(_encode(message | {"board": self.shown}))
         return self._snapshot
 
-    def since(self, seq: int) -> list[bytes] | None:
-        """The delta frames that lead from `seq` to now; None when that is too long ago, or never was."""
+    def since(self, known: Known) -> list[bytes] | None:
+        """The delta frames that lead from what is known to now; None when that is too long ago, or never was."""
+        seq, mark = known
         if seq == self.seq:
-            return []
+            return [] if mark in ("", self.mark) else None
         found = [delta for delta in self._recent if delta.before >= seq]
-        if not found or found[0].before != seq:
+        if not found or found[0].before != seq or mark not in ("", found[0].mark):
             return None
         return [delta.frame for delta in found]
 
-    def _draw(self, state: RegionState) -> None:
+    def _draw(self, state: RegionState, digest: bytes) -> None:
         self._state = state
         self.shown = self._board.snapshot(state)
-        self.seq = state.seq
+        self.seq, self.mark = state.seq, marked(digest)
         self._snapshot = None
 
     def _keep(self, delta: Delta) -> None:
@@ -105,6 +117,11 @@ class Feed:
         self._recent_bytes += len(delta.frame)
         while len(self._recent) > RECENT_MAX or self._recent_bytes > RECENT_BYTES_MAX:
             self._recent_bytes -= len(self._recent.popleft().frame)
+
+
+def marked(digest: bytes) -> str:
+    """The mark of an event by its hash."""
+    return digest.hex()[:MARK_DIGITS]
 
 
 def merge(board: Row, changes: Row) -> None:

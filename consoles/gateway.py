@@ -10,7 +10,7 @@ from time import monotonic
 from consoles.access import Access
 from consoles.broadcast import Broadcast, Console
 from consoles.desk import no_region
-from consoles.feed import said
+from consoles.feed import Known, said
 from consoles.sittings import Sittings, let_in
 from dispatch.actors import Actor, require, visible
 from dispatch.core.terms import RegionId
@@ -101,11 +101,12 @@ async def _listen(socket: Socket) -> None:
             return
 
 
-def after(text: str) -> dict[RegionId, int]:
-    """`UZ-TK:81,UZ-TO:40` as region -> number; whatever is not of that form gets a snapshot."""
-    known: dict[RegionId, int] = {}
+def after(text: str) -> dict[RegionId, Known]:
+    """`UZ-TK:81:0c9e…,UZ-TO:40` as region -> what is known; whatever is not of that form gets a snapshot."""
+    known: dict[RegionId, Known] = {}
     for part in text.split(","):
-        region, _, number = part.partition(":")
+        region, _, place = part.partition(":")
+        number, _, mark = place.partition(":")
         if number.isascii() and number.isdigit() and len(number) < 16:
-            known[RegionId(region)] = int(number)
+            known[RegionId(region)] = (int(number), mark)
     return known

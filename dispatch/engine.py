@@ -101,7 +101,7 @@ class Engine(Directory):
         region = led.state.region
         self.led[region] = led
         self.states[region] = led.state
-        self.replicas.adopt(replica)
+        self.replicas.adopt(replica, led.hash)
         self._recollection.adopt(region)
 
     def drop(self, region: RegionId) -> None:

@@ -35,12 +35,12 @@ class View:
 
     def __init__(self, region: str) -> None:
         self.region = region
-        self.seq = -1
+        self.seq, self.mark = -1, ""
         self.board: Row = {}
         self._came: deque[tuple[int, float]] = deque(maxlen=KEPT)
 
-    def reached(self, seq: int, at_s: float) -> None:
-        self.seq = seq
+    def reached(self, seq: int, at_s: float, mark: str = "") -> None:
+        self.seq, self.mark = seq, mark
         self._came.append((seq, at_s))
 
     def knew_at_s(self, seq: int) -> float | None:
@@ -82,7 +82,7 @@ class Mirror:
             await asyncio.sleep(AGAIN_S)
 
     async def _follow(self) -> None:
-        known = ",".join(f"{view.region}:{view.seq}" for view in self.views.values() if view.seq >= 0)
+        known = ",".join(f"{view.region}:{view.seq}:{view.mark}" for view in self.views.values() if view.seq >= 0)
         url = f"{self._url}?after={known}" if known else self._url
         headers = {"Authorization": f"Bearer {self._token}"}
         async with connect(url, additional_headers=headers, compression=None, max_size=None) as socket:
@@ -99,7 +99,7 @@ class Mirror:
         if kind == "snapshot":
             view = self.views.setdefault(message["region"], View(message["region"]))
             view.board = message["board"]
-            view.reached(message["seq"], monotonic())
+            view.reached(message["seq"], monotonic(), message["mark"])
             self._tell(view, None)
             if self.hello and len(self.views) >= len(self.hello["regions"]):
                 self._ready.set()
@@ -116,7 +116,7 @@ class Mirror:
         if view is None or view.seq != message["from"]:
             return False
         merge(view.board, message["changes"])
-        view.reached(message["to"], monotonic())
+        view.reached(message["to"], monotonic(), message["mark"])
         self._tell(view, message["changes"])
         return True
 

@@ -316,8 +316,8 @@ def a_leader_of_the_past_may_write() -> AbstractContextManager[None]:
 def a_resumed_console_misses_a_delta() -> AbstractContextManager[None]:
     since = Feed.since
 
-    def gap(self: Feed, seq: int) -> list[bytes] | None:
-        found = since(self, seq)
+    def gap(self: Feed, known: Any) -> list[bytes] | None:
+        found = since(self, known)
         return found[1:] if found is not None and len(found) > 1 else found
 
     return swapped((Feed, "since", gap))
@@ -327,9 +327,9 @@ def a_resumed_console_misses_a_delta() -> AbstractContextManager[None]:
 def a_console_begins_with_an_old_snapshot() -> AbstractContextManager[None]:
     advance = Feed.advance
 
-    def kept(self: Feed, touched: Any) -> bytes | None:
+    def kept(self: Feed, touched: Any, digest: bytes) -> bytes | None:
         before = self._snapshot
-        made = advance(self, touched)
+        made = advance(self, touched, digest)
         self._snapshot = before
         return made
 

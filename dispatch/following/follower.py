@@ -132,7 +132,7 @@ class Follower:
         state = await recovered(region, loaded)
         if not first and not self._follows(region):
             return
-        self._replicas.adopt(state)
+        self._replicas.adopt(state, loaded.head_hash)
         self._hashes[region] = loaded.head_hash
         self.loads += 1
         self._wake(region, loaded.head_seq)

@@ -14,6 +14,7 @@ from dispatch.core.evolve import evolve
 from dispatch.core.state import RegionState, Touched
 from dispatch.core.terms import RegionId
 from dispatch.writing.directory import Directory
+from dispatch.writing.journal import GENESIS
 from dispatch.writing.records import Recorded
 
 
@@ -27,11 +28,14 @@ class Replicas(Directory):
     def __init__(self) -> None:
         super().__init__()
         self.at: dict[RegionId, datetime] = {}
+        self.hashes: dict[RegionId, bytes] = {}
+        """Of each region's last event: two journals that went on from one backup differ in it."""
         self._followers: list[dict[RegionId, Touched]] = []
 
-    def adopt(self, state: RegionState) -> None:
-        """Take a loaded state as the region's; followers must draw it anew."""
+    def adopt(self, state: RegionState, digest: bytes = GENESIS) -> None:
+        """Take a loaded state as the region's, with its last event's hash; followers must draw it anew."""
         self.states[state.region] = state
+        self.hashes[state.region] = digest
         for follower in self._followers:
             follower.pop(state.region, None)
 
@@ -42,7 +46,7 @@ class Replicas(Directory):
             if record.seq != state.seq + 1:
                 raise Gap(f"{region} is at {state.seq}, the next event is {record.seq}")
             evolve(state, event, record.at)
-            self.at[region] = record.at
+            self.at[region], self.hashes[region] = record.at, record.hash
         touched = state.taken()
         for follower in self._followers:
             _gather(follower.setdefault(region, Touched()), touched)

@@ -66,8 +66,14 @@ class Seen:
         self.hello: dict[str, Any] = {}
         self.boards: dict[str, dict[str, Any]] = {}
         self.seqs: dict[str, int] = {}
+        self.marks: dict[str, str] = {}
         self.positions: dict[str, list[Any]] = {}
         self.sorts: list[str] = []
+
+    @property
+    def known(self) -> str:
+        """What it would say when it comes back."""
+        return ",".join(f"{region}:{seq}:{self.marks[region]}" for region, seq in self.seqs.items())
 
     async def take(self) -> dict[str, Any]:
         """The next message, merged. Fails when a delta does not continue what is known."""
@@ -77,11 +83,11 @@ class Seen:
             self.hello = message
         elif message["type"] == "snapshot":
             self.boards[message["region"]] = message["board"]
-            self.seqs[message["region"]] = message["seq"]
+            self.seqs[message["region"]], self.marks[message["region"]] = message["seq"], message["mark"]
         elif message["type"] == "delta":
             assert message["from"] == self.seqs[message["region"]], "a delta is missing"
             merge(self.boards[message["region"]], message["changes"])
-            self.seqs[message["region"]] = message["to"]
+            self.seqs[message["region"]], self.marks[message["region"]] = message["to"], message["mark"]
         elif message["type"] == "positions":
             self.positions.update((unit[0], unit) for unit in message["units"])
         return message

@@ -67,12 +67,32 @@ async def test_who_comes_back_gets_only_what_was_missed(world: BoardWorld) -> No
     async with world.console() as seen:
         await seen.up_to(world.seqs)
     await world.live_a_little(1, 40)
-    known = ",".join(f"{region}:{seq}" for region, seq in seen.seqs.items())
-    async with world.console(query=f"after={known}") as again:
+    async with world.console(query=f"after={seen.known}") as again:
         again.boards, again.seqs = seen.boards, seen.seqs
         await again.up_to(world.seqs)
         assert "snapshot" not in again.sorts
         assert again.boards == await world.fresh()
+
+
+async def test_who_comes_back_to_a_journal_that_was_restored_begins_anew() -> None:
+    """The number that a console knew has come again, as another event's."""
+    lost, restored = BoardWorld(), BoardWorld()
+    try:
+        await lost.open()
+        await restored.open()
+        await lost.call(TASHKENT, "cardiac_arrest")
+        async with lost.console() as seen:
+            await seen.up_to(lost.seqs)
+        await restored.call(TASHKENT, "traffic_accident")
+        for calls in range(2):
+            async with restored.console(query=f"after={seen.known}") as again:
+                await again.up_to(restored.seqs)
+                assert again.sorts.count("snapshot") == 2, calls
+                assert again.boards == await restored.fresh()
+            await restored.call(TASHKENT)
+    finally:
+        await lost.close()
+        await restored.close()
 
 
 @pytest.mark.parametrize("known", ["UZ-TK:0", "UZ-TK:999999", "UZ-TK:-1", "UZ-TK:x", "nonsense", ":", "٣"])
@@ -225,8 +245,8 @@ async def test_who_left_leaves_nothing_behind(world: BoardWorld) -> None:
 
 
 def test_a_resume_list_is_read_as_far_as_it_makes_sense() -> None:
-    assert after("UZ-TK:81,UZ-TO:40") == {TASHKENT: 81, "UZ-TO": 40}
-    assert after("UZ-SA:1,UZ-SA,:,x:y," + "9" * 10) == {SAMARKAND: 1}
+    assert after("UZ-TK:81:0c9e,UZ-TO:40") == {TASHKENT: (81, "0c9e"), "UZ-TO": (40, "")}
+    assert after("UZ-SA:1,UZ-SA,:,x:y," + "9" * 10) == {SAMARKAND: (1, "")}
 
 
 async def _forever(seen: Seen) -> None:

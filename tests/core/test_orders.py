@@ -59,9 +59,8 @@ def said(order_id: OrderId, stage: Stage, unit: str = "A1") -> c.StageOrder:
 def test_an_order_that_was_looked_at_in_vain_is_looked_at_again() -> None:
     """Whoever is given it may find that it leads the region no more, and lead it once more a moment later."""
     scene, order_id = given()
-    looking = due(scene.state, scene.now + timedelta(seconds=SEND_AGAIN_S))
-    assert next(looking) == c.SendOrder(actor=SYSTEM, order_id=order_id)
-    looking.close()
+    later = scene.now + timedelta(seconds=SEND_AGAIN_S)
+    assert next(iter(due(scene.state, later))) == c.SendOrder(actor=SYSTEM, order_id=order_id)
     assert next_due(scene.state) == scene.now + timedelta(seconds=SEND_AGAIN_S)
     scene.tick(SEND_AGAIN_S)
     assert scene.state.orders[order_id].sends == 2

@@ -276,8 +276,7 @@ class Watcher:
             await asyncio.sleep(LINE_AGAIN_S)
 
     def _address(self) -> str:
-        known = ",".join(f"{region}:{seq}" for region, seq in self.model.seqs.items())
-        after = f"&after={known}" if known and self._resumes else ""
+        after = f"&after={self.model.known}" if self.model.seqs and self._resumes else ""
         return f"ws://127.0.0.1:{self._service.port}/ws/v1/board?regions={WATCHED}{after}"
 
 

@@ -193,12 +193,11 @@ async def test_a_killed_gateway_comes_back_and_its_consoles_go_on(pair: Pair) ->
     before = await pair.call(pair.gateway, 1)
     async with pair.console(pair.gateway) as seen:
         await shows(seen, before["call_id"])
-        known = dict(seen.seqs)
+        known = seen.known
     pair.gateway.kill()
     during = await pair.call(pair.core, 2)
     await pair.gateway.start()
-    after = ",".join(f"{region}:{seq}" for region, seq in known.items())
-    async with pair.console(pair.gateway, after=after) as seen:
+    async with pair.console(pair.gateway, after=known) as seen:
         await shows(seen, during["call_id"])
         last = await pair.call(pair.gateway, 3)
         await shows(seen, last["call_id"])

@@ -20,12 +20,12 @@ from simulators.lean import Poster, watch
 from simulators.mirror import Mirror, View
 
 BOARD: dict[str, Any] = {"incidents": {}, "calls": {}, "units": {}, "closures": {}}
-SNAPSHOT = {"type": "snapshot", "region": "UZ-TK", "seq": 5, "board": BOARD}
+SNAPSHOT = {"type": "snapshot", "region": "UZ-TK", "seq": 5, "mark": "m5", "board": BOARD}
 
 
 def delta(before: int, after: int) -> dict[str, Any]:
     changes = {"calls": {f"c-{after}": {"status": "ringing"}}}
-    return {"type": "delta", "region": "UZ-TK", "from": before, "to": after, "changes": changes}
+    return {"type": "delta", "region": "UZ-TK", "from": before, "to": after, "mark": f"m{after}", "changes": changes}
 
 
 async def test_a_watcher_reads_numbers_from_frames_of_every_length() -> None:
@@ -137,7 +137,7 @@ async def test_a_mirror_that_missed_a_delta_asks_for_what_it_lacks() -> None:
             while mirror.views["UZ-TK"].seq < 8:
                 await asyncio.sleep(0.01)
         running.cancel()
-    assert asked == ["/ws/v1/board", "/ws/v1/board?after=UZ-TK:6"]
+    assert asked == ["/ws/v1/board", "/ws/v1/board?after=UZ-TK:6:m6"]
     assert sorted(mirror.views["UZ-TK"].board["calls"]) == ["c-6", "c-7", "c-8"]
 
 

@@ -5,13 +5,15 @@ import type { Changes, ClosureRow, Delta, IncidentRow, CallRow, RegionBoard, Sna
 
 export interface Kept {
   seq: number;
+  /** Of which journal the number is: after a restore it may come again. */
+  mark: string;
   board: RegionBoard;
 }
 export type Boards = Readonly<Record<string, Kept>>;
 export type Outcome = { kind: 'applied'; boards: Boards } | { kind: 'old' } | { kind: 'gap' };
 
 export function applySnapshot(boards: Boards, frame: Snapshot): Boards {
-  return { ...boards, [frame.region]: { seq: frame.seq, board: frame.board } };
+  return { ...boards, [frame.region]: { seq: frame.seq, mark: frame.mark, board: frame.board } };
 }
 
 /** A delta counts only when it starts where this board ends; one that ends no later is a repeat. */
@@ -20,7 +22,7 @@ export function applyDelta(boards: Boards, frame: Delta): Outcome {
   if (!kept) return { kind: 'gap' };
   if (frame.from !== kept.seq) return frame.to <= kept.seq ? { kind: 'old' } : { kind: 'gap' };
   const board = mergeBoard(kept.board, frame.changes);
-  return { kind: 'applied', boards: { ...boards, [frame.region]: { seq: frame.to, board } } };
+  return { kind: 'applied', boards: { ...boards, [frame.region]: { seq: frame.to, mark: frame.mark, board } } };
 }
 
 export function mergeBoard(board: RegionBoard, changes: Changes): RegionBoard {
@@ -50,10 +52,10 @@ export function keepRegions(boards: Boards, regions: readonly string[]): Boards 
   return Object.fromEntries(Object.entries(boards).filter(([region]) => regions.includes(region)));
 }
 
-/** What a reconnecting console says it has: "UZ-TK:81,UZ-TO:40". */
+/** What a reconnecting console says it has: "UZ-TK:81:0c9e…,UZ-TO:40:a41b…". */
 export function resumePoint(boards: Boards): string {
   return Object.entries(boards)
-    .map(([region, kept]) => `${region}:${kept.seq}`)
+    .map(([region, kept]) => `${region}:${kept.seq}:${kept.mark}`)
     .join(',');
 }
 

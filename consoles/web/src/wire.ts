@@ -191,6 +191,7 @@ export interface Snapshot {
   type: 'snapshot';
   region: string;
   seq: number;
+  mark: string;
   board: RegionBoard;
 }
 export interface Delta {
@@ -198,6 +199,7 @@ export interface Delta {
   region: string;
   from: number;
   to: number;
+  mark: string;
   changes: Changes;
 }
 export interface Positions {

@@ -7,10 +7,10 @@ import type { Changes, Delta, RegionBoard } from '../src/wire';
 import { board, COUNTS, incident, unit } from './rows';
 
 function begun(seq = 81, first: RegionBoard = board('UZ-TK')): Boards {
-  return applySnapshot({}, { type: 'snapshot', region: 'UZ-TK', seq, board: first });
+  return applySnapshot({}, { type: 'snapshot', region: 'UZ-TK', seq, mark: `m${seq}`, board: first });
 }
 function delta(from: number, to: number, changes: Changes = {}, region = 'UZ-TK'): Delta {
-  return { type: 'delta', region, from, to, changes };
+  return { type: 'delta', region, from, to, mark: `m${to}`, changes };
 }
 function applied(boards: Boards, frame: Delta): Boards {
   const outcome = applyDelta(boards, frame);
@@ -31,7 +31,7 @@ describe('a board kept by deltas', () => {
       counts: { ...COUNTS, more: 3 },
       phase: 'parallel',
     });
-    expect(three['UZ-TK']).toEqual({ seq: 86, board: fresh });
+    expect(three['UZ-TK']).toEqual({ seq: 86, mark: 'm86', board: fresh });
   });
 
   test('never changes the board that is already painted', () => {
@@ -58,10 +58,10 @@ describe('a board kept by deltas', () => {
   });
 });
 
-test('a console resumes every region from its own number', () => {
-  const boards = applySnapshot(begun(81), { type: 'snapshot', region: 'UZ-TO', seq: 40, board: board('UZ-TO') });
-  expect(resumePoint(boards)).toBe('UZ-TK:81,UZ-TO:40');
-  expect(resumePoint(keepRegions(boards, ['UZ-TO']))).toBe('UZ-TO:40');
+test('a console resumes every region from its own number and mark', () => {
+  const boards = applySnapshot(begun(81), { type: 'snapshot', region: 'UZ-TO', seq: 40, mark: 'm40', board: board('UZ-TO') });
+  expect(resumePoint(boards)).toBe('UZ-TK:81:m81,UZ-TO:40:m40');
+  expect(resumePoint(keepRegions(boards, ['UZ-TO']))).toBe('UZ-TO:40:m40');
 });
 
 test('an incident is found in the region that holds it', () => {

@@ -49,11 +49,11 @@ test('a form that is sent twice is one request, and one that was changed another
 });
 
 test('closures come and go by deltas', () => {
-  const boards = applySnapshot({}, { type: 'snapshot', region: 'UZ-TK', seq: 1, board: board('UZ-TK') });
-  const closed = applyDelta(boards, { type: 'delta', region: 'UZ-TK', from: 1, to: 2, changes: { closures: { 'r-1': closure('r-1') } } });
+  const boards = applySnapshot({}, { type: 'snapshot', region: 'UZ-TK', seq: 1, mark: 'a', board: board('UZ-TK') });
+  const closed = applyDelta(boards, { type: 'delta', region: 'UZ-TK', from: 1, to: 2, mark: 'b', changes: { closures: { 'r-1': closure('r-1') } } });
   if (closed.kind !== 'applied') throw new Error('a delta that continues the board was not taken');
   expect(Object.keys(closed.boards['UZ-TK']?.board.closures ?? {})).toEqual(['r-1']);
-  const opened = applyDelta(closed.boards, { type: 'delta', region: 'UZ-TK', from: 2, to: 3, changes: { closures: { 'r-1': null } } });
+  const opened = applyDelta(closed.boards, { type: 'delta', region: 'UZ-TK', from: 2, to: 3, mark: 'c', changes: { closures: { 'r-1': null } } });
   expect(opened.kind === 'applied' && opened.boards['UZ-TK']?.board.closures).toEqual({});
 });
 
