@@ -241,13 +241,13 @@ class Broadcast:
             await asyncio.sleep(TICK_S)
             try:
                 self.flush()
-                await self._tell(b"" if beat % 2 else self._heartbeat())
+                await self.tell(b"" if beat % 2 else self._heartbeat())
                 self._forget()
             except Exception:
                 log.exception("fault in the beat of the boards")
                 self.metrics.faults.labels("broadcast").inc()
 
-    async def _tell(self, heartbeat: bytes) -> None:
+    async def tell(self, heartbeat: bytes) -> None:
         """Write everybody what moved since the last beat, and the heartbeat if there is one.
 
         What is written is made at one moment, and so is the list of those who get it: whoever comes while it is
