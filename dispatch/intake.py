@@ -21,7 +21,7 @@ from dispatch.actors import Actor, Role, require
 from dispatch.calling.calls import CallReceipt, NewCall, check, confirmed_by_device, spooled_receipt
 from dispatch.calling.contacts import RAW_MAX_BYTES, Contacts
 from dispatch.calling.evidence import Evidence, fault_of
-from dispatch.calling.reception import Contact, Reception
+from dispatch.calling.reception import Contact, Reception, caller_known_by
 from dispatch.core.terms import Call, CallId, RegionId
 from dispatch.engine import REUSED, Reply
 from dispatch.errors import Elsewhere, ServiceAway
@@ -230,6 +230,9 @@ class Intake:
         if away is not None and own(actor, away[1]):
             raise Elsewhere(away[0])
         found = self.reception.open_call(call_id) or self.reception.departed_call(call_id)
+        spooled = self.spool.waiting(call_id) if self.spool is not None and found is None else None
+        if spooled is not None and (actor.role is not Role.DEVICE or spooled.actor.actor_id == actor.actor_id):
+            raise ServiceAway(f"call {call_id} waits for the database: try again when it is committed")
         if found is None and self._is_over(call_id, actor):
             raise Problem("illegal_status", f"{call_id[:64]} is closed.")
         if found is None or not own(actor, found[1]):
@@ -369,13 +372,6 @@ class Intake:
         if fault is not None:
             # Its sender was told that it is kept: neither a rate nor a backlog may drop it.
             await self.contacts.keep_surely(call.raw, fault, call.actor, ("spool", "application/json"))
-
-
-def caller_known_by(contact: Contact) -> str:
-    """Whose calls must stay in their order: a number's, else those of one device; '' when nobody can say."""
-    caller = contact.said.caller
-    digits = "".join(filter(str.isdigit, caller.number or "")) if caller is not None else ""
-    return digits or (contact.actor.actor_id if contact.actor.role is Role.DEVICE else "")
 
 
 def _key(request: web.Request, actor: Actor, raw: bytes) -> Key | None:

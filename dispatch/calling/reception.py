@@ -14,7 +14,7 @@ from itertools import takewhile
 import msgspec
 from msgspec.structs import replace
 
-from dispatch.actors import Actor
+from dispatch.actors import Actor, Role
 from dispatch.calling.calls import CallReceipt, NewCall, caller_of, command_of, document_of, personal_of, receipt
 from dispatch.calling.contacts import home_of
 from dispatch.calling.evidence import Spoken
@@ -51,6 +51,13 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     call_id: CallId
     key: Key | None = None
     answer: bytes | None = None
+
+
+def caller_known_by(contact: Contact) -> str:
+    """Whose calls must stay in their order: a number's, else those of one device; '' when nobody can say."""
+    caller = contact.said.caller
+    digits = "".join(filter(str.isdigit, caller.number or "")) if caller is not None else ""
+    return digits or (contact.actor.actor_id if contact.actor.role is Role.DEVICE else "")
 
 
 class Reception:

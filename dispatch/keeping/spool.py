@@ -126,6 +126,10 @@ class Spool:
         """The waiting call that came with this key of this actor, if any."""
         return self._by_key.get((actor, key))
 
+    def waiting(self, call_id: CallId) -> Spooled | None:
+        """The call with this id, while it waits."""
+        return self._waiting.get(call_id)
+
     def holds(self, caller: str) -> bool:
         """Whether a call of this caller waits: the next one must not overtake it."""
         return bool(caller) and self._callers[caller] > 0

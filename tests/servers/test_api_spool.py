@@ -282,6 +282,19 @@ async def test_new_evidence_of_a_call_is_not_told_that_there_is_none_while_nobod
     assert (await world.post(path, HERE[0], token="device_sa")).code == "unknown_call"
 
 
+async def test_new_evidence_of_a_spooled_call_is_told_to_come_again(world: ApiWorld, twin: MemoryStore) -> None:
+    await world.get("regions", token="device_sa")
+    twin.faults.away = True
+    call = await world.new_call(location=HERE)
+    path = f"calls/{call['call_id']}/location"
+    got = await world.post(path, HERE[0])
+    assert (call["flags"], got.status, got.code) == (["spooled"], 503, "service_away")
+    assert (await world.post(path, HERE[0], token="device_sa")).code == "unknown_call"
+    twin.faults.away = False
+    await committed(world, call["call_id"])
+    assert (await world.post(path, HERE[0])).status == 200
+
+
 async def test_a_fault_in_one_loop_of_the_interface_leaves_none_of_them_behind(
     world: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
