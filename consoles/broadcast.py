@@ -184,16 +184,22 @@ class Broadcast:
         self._touched.clear()
         self._adopt()
         frames: Frames = {}
-        for key, feed in self._feeds.items():
-            made = feed.advance(touched.get(feed.region) or Touched(), self.replicas.hashes[feed.region])
-            if made is not None:
-                frames[key] = made
+        try:
+            for key, feed in self._feeds.items():
+                made = feed.advance(touched.get(feed.region) or Touched(), self.replicas.hashes[feed.region])
+                if made is not None:
+                    frames[key] = made
+        except Exception:
+            # What was touched is forgotten by now, and no later delta would say it.
+            for feed in self._feeds.values():
+                feed.spoil()
+            raise
         if frames:
             self._give(frames)
         self._measure()
 
     def _adopt(self) -> None:
-        """Begin anew with regions that were loaded again, and tell their consoles so."""
+        """Begin anew with regions that were loaded again, or lost a delta, and tell their consoles so."""
         for (region, view), feed in self._feeds.items():
             state = self.replicas.states.get(region)
             if state is None or feed.follows(state):

@@ -53,11 +53,16 @@ class Feed:
         self.shown: Row = {}
         self.seq, self.mark = -1, ""
         self._snapshot: bytes | None = None
+        self._state: RegionState | None = None
         self._draw(state, digest)
 
     def follows(self, state: RegionState) -> bool:
         """Whether this feed was made from this state, and not from one that was loaded since."""
         return self._state is state
+
+    def spoil(self) -> None:
+        """A delta is lost: the feed follows nothing any more until it is drawn anew."""
+        self._state = None
 
     def redraw(self, state: RegionState, digest: bytes) -> None:
         """Begin anew from a state that was loaded: the deltas so far lead nowhere."""
@@ -70,7 +75,7 @@ class Feed:
         not moved.
         """
         state = self._state
-        if state.seq == self.seq:
+        if state is None or state.seq == self.seq:
             return None
         assert state.seq > self.seq, "a region's numbers only grow"
         changes = self._board.changes(state, touched)

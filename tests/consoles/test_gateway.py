@@ -13,10 +13,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from consoles import broadcast
 from consoles.access import digest
+from consoles.board import Board, Row
 from consoles.broadcast import COALESCE_S, TICK_S
 from consoles.feed import RECENT_MAX, said
 from consoles.gateway import SAYINGS_PER_S, after
-from dispatch.core.terms import UnitId
+from dispatch.core import commands as c
+from dispatch.core.state import RegionState, Touched
+from dispatch.core.terms import ActorId, CallStatus, UnitId
 from tests.consoles.board_world import SAMARKAND, TASHKENT, BoardWorld, Seen
 
 
@@ -237,6 +240,38 @@ async def refusal(world: BoardWorld, key: str, query: str = "") -> tuple[int, st
         async with world.console(key, query):
             pass
     return caught.value.response.status_code, json.loads(caught.value.response.body)["code"]
+
+
+async def test_a_fault_in_drawing_one_board_loses_no_delta_of_another(
+    world: BoardWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes, faults = Board.changes, [0]
+
+    def broken(self: Board, state: RegionState, touched: Touched | None) -> Row:
+        if touched is not None and state.region == TASHKENT:
+            faults[0] += 1
+            raise RuntimeError("a fault of our own in one row")
+        return changes(self, state, touched)
+
+    call_id = await world.call(SAMARKAND)
+    async with world.console() as seen:
+        await seen.up_to(world.seqs)
+        monkeypatch.setattr(Board, "changes", broken)
+        await asyncio.gather(
+            world.engine.submit(
+                SAMARKAND, c.MoveCall(actor=ActorId("user:lola"), call_id=call_id, status=CallStatus.CLAIMED)
+            ),
+            world.call(TASHKENT),
+        )
+        async with asyncio.timeout(10):
+            while not faults[0]:
+                await asyncio.sleep(0.01)
+        monkeypatch.undo()
+        for region in (TASHKENT, SAMARKAND):
+            await world.call(region)
+        await seen.up_to(world.seqs)
+        assert seen.boards["UZ-SA"]["calls"][call_id]["status"] == "claimed"
+        assert seen.boards == await world.fresh()
 
 
 async def test_only_who_may_watch_does(world: BoardWorld) -> None:
