@@ -387,12 +387,10 @@ def verify_file(path: Path, verification: Verification, region: str | None = Non
 
 def verify_directory(directory: Path, verification: Verification, say: Say) -> None:
     """A whole export: its files as its manifest names them, then what they say."""
-    manifest = _manifest(directory)
-    files: dict[str, dict[str, Any]] = manifest["files"]
-    heads = {name: (int(head["seq"]), bytes.fromhex(head["hash"])) for name, head in manifest["heads"].items()}
+    files, heads = _manifest(directory)
     personal = next((name for name in files if name.startswith("tables/personal.")), None)
     verification.commitments = Commitments(say) if personal is not None else None
-    for name, facts in sorted(files.items()):
+    for name, checksum in sorted(files.items()):
         region = name.removeprefix("journal/").partition(".")[0] if name.startswith("journal/") else None
         if verification.only is not None and region not in (None, verification.only):
             continue
@@ -400,7 +398,7 @@ def verify_directory(directory: Path, verification: Verification, say: Say) -> N
             say(Finding(region or "", 0, f"{name} is missing"))
             continue
         with (directory / name).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != facts["sha256"]:
+            if hashlib.file_digest(file, "sha256").hexdigest() != checksum:
                 say(Finding(region or "", 0, f"{name} is not the file that was written: its checksum differs"))
         if region is not None:
             verify_file(directory / name, verification, region)
@@ -440,15 +438,18 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield b"damaged"
 
 
-def _manifest(directory: Path) -> dict[str, Any]:
+def _manifest(directory: Path) -> tuple[dict[str, str], dict[str, tuple[int, bytes]]]:
+    """The checksum of each file, and where each journal ends."""
     try:
         manifest = json.loads((directory / "manifest.json").read_bytes())
-        if manifest["format"] != "dispatch112 journal 1" or not isinstance(manifest["files"], dict):
+        if manifest["format"] != "dispatch112 journal 1":
             raise KeyError
-        return dict(manifest)
+        files = {name: str(facts["sha256"]) for name, facts in manifest["files"].items()}
+        heads = {name: (int(head["seq"]), bytes.fromhex(head["hash"])) for name, head in manifest["heads"].items()}
+        return files, heads
     except FileNotFoundError:
         raise Unverifiable(f"{directory} has no manifest.json: it is no export, or not a whole one") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Unverifiable(f"{directory / 'manifest.json'} cannot be read as a manifest of ours") from None
 
 

@@ -238,6 +238,25 @@ def test_half_an_export_is_refused_as_a_mistake(whole: Path, tmp_path: Path) -> 
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"heads": None},
+        {"heads": {"UZ-TK": []}},
+        {"heads": {"UZ-TK": {"seq": "x", "hash": "zz"}}},
+        {"files": []},
+        {"files": {"journal/UZ-TK.jsonl": {}}},
+        {"format": "another"},
+    ],
+)
+def test_a_manifest_that_is_none_is_refused_as_a_mistake(whole: Path, altered: dict[str, Any]) -> None:
+    path = whole / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | altered))
+    ended = alone(str(whole))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "cannot be read as a manifest of ours" in ended.stderr
+
+
 def test_a_file_that_the_manifest_names_must_be_there(whole: Path) -> None:
     (whole / "journal" / "UZ-TO.jsonl").unlink()
     findings: list[Finding] = []
