@@ -310,7 +310,6 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
 
     running.leader.on_led.append(recognised)
     signer = _signer(running)
-    api.intake.reception.reaches = running.neighbours.reaches
     running.neighbours.inbox.hear_evidence = api.intake.reception.hear
     running.neighbours.inbox.on_taken.append(lambda call: api.aml.recognise([call], running.store))
     ours = [*running.peers.answered(api, running.neighbours, running.metrics), *signer.routes()]
@@ -358,6 +357,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         trust=trusted(running.settings.data_dir),
         streets=running.live_roads,
         vehicles=running.transit.vehicles if running.transit is not None else None,
+        reaches=running.neighbours.reaches,
         spool=running.spool,
     )
     return interface(parts)

@@ -157,6 +157,7 @@ class ApiWorld:
                 authenticate=self.access.actor_of,
                 ids=IdSource(self.clock, seed=7),
                 trust=self._trust,
+                reaches=self.neighbours.reaches,
                 spool=self.spool,
                 streets=self.live_roads,
                 vehicles=self.vehicles,

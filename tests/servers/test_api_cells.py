@@ -150,7 +150,6 @@ async def test_a_note_that_comes_with_two_calls_at_once_fits_what_the_journal_sa
 
 async def test_a_call_from_where_no_cell_is_known_stays_with_its_incident_and_is_flagged(world: ApiWorld) -> None:
     """It would be handed over to nobody, and its incident be closed for it."""
-    world.interface.intake.reception.reaches = world.neighbours.reaches
     call = await world.new_call(incident_type="cardiac_arrest")
     fix = {"source": "app", "point": [71.7864, 40.3842], "accuracy_m": 20}
     got = (await world.post(f"calls/{call['call_id']}/location", fix)).json
