@@ -94,7 +94,7 @@ def interface(parts: Parts) -> Interface:
         reaches=parts.reaches,
     )
     advice, following = Advice(desk), Following(desk)
-    aml = AmlDoor(intake, parts.trust, parts.authenticate, parts.metrics)
+    aml = AmlDoor(intake, parts.trust, parts.authenticate, parts.metrics, shelf=parts.store)
     groups = (
         intake.routes(),
         aml.routes(),
