@@ -26,6 +26,7 @@ from dispatch.keeping.restore import restored
 from dispatch.keeping.verifying import of_one_moment
 from dispatch.store import WORK_KEPT
 from dispatch.writing.recovery import recovered
+from tests.journeys.ledger import read_ledger
 from tests.servers.api_world import CHORSU, SA, TK
 from tests.servers.lived import HERE, every_row, life, settings
 
@@ -198,7 +199,12 @@ async def test_a_call_that_was_taken_is_its_takers_whatever_its_giver_has_heard(
 
     async def differing() -> list[str]:
         async with of_one_moment(postgres_url) as connection:
-            return [what for region in (TK, SA) async for what in Replay(region, LONG_AGO).differences(connection)]
+            found = [what for region in (TK, SA) async for what in Replay(region, LONG_AGO).differences(connection)]
+        connection = await asyncpg.connect(postgres_url)
+        try:
+            return [*found, *(await read_ledger(connection)).faults]
+        finally:
+            await connection.close()
 
     async with life(postgres_url) as world:
         monkeypatch.setattr(Outbox, "_may_go", lambda *_: False)
