@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import logging
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from consoles.catalogue import LANGUAGES
 from consoles.demo_accounts import FILE as DEMO_FILE
 from consoles.paper import Documents, Moment, Sheet, gathered, wanted
 from consoles.paper_page import Page
-from consoles.telephones import Telephone, UnreadableList, read_telephones
+from consoles.telephones import Telephone, UnreadableList, edition_of, read_telephones
 from dispatch.clock import Clock, ScaledClock, SystemClock
 from dispatch.core.state import RegionState
 from dispatch.core.terms import RegionId
@@ -46,6 +47,9 @@ INDEX = "index.html"
 WRITE_EVERY_S = 60.0
 GENERATIONS_KEPT = 30
 DOCUMENTS_AT_ONCE = 1_000
+PIECES_AT_ONCE, PAUSE_S = 16, 0.001
+"""Rows of a page between two pauses. A thread that renders takes the interpreter from the one that answers calls, over
+and over; with 20,000 units they were answered a tenth of a second later for two seconds of each minute."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +73,8 @@ class PaperKit:
         self._page = Page(languages)
         self._known: dict[RegionId, Documents] = {}
         self._written_at: datetime | None = None
+        self._list: tuple[Telephone, ...] | None = None
+        self._edition: tuple[int, int] | None = None
 
     def measured(self, metrics: Metrics) -> None:
         """Show how old the newest pages are."""
@@ -128,10 +134,15 @@ class PaperKit:
         return found, False
 
     def _telephones(self) -> tuple[tuple[Telephone, ...] | None, bool]:
+        """The list, read again only when its file is another one, and whether it cannot be read."""
         try:
-            return read_telephones(self._data_dir), False
+            edition = edition_of(self._data_dir)
+            if edition is None or edition != self._edition:
+                self._list, self._edition = read_telephones(self._data_dir), edition
+            return self._list, False
         except UnreadableList as fault:
             log.error("the telephone list is not on paper: %s", fault, extra={"action": "paper"})
+            self._edition = None
             return None, True
 
     def _written(self, sheets: Sequence[Sheet]) -> Path:
@@ -143,7 +154,10 @@ class PaperKit:
         with whole_folder(self.folder / stamp, 0o700) as fresh:
             for sheet in sheets:
                 with new_file(fresh / f"{sheet.region}.html", 0o600) as file:
-                    file.write(self._page.of(sheet).encode())
+                    for number, piece in enumerate(self._page.of(sheet)):
+                        file.write(piece.encode())
+                        if number % PIECES_AT_ONCE == 0:
+                            time.sleep(PAUSE_S)
         generations = sorted((path for path in self.folder.glob("*T*Z") if path.is_dir()), reverse=True)
         older = [path.name for path in generations[1:GENERATIONS_KEPT]]
         write_whole(self.folder / INDEX, self._page.index(sheets, stamp, older).encode(), 0o600)

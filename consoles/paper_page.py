@@ -6,8 +6,9 @@ Whatever a person wrote passes through `text`: nothing that a caller says become
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 
 from consoles.catalogue import Words, incident_type_names, paper_words
 from consoles.paper import CallLine, IncidentEntry, Sheet, place_of
@@ -48,6 +49,8 @@ thead { display: table-header-group } tr, .incident { break-inside: avoid }
 ul { list-style: none; padding: 0 } li { border-bottom: .5pt solid #000; padding: 1.5mm 0; font-size: 12pt }
 """
 
+ENDING = "</body></html>\n"
+
 
 class Page:
     """Renders sheets in certain languages, or in those of each region."""
@@ -57,25 +60,26 @@ class Page:
         self._words: Words = paper_words()
         self._types: Words = incident_type_names()
         self._tags: tuple[str, ...] = OTHERWISE
+        self._shown: dict[str, str] = {}
+        """The words of one page, which stand there thousands of times."""
 
-    def of(self, sheet: Sheet) -> str:
-        """The whole page of a region."""
-        self._tags = self._languages or LANGUAGES.get(sheet.region, OTHERWISE)
+    def of(self, sheet: Sheet) -> Iterator[str]:
+        """The page of a region, piece by piece: a row or an incident is a piece, so that none takes long."""
+        self._speak(self._languages or LANGUAGES.get(sheet.region, OTHERWISE))
         names = region_facts()[sheet.region].names if sheet.region in region_facts() else None
         title = " · ".join(dict.fromkeys(names.in_language(tag) for tag in self._tags)) if names else sheet.region
-        body = (
-            self._header(sheet, text(f"{title} ({sheet.region})")),
-            self._calls(sheet),
-            self._incidents(sheet),
-            self._units(sheet),
-            self._telephones(sheet),
-            self._forms(),
-        )
-        return document(self._tags[0], f"{title} {_clock(sheet.written_at)}", "".join(body))
+        yield opening(self._tags[0], f"{title} {_clock(sheet.written_at)}")
+        yield self._header(sheet, text(f"{title} ({sheet.region})"))
+        yield from self._calls(sheet)
+        yield from self._incidents(sheet)
+        yield from self._units(sheet)
+        yield from self._telephones(sheet)
+        yield from self._forms()
+        yield ENDING
 
     def index(self, sheets: Sequence[Sheet], folder: str, older: Iterable[str]) -> str:
         """The page that leads to the regions' pages in `folder`, and to older writings."""
-        self._tags = self._languages or OTHERWISE
+        self._speak(self._languages or OTHERWISE)
         first = sheets[0]
         lines = []
         for sheet in sheets:
@@ -86,11 +90,18 @@ class Page:
             lines.append(f'<li><a href="{text(link)}">{text(name)} ({text(sheet.region)})</a><br>{counts}</li>')
         old = "".join(f'<li class="quiet">{text(each)}</li>' for each in older)
         body = f"{self._header(first, self.word('paper.print'))}<ul>{''.join(lines)}</ul><ul>{old}</ul>"
-        return document(self._tags[0], f"112 {_clock(first.written_at)}", body)
+        return opening(self._tags[0], f"112 {_clock(first.written_at)}") + body + ENDING
 
     def word(self, name: str) -> str:
         """A word of the catalogue in each language of the page; one that is not there is shown as it is."""
-        return self._in_languages(self._words.get(name), name.rpartition(".")[2])
+        shown = self._shown.get(name)
+        if shown is None:
+            shown = self._shown[name] = self._in_languages(self._words.get(name), name.rpartition(".")[2])
+        return shown
+
+    def _speak(self, tags: tuple[str, ...]) -> None:
+        self._tags = tags
+        self._shown.clear()
 
     def _in_languages(self, names: Mapping[str, str] | None, otherwise: str) -> str:
         return text(" · ".join(dict.fromkeys(names[tag] for tag in self._tags)) if names else otherwise)
@@ -109,24 +120,33 @@ class Page:
         ]
         return f"<header>{''.join(lines)}</header>"
 
-    def _section(self, name: str, more: int, content: str) -> str:
-        said = f'<p class="warn">{self.word("paper.more")}: {more}</p>' if more else ""
-        return f"<section><h2>{self.word(name)}</h2>{said}{content or self._none()}</section>"
+    def _section(self, name: str, more: int, content: Iterable[str]) -> Iterator[str]:
+        yield f"<section><h2>{self.word(name)}</h2>"
+        if more:
+            yield f'<p class="warn">{self.word("paper.more")}: {more}</p>'
+        empty = True
+        for piece in content:
+            empty = False
+            yield piece
+        if empty:
+            yield f"<p>{self.word('paper.none')}</p>"
+        yield "</section>"
 
-    def _none(self) -> str:
-        return f"<p>{self.word('paper.none')}</p>"
+    def _table(self, columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+        """Rows of cells that are HTML already; widths in percent. Nothing at all without rows."""
+        empty = True
+        for row in rows:
+            if empty:
+                heads = (f'<th style="width:{width}%">{self.word(f"paper.{name}")}</th>' for name, width in columns)
+                yield f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>"
+            empty = False
+            yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
+        if not empty:
+            yield "</tbody></table>"
 
-    def _table(self, columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[str]]) -> str:
-        """Rows of cells that are HTML already; widths in percent."""
-        cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-        if not cells:
-            return ""
-        heads = "".join(f'<th style="width:{width}%">{self.word(f"paper.{name}")}</th>' for name, width in columns)
-        return f"<table><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table>"
-
-    def _calls(self, sheet: Sheet) -> str:
+    def _calls(self, sheet: Sheet) -> Iterator[str]:
         columns = (("time", 11), ("status", 16), ("place", 26), ("caller", 19), ("words", 28))
-        rows = [
+        rows = (
             (
                 f"{_short(line.call.at, sheet)}<br>{self.word(f'channel.{line.call.channel}')}",
                 self.word(f"call.{line.call.status}"),
@@ -135,11 +155,11 @@ class Page:
                 self._said(line),
             )
             for line in sheet.calls
-        ]
+        )
         return self._section("paper.calls", sheet.more_calls, self._table(columns, rows))
 
-    def _incidents(self, sheet: Sheet) -> str:
-        content = "".join(self._incident(entry, sheet) for entry in sheet.incidents)
+    def _incidents(self, sheet: Sheet) -> Iterator[str]:
+        content = (self._incident(entry, sheet) for entry in sheet.incidents)
         return self._section("paper.incidents", sheet.more_incidents, content)
 
     def _incident(self, entry: IncidentEntry, sheet: Sheet) -> str:
@@ -180,12 +200,12 @@ class Page:
             )
             for unit in units
         ]
-        return self._table(columns, rows)
+        return "".join(self._table(columns, rows))
 
-    def _units(self, sheet: Sheet) -> str:
+    def _units(self, sheet: Sheet) -> Iterator[str]:
         columns = (("call_sign", 16), ("station", 20), ("status", 22), ("since", 10), ("incident", 12), ("phone", 20))
         contacts = {each.unit_id: each for each in sheet.telephones or () if each.unit_id}
-        rows = [self._unit(unit, sheet, contacts.get(unit.unit_id)) for unit in sheet.units]
+        rows = (self._unit(unit, sheet, contacts.get(unit.unit_id)) for unit in sheet.units)
         return self._section("paper.units", 0, self._table(columns, rows))
 
     def _unit(self, unit: Unit, sheet: Sheet, contact: Telephone | None) -> tuple[str, ...]:
@@ -199,16 +219,16 @@ class Page:
             "<br>".join(map(text, filter(None, (contact.phone, contact.radio)))) if contact is not None else "",
         )
 
-    def _telephones(self, sheet: Sheet) -> str:
+    def _telephones(self, sheet: Sheet) -> Iterator[str]:
         columns = (("name", 50), ("phone", 30), ("radio", 20))
         beside = {unit.unit_id for unit in sheet.units}  # Theirs stand in the table of units.
         listed = [each for each in of_region(sheet.telephones or (), sheet.region) if each.unit_id not in beside]
-        rows = [(text(each.name), text(each.phone), text(each.radio)) for each in listed]
+        rows = ((text(each.name), text(each.phone), text(each.radio)) for each in listed)
         lacking = "paper.bad_telephones" if sheet.telephone_fault else "paper.no_telephones"
-        said = f'<p class="warn">{self.word(lacking)}</p>' if sheet.telephones is None else ""
-        return self._section("paper.telephones", 0, said + self._table(columns, rows))
+        said = (f'<p class="warn">{self.word(lacking)}</p>',) if sheet.telephones is None else ()
+        return self._section("paper.telephones", 0, chain(said, self._table(columns, rows)))
 
-    def _forms(self) -> str:
+    def _forms(self) -> Iterator[str]:
         calls = (
             ("time", 9),
             ("caller", 18),
@@ -222,12 +242,10 @@ class Page:
             ("time", 9), ("call_sign", 14), ("incident", 13), ("sent", 12), ("en_route", 12), ("arrived", 12),
             ("cleared", 12), ("who", 16),
         )  # fmt: skip
-        empty_calls = self._table(calls, [[""] * len(calls)] * CALL_LINES)
-        empty_units = self._table(units, [[""] * len(units)] * UNIT_LINES)
-        return (
-            f'<section class="form"><h2>{self.word("paper.call_form")}</h2>{empty_calls}</section>'
-            f'<section class="form"><h2>{self.word("paper.unit_form")}</h2>{empty_units}</section>'
-        )
+        for form, columns, lines in (("call_form", calls, CALL_LINES), ("unit_form", units, UNIT_LINES)):
+            yield f'<section class="form"><h2>{self.word(f"paper.{form}")}</h2>'
+            yield from self._table(columns, [[""] * len(columns)] * lines)
+            yield "</section>"
 
     def _place(self, location: Location | None, between: str = "<br>") -> str:
         lines = place_of(location, self._tags)
@@ -247,12 +265,12 @@ class Page:
         return "<br>".join(map(text, said))
 
 
-def document(language: str, title: str, body: str) -> str:
-    """A page around its body; the policy in its head forbids whatever would leave the page."""
+def opening(language: str, title: str) -> str:
+    """How a page begins; the policy in its head forbids whatever would leave the page."""
     return (
         f'<!doctype html>\n<html lang="{text(language)}"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{text(title)}</title><style>{STYLE}</style></head>\n<body>{body}</body></html>\n"
+        f"<title>{text(title)}</title><style>{STYLE}</style></head>\n<body>"
     )
 
 

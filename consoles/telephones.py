@@ -39,6 +39,15 @@ class UnreadableList(Exception):
     """The file is there, but it is no list of ours: one sentence."""
 
 
+def edition_of(data_dir: Path) -> tuple[int, int] | None:
+    """Size and time of change of the list's file, which say whether it is still the same; None without one."""
+    try:
+        found = (data_dir / FILE).stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def read_telephones(data_dir: Path) -> tuple[Telephone, ...] | None:
     """The list as it is now; None when there is none. Raises UnreadableList."""
     path = data_dir / FILE

@@ -54,6 +54,9 @@ from simulators.lean import Poster, Watcher, watch
 
 NORMAL_CALLS_A_S = 1.0
 """The country's mean rate: field.md derives 0.55 to 1.4 a second."""
+NORMAL_S = 300.0
+"""For so long a normal hour's P1 waits are measured, twenty times as fast as they come: some sixty of them."""
+NORMAL = Mix(joining=0.0, opening=0.05)
 SURGE = Mix(joining=0.95, opening=0.03)
 ALL_NEW = Mix(joining=0.0, opening=1.0)
 FULL_LIFE_S = 40.0
@@ -100,7 +103,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 async def _hour(args: argparse.Namespace, home: Path) -> dict[str, Any]:
     async with _scene(args, home, units=20_000, consoles=1_000, on_task_s=FULL_LIFE_S) as scene:
-        normal = await _run(scene, NORMAL_CALLS_A_S * 20, min(60.0, args.hour_seconds), Mix(joining=0.0, opening=0.05))
+        normal = await _run(scene, NORMAL_CALLS_A_S * 20, min(NORMAL_S, args.hour_seconds), NORMAL)
         surge = await _run(scene, 100.0, args.hour_seconds, SURGE)
     ratio = _ratio(surge["p1_wait_ms"]["p90"], normal["p1_wait_ms"]["p90"])
     return surge | {"normal_p1_wait_ms": normal["p1_wait_ms"], "p1_wait_against_normal_p90": ratio}

@@ -97,12 +97,22 @@ INSERT INTO heads (region, seq, hash) VALUES ($1, 0, $2) ON CONFLICT (region) DO
 -- name: renew
 -- A lease that has run out is prolonged if nobody took it: nobody has written since, for each claim raises the
 -- epoch. What was given up by `release` is not: its expiry is the beginning of time.
-UPDATE leaders SET expires_at = clock_timestamp() + $3::float8 * interval '1 second', address = $4
-WHERE region = ANY ($1) AND holder = $2 AND expires_at > '-infinity'
-RETURNING region;
+-- Rows are locked in the order of their regions, as append_batch does: in any other order it and we may each hold
+-- what the other waits for, and nobody's call is committed until the server looks for such a knot, a second later.
+WITH held AS (
+    SELECT region FROM leaders WHERE region = ANY ($1) AND holder = $2 AND expires_at > '-infinity'
+    ORDER BY region FOR NO KEY UPDATE
+)
+UPDATE leaders l SET expires_at = clock_timestamp() + $3::float8 * interval '1 second', address = $4
+FROM held WHERE l.region = held.region
+RETURNING l.region;
 
 -- name: release
-UPDATE leaders SET expires_at = '-infinity' WHERE region = ANY ($1) AND holder = $2;
+-- Locked in the order of their regions, as in `renew`.
+WITH held AS (
+    SELECT region FROM leaders WHERE region = ANY ($1) AND holder = $2 ORDER BY region FOR NO KEY UPDATE
+)
+UPDATE leaders l SET expires_at = '-infinity' FROM held WHERE l.region = held.region;
 
 -- name: attend
 -- Whoever did not say good-bye is forgotten here a minute after its end.

@@ -1,6 +1,9 @@
 """A console that follows the deltas shows what a fresh one shows, whatever happens to its line."""
 
 import asyncio
+import contextlib
+import inspect
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator
@@ -8,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from consoles import broadcast
 from consoles.access import digest
 from consoles.broadcast import COALESCE_S, TICK_S
 from consoles.feed import RECENT_MAX, said
@@ -124,6 +128,40 @@ async def test_only_units_that_moved_are_sent_and_at_most_twice_a_second(world: 
         assert sent
         assert len(sent) <= 5
         assert all(units == ["TK-1"] for units in sent)
+
+
+async def test_who_comes_while_positions_are_written_never_sees_a_unit_go_back(
+    world: BoardWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broadcast, "WRITES_AT_ONCE", 1)
+    east = itertools.count(1)
+
+    def move() -> float:
+        world.move(UnitId("TK-1"), 41.3, lon := round(69.2 + next(east) / 1000, 3))
+        return lon
+
+    async with world.console(query="regions=UZ-TK") as first, world.console(query="regions=UZ-TK") as second:
+        for seen in (first, second):
+            await seen.until("positions")
+        move()
+        telling = world.broadcast.tell(b"")
+        telling.send(None)
+        last = move()
+        async with world.console(query="regions=UZ-TK") as late:
+            shown = []
+            await late.until("positions")
+            shown.append(late.positions["TK-1"][1])
+            while inspect.getcoroutinestate(telling) != inspect.CORO_CLOSED:
+                with contextlib.suppress(StopIteration):
+                    telling.send(None)
+            for seen in (first, second):
+                while seen.positions["TK-1"][1] != last:
+                    await seen.until("positions")
+            last = move()
+            while shown[-1] != last:
+                await late.until("positions")
+                shown.append(late.positions["TK-1"][1])
+            assert shown == sorted(shown)
 
 
 async def test_a_body_sees_its_own_units_and_no_calls(world: BoardWorld) -> None:

@@ -115,6 +115,18 @@ async def test_a_page_shows_units_with_their_station_and_who_is_on_what(world: A
         assert words in page.words
 
 
+async def test_a_telephone_list_that_changed_is_on_the_next_page(world: ApiWorld, tmp_path: Path) -> None:
+    kit, file = kit_of(world, tmp_path), tmp_path / FILE
+    seen = []
+    for row in ("UZ-TK,Hospital 7,+998 71 000-07-07,,", "UZ-TK,Hospital 7,+998 71 000-07-08,,", None):
+        file.write_text(f"region,name,phone,radio,unit_id\n{row}\n") if row is not None else file.unlink()
+        for _ in range(2):
+            world.clock.advance(1)
+            made = await kit.write()
+        seen.append(Reader((made / "UZ-TK.html").read_text("utf-8")).words)
+    assert [("07-07" in words, "07-08" in words) for words in seen] == [(True, False), (False, True), (False, False)]
+
+
 async def test_a_page_shows_calls_that_wait_and_those_in_hand(world: ApiWorld, tmp_path: Path) -> None:
     waiting = await world.new_call(channel="voice", caller={"number": NUMBER}, location=HERE)
     held = await world.new_call(channel="voice", caller={"number": "+998907654321"}, location=HERE)

@@ -61,6 +61,25 @@ async def test_a_line_cut_after_the_commit_leaves_the_result_unknown_and_the_hea
         await store.close()
 
 
+@pytest.mark.parametrize("claimed", [("UZ-AN", "UZ-TK"), ("UZ-TK", "UZ-AN")], ids=["in order", "against it"])
+@pytest.mark.parametrize("lets_go", [False, True], ids=["renew", "release"])
+async def test_leases_are_locked_in_the_order_in_which_appends_lock_them(
+    postgres: PostgresStore, server: asyncpg.Connection, claimed: tuple[str, str], lets_go: bool
+) -> None:
+    for region in claimed:
+        await postgres.claim(region, "core-1", 60)
+    an_append = server.transaction()
+    await an_append.start()
+    await server.execute("SELECT FROM leaders WHERE region = 'UZ-AN' FOR SHARE")
+    leases = postgres.release(claimed, "core-1") if lets_go else postgres.renew(claimed, "core-1", 60)
+    waiting = asyncio.create_task(leases)
+    await until_waiting(server)
+    # What waits for the first region holds none of those after it.
+    await server.execute("SELECT FROM leaders WHERE region = 'UZ-TK' FOR SHARE NOWAIT")
+    await an_append.rollback()
+    await waiting
+
+
 async def test_a_batch_still_under_way_behind_a_cut_line_never_commits_after_the_head_was_told(
     postgres: PostgresStore, postgres_url: str, server: asyncpg.Connection, tmp_path: Path
 ) -> None:
