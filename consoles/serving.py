@@ -23,9 +23,10 @@ from consoles.peers import Peers
 from consoles.programs import Programs
 from consoles.signed import Signer
 from consoles.starting import Say, Steps, migrated, ready_roads
-from consoles.watched import watched
+from consoles.watched import hold_room, watched
 from dispatch.actors import SYSTEM_ACTOR
-from dispatch.calling.aml import recognisable, trusted
+from dispatch.calling.aml import trusted
+from dispatch.calling.recognising import recognisable
 from dispatch.calling.transit import Transit
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import FILE, Peer, enrol, read_peers
@@ -36,7 +37,7 @@ from dispatch.fanout import Fanout, LocalFanout, carry_positions
 from dispatch.field import Field, FieldPlan
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.ids import IdSource
-from dispatch.keeping.disk import Disk, Level, Limits
+from dispatch.keeping.disk import Disk, Limits
 from dispatch.keeping.heads import Series
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.retention import Retention
@@ -299,20 +300,19 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     audit = Audit(running.store, running.clock, running.metrics)
     api = _interface(running, access, audit)
     for state in running.engine.replicas.states.values():
-        await api.aml.recognise(recognisable(state), running.store)
+        await api.aml.recognise(recognisable(state))
     indexing: set[asyncio.Task[None]] = set()
 
     def recognised(region: RegionId) -> None:
         """The callers of a region that was taken over are to be recognised here from now on."""
         known = recognisable(running.engine.replicas.states[region])
-        indexing.add(task := asyncio.create_task(api.aml.recognise(known, running.store)))
+        indexing.add(task := asyncio.create_task(api.aml.recognise(known)))
         task.add_done_callback(indexing.discard)
 
     running.leader.on_led.append(recognised)
     signer = _signer(running)
-    api.intake.reception.reaches = running.neighbours.reaches
     running.neighbours.inbox.hear_evidence = api.intake.reception.hear
-    running.neighbours.inbox.on_taken.append(lambda call: api.aml.recognise([call], running.store))
+    running.neighbours.inbox.on_taken.append(lambda call: api.aml.recognise([call]))
     ours = [*running.peers.answered(api, running.neighbours, running.metrics), *signer.routes()]
     front = _front(running, options, ours, (access, audit))
     async with opened(front) as running.port:
@@ -345,7 +345,7 @@ def _paper_kit(running: Running, options: Options, audit: Audit) -> PaperKit:
 
 def _interface(running: Running, access: Access, audit: Audit) -> Interface:
     running.spool.load()
-    running.disk.on_look.append(partial(_hold_room, running))
+    running.disk.on_look.append(partial(hold_room, running.disk, running.spool))
     parts = Parts(
         engine=running.engine,
         store=running.store,
@@ -358,15 +358,10 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         trust=trusted(running.settings.data_dir),
         streets=running.live_roads,
         vehicles=running.transit.vehicles if running.transit is not None else None,
+        reaches=running.neighbours.reaches,
         spool=running.spool,
     )
     return interface(parts)
-
-
-def _hold_room(running: Running) -> None:
-    """The spool's own room on the disk, taken while there is plenty."""
-    if running.disk.level is Level.AMPLE and not len(running.spool):
-        running.spool.reserve()
 
 
 def _front(running: Running, options: Options, routes: Sequence[Route], who: tuple[Access, Audit]) -> Front:

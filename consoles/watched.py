@@ -1,4 +1,5 @@
-"""What a process that leads raises an alarm for, beside servers that are away: waiting calls and orders, and disks."""
+"""What a process that leads raises an alarm for, beside servers that are away: waiting calls and orders,
+lines that a disk spoilt, and full disks."""
 
 from __future__ import annotations
 
@@ -15,11 +16,22 @@ GIVEN_UP = {
 """Level of the disk -> what it means."""
 
 
+def hold_room(disk: Disk, spool: Spool) -> None:
+    """At each look at the disks: the spool's own room is taken while there is plenty, and it is tidied."""
+    spool.tidy()
+    if disk.level is Level.AMPLE and not len(spool):
+        spool.reserve()
+
+
 def watched(disk: Disk, spool: Spool, field: Field) -> tuple[Watched, ...]:
     """The conditions, named once for all."""
 
     def spooled() -> str | None:
         return f"{len(spool)} calls are kept on this machine's disk and not yet shown" if len(spool) else None
+
+    def spoilt() -> str | None:
+        found = f"{spool.spoilt} lines of the spool are no calls and cannot be set aside: make room, then look at them"
+        return found if spool.spoilt else None
 
     def unsent() -> str | None:
         waiting = field.outbox.unanswered() if not field.line.up else 0
@@ -35,6 +47,7 @@ def watched(disk: Disk, spool: Spool, field: Field) -> tuple[Watched, ...]:
 
     return (
         Watched(code="calls_spooled", owner=SUPERVISOR, said=spooled, grave=True),
+        Watched(code="spool_spoilt", owner=TECHNICIAN, said=spoilt, grave=True),
         Watched(code="orders_unsent", owner=SUPERVISOR, said=unsent, grave=True),
         *map(full, GIVEN_UP),
     )

@@ -62,6 +62,7 @@ class Spool:
         self._callers: Counter[str] = Counter()
         self._lines: dict[CallId, int] = {}  # in which line of the file a call stands, from 0
         self._written = 0
+        self._spoilt: list[bytes] = []  # lines that are no call, and that there was no room to set aside
         self._turn = asyncio.Lock()
         self._unwritten: list[tuple[Spooled, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -78,17 +79,36 @@ class Spool:
         """Read what an earlier process left; returns how many wait. A torn last line was never answered."""
         lines, done = self._files.read()
         self._written = len(lines)
-        for number, line in enumerate(lines[done:], done):
+        for number, line in enumerate(lines):
             try:
-                self._remember(msgspec.json.decode(line, type=Spooled), number)
+                call = msgspec.json.decode(line, type=Spooled)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                # A damaged disk, not a crash: a person must look, and the calls behind it must not wait.
-                log.error("a line of the spool is no call: set aside", extra={"action": "spool"})
-                self._files.set_aside(line)
+                # A damaged disk, not a crash: a person must look, and the calls behind it must not wait. It may
+                # stand before the mark as well, when an earlier process found no room for it either.
+                self._spoilt.append(line)
+                continue
+            if number >= done:
+                self._remember(call, number)
+        self._set_aside()
+        if self._spoilt:
+            log.error("%d lines of the spool are no calls: left there", len(self._spoilt), extra={"action": "spool"})
         if lines and not self._waiting:
-            self._written = 0
-            self._files.remove()
+            self._emptied()
         return len(self._waiting)
+
+    @property
+    def spoilt(self) -> int:
+        """How many lines that are no calls stand among them still: there was no room to set them aside."""
+        return len(self._spoilt)
+
+    def tidy(self) -> None:
+        """Set aside a line for which there was no room, unless the files are being written at this moment. One at
+        a time: who asks each second is not to be held up by a disk."""
+        if not self._spoilt or self._turn.locked():
+            return
+        self._set_aside(1)
+        if not self._spoilt and not self._waiting:
+            self._emptied()
 
     def reserve(self) -> bool:
         """Hold RESERVE_BYTES of the disk for the spool; False where there is no room for that."""
@@ -127,11 +147,31 @@ class Spool:
             self._forget(call)
             behind = self.first()
             if behind is None:
-                self._written = 0
-                await asyncio.to_thread(self._files.remove)
+                await asyncio.to_thread(self._emptied)
             else:
                 # By its line and not by a count: one that was set aside may stand between the two, or far behind.
                 await asyncio.to_thread(self._files.mark, self._lines[behind.call_id])
+
+    def _set_aside(self, most: int | None = None) -> None:
+        """Put lines that are no calls into files of their own, until one finds no room: it stays where it is."""
+        done = 0
+        for line in self._spoilt[:most]:
+            try:
+                self._files.set_aside(line)
+            except OSError:
+                break
+            log.error("a line of the spool is no call: set aside", extra={"action": "spool"})
+            done += 1
+        del self._spoilt[:done]
+
+    def _emptied(self) -> None:
+        """No call waits: the files go, unless a line that is no call has no other place yet."""
+        self._set_aside()
+        if self._spoilt:
+            self._files.mark(self._written)
+            return
+        self._written = 0
+        self._files.remove()
 
     async def _write(self) -> None:
         """All that waits to be written, in one go, while the next crowd gathers. A task of its own: whoever
@@ -223,14 +263,24 @@ class Files:
         _sync_folder(self._folder)
 
     def set_aside(self, line: bytes) -> None:
-        """Keep what is no call for a person to look at; the same line is kept once."""
+        """Keep what is no call for a person to look at; the same line is kept once. Raises OSError, and then nothing
+        is left of the try."""
         path = self._folder / f"unreadable-{hashlib.sha256(line).hexdigest()[:12]}"
-        path.touch(mode=0o600)
-        with path.open("wb") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_folder(self._folder)
+        if path.exists():
+            return
+        fresh = path.with_suffix(".new")
+        try:
+            fresh.touch(mode=0o600)
+            with fresh.open("wb") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, path)
+            _sync_folder(self._folder)
+        except OSError:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
 
     def reserve(self) -> bool:
         """Hold the room, if it is not held already."""

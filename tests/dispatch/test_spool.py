@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -53,6 +54,16 @@ def call(name: str, key: str | None = None) -> Spooled:
         answer=b"{}",
         key=key,
     )
+
+
+def spoil(folder: Path) -> Path:
+    """A spool with nothing but a line that no disk should give, and a folder that is in its way aside."""
+    line = b"\0" * 100
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "calls.jsonl").write_bytes(line + b"\n")
+    blocked = folder / f"unreadable-{hashlib.sha256(line).hexdigest()[:12]}.new"
+    blocked.mkdir()
+    return blocked
 
 
 async def drained(spool: Spool) -> list[str]:
@@ -210,6 +221,42 @@ async def test_a_spoilt_line_hides_no_call_before_it_from_a_crash(tmp_path: Path
         assert first is not None
         await before.committed(first)
         assert [str(each.call_id) for each in loaded(tmp_path).oldest(9)] == left
+
+
+async def test_a_spoilt_line_on_a_full_disk_stops_no_start_and_is_not_lost(small_disk: Path) -> None:
+    folder = small_disk / "spool"
+    spool = loaded(folder)
+    for name in ("a", "spoilt", "b"):
+        await spool.add(call(name))
+    lines = (folder / "calls.jsonl").read_bytes().split(b"\n")
+    lines[1] = b"\0" * 8192
+    (folder / "calls.jsonl").write_bytes(b"\n".join(lines))
+    filled = fill(small_disk)
+    for _ in range(2):
+        full = loaded(folder)
+        assert (len(full), full.spoilt) == (2, 1)
+    assert not list(folder.glob("unreadable-*"))
+    # Every call is committed, and the spoilt line has no other place yet: its file may not go.
+    assert await drained(full) == ["a", "b"]
+    assert lines[1] in (folder / "calls.jsonl").read_bytes()
+    filled.unlink()
+    full.tidy()
+    assert full.spoilt == 0
+    assert [path.read_bytes() for path in folder.glob("unreadable-*")] == [lines[1]]
+    assert not (folder / "calls.jsonl").exists()
+
+
+async def test_calls_behind_a_spoilt_line_that_had_to_stay_are_taken_and_repeated_no_more(tmp_path: Path) -> None:
+    blocked = spoil(tmp_path)
+    spool = loaded(tmp_path)
+    await spool.add(call("a"))
+    assert await drained(spool) == ["a"]
+    await spool.add(call("b"))
+    again = loaded(tmp_path)
+    assert ([str(each.call_id) for each in again.oldest(9)], again.spoilt) == (["b"], 1)
+    blocked.rmdir()
+    assert await drained(loaded(tmp_path)) == ["b"]
+    assert [path.name[:11] for path in tmp_path.iterdir()] == ["unreadable-"]
 
 
 async def test_a_mark_that_a_power_cut_emptied_marks_nothing(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from dispatch.keeping.disk import MEBIBYTE, Level
 from dispatch.servers.broker import Broker
 from dispatch.servers.postgres import Postgres
 from dispatch.settings import Settings
+from tests.dispatch.test_spool import spoil
 from tests.servers.field_world import Ear, until
 from tests.servers.own_redis import RedisServer, redis_program
 from tests.servers.whole_service import TASHKENT, Whole, child, whole
@@ -151,6 +152,19 @@ def data_disk() -> Path:
     place = Path(tempfile.mkdtemp(prefix="dispatch112-disk-"))
     place.chmod(0o755)
     return place
+
+
+async def test_a_spoilt_line_that_cannot_be_set_aside_stops_no_start_and_is_somebodys_to_mend(tmp_path: Path) -> None:
+    blocked = spoil(tmp_path / "spool")
+    settings = Settings(
+        data_dir=tmp_path, port=0, regions=(TASHKENT,), disk_early_mib=1, disk_low_mib=1, disk_critical_mib=1
+    )
+    async with whole(settings) as service, service.console() as seen:
+        assert await service.call(incident_type="cardiac_arrest")
+        assert (await service.alarmed(seen, "spool_spoilt"))["spool_spoilt"]["owner"] == "admin"
+        blocked.rmdir()
+        await service.alarmed(seen)
+    assert list((tmp_path / "spool").glob("unreadable-*"))
 
 
 async def test_as_a_disk_fills_tracks_go_first_then_inputs_and_no_call_or_order_is_lost(data_disk: Path) -> None:
