@@ -8,13 +8,12 @@ import msgspec
 from msgspec import Meta
 
 from consoles.calling import Identifier
-from consoles.desk import Act, Asked, Desk, unknown_region
+from consoles.desk import Act, Asked, Desk
 from consoles.operations import OF, as_it_is
 from dispatch.core.aid import MOST_UNITS
 from dispatch.core.commands import AskAid, Command, WithdrawAid
 from dispatch.core.terms import Body, IncidentId, RegionId
 from dispatch.web.routes import Route
-from routing.regions import region_facts
 
 
 class AidWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,8 +33,6 @@ class AidOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def _ask(asked: Asked) -> Command:
     said: AidWanted = asked.body
-    if said.region not in region_facts():
-        raise unknown_region(said.region, region_facts())
     return AskAid(
         actor=asked.actor.actor_id,
         incident_id=IncidentId(asked.id),
@@ -59,7 +56,8 @@ ACTS = (
         action="incident.assign",
         body=AidWanted,
         make=_ask,
-        errors=("unknown_incident", "unknown_region", "aid_own_region", "aid_incident", "aid_limit"),
+        other=lambda said: said.region,
+        errors=("unknown_incident", "unknown_region", "region_unled", "aid_own_region", "aid_incident", "aid_limit"),
     ),
     Act(
         name="aid/withdraw",

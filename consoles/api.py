@@ -5,6 +5,7 @@ process.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
@@ -25,6 +26,7 @@ from dispatch.calling.contacts import Contacts
 from dispatch.calling.locating import Locator
 from dispatch.calling.reception import Reception
 from dispatch.clock import Clock
+from dispatch.core.terms import RegionId
 from dispatch.engine import Engine
 from dispatch.ids import IdSource
 from dispatch.intake import Intake
@@ -53,6 +55,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The road network, for what is drawn on it; without one a drawing is kept as it is."""
     vehicles: Vehicles | None = None
     """Buses and trams of a feed, where the service follows one."""
+    reaches: Callable[[RegionId], bool] = lambda region: True
+    """Whether anybody could ever take what is handed over to a region, or hear what is asked of it."""
     spool: Spool | None = None
     """Where calls wait while the database is away; without one they are refused then."""
 
@@ -77,6 +81,7 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
 def interface(parts: Parts) -> Interface:
     """Put the addresses together. Call once a process: metrics are registered here."""
     reception = Reception(parts.engine, parts.locator, parts.ids, parts.clock)
+    reception.reaches = parts.reaches
     contacts = Contacts(parts.store, parts.ids, parts.clock, parts.metrics)
     intake = Intake(reception, contacts, parts.metrics, parts.spool)
     desk = Desk(
@@ -86,9 +91,10 @@ def interface(parts: Parts) -> Interface:
         ids=parts.ids,
         clock=parts.clock,
         audit=parts.audit,
+        reaches=parts.reaches,
     )
     advice, following = Advice(desk), Following(desk)
-    aml = AmlDoor(intake, parts.trust, parts.authenticate, parts.metrics)
+    aml = AmlDoor(intake, parts.trust, parts.authenticate, parts.metrics, shelf=parts.store)
     groups = (
         intake.routes(),
         aml.routes(),

@@ -75,7 +75,8 @@ class Board:
         ordered = (order.incident_id for order in looked.orders.values() if order.incident_id is not None)
         marked = {*looked.incidents, *ordered}
         self._draw(changed, "incidents", marked, incidents, lambda i: incident_row(state, i, self.view))
-        self._draw(changed, "calls", looked.calls, calls, call_row)
+        wanting = awaiting(state)
+        self._draw(changed, "calls", looked.calls, calls, lambda c: call_row(c, waiting=c.call_id in wanting))
         # A closure never changes under its name, so none is ever marked.
         self._draw(changed, "closures", (), state.closures, lambda c: closure_on_board(state.region, c))
         units = dict(state.units) if everything else {u: state.units[u] for u in looked.units if u in state.units}
@@ -230,14 +231,20 @@ def _incident_flags(state: RegionState, incident: Incident, *, unread: bool) -> 
     return [name for name, is_so in flags.items() if is_so]
 
 
-def call_row(call: Call) -> Row:
-    """A call as a line of the call list."""
+def awaiting(state: RegionState) -> set[CallId]:
+    """The calls for which evidence has come in that has not reached them yet: they are on their way, or gone."""
+    return {piece.call_id for piece in state.onward.values()}
+
+
+def call_row(call: Call, *, waiting: bool = False) -> Row:
+    """A call as a line of the call list; `waiting`: it is one of `awaiting`."""
     flags = {
         "unlocated": call.location is None,
         "no_number": not call.has_number,
         "contradiction": call.location is not None and bool(call.location.contradiction),
         "handing_over": call.moving_to is not None and call.closed_at is None,
         "taking_back": call.taking_back,
+        "evidence_waiting": waiting,
     }
     return {
         "call_id": call.call_id,

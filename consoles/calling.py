@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from consoles.desk import Act, Asked, Desk, unknown_region
+from consoles.desk import Act, Asked, Desk
 from dispatch.calling.calls import CallReceipt, receipt
 from dispatch.calling.wishes import TypeName
 from dispatch.core.commands import ClassifyCall, CloseCall, Command, MoveCall, RecallCall, TransferCall
@@ -15,7 +15,6 @@ from dispatch.core.state import RegionState
 from dispatch.core.terms import CallId, CallStatus, Disposition, IncidentId, Priority, RegionId
 from dispatch.web.replies import Answering, answering
 from dispatch.web.routes import Route
-from routing.regions import region_facts
 
 OF = "/api/v1/calls/{call_id}"
 
@@ -72,8 +71,6 @@ def _classify(asked: Asked) -> Command:
 
 def _transfer(asked: Asked) -> Command:
     to = RegionId(asked.body.region or asked.region)
-    if to not in region_facts():
-        raise unknown_region(to, region_facts())
     return TransferCall(actor=asked.actor.actor_id, call_id=CallId(asked.id), to=to)
 
 
@@ -103,7 +100,8 @@ ACTS = (
         action="call.work",
         body=Transfer,
         make=_transfer,
-        errors=(*OPEN, "unknown_region", "incident_has_units"),
+        other=lambda said: said.region,
+        errors=(*OPEN, "unknown_region", "region_unled", "incident_has_units"),
     ),
     Act(
         name="takeback",

@@ -51,13 +51,14 @@ _CREWS = frozenset(field for field, _ in _TIMES) - {"assigned_at", "delivered_at
 
 async def call_card(desk: Desk, actor: Actor, call: Call, shared_number: bool) -> Row:
     """A call: its row, evidence, and for those who may the caller and the words. `shared_number` flags it."""
-    row: Row = {"region": call.region} | call_row(call)
+    waiting = _waiting(desk, call)
+    row: Row = {"region": call.region} | call_row(call, waiting=bool(waiting))
     if shared_number:
         row["flags"] = [*row["flags"], "shared_number"]
     return row | {
         "location": whereabouts(call.location),
         "evidence": await _evidence(desk, actor, call.evidence),
-        "evidence_waiting": await _evidence(desk, actor, _waiting(desk, call)),
+        "evidence_waiting": await _evidence(desk, actor, waiting),
         "answered_at": call.answered_at,
         "closed_at": call.closed_at,
         "disposition": call.disposition,

@@ -43,6 +43,7 @@ from dispatch.web.routes import Route
 from dispatch.writing.journal import canonical, commitment
 from dispatch.writing.records import Personal
 from dispatch.writing.replica import Replicas
+from routing.regions import region_facts
 
 BODY_MAX = 64 * 1024
 MISSING = ("unknown_call", "unknown_incident")
@@ -85,6 +86,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     make: Callable[[Asked], Command]
     note: Callable[[Any], str | None] | None = None
     """The personal words in the body, if it has any."""
+    other: Callable[[Any], str | None] | None = None
+    """The region in the body that is to do something, if it names one."""
     errors: tuple[str, ...] = ()
 
 
@@ -103,8 +106,11 @@ class Desk:
         ids: IdSource,
         clock: Clock,
         audit: Audit,
+        reaches: Callable[[RegionId], bool] = lambda region: True,
     ) -> None:
         self.audit = audit
+        self.reaches = reaches
+        """Whether anybody could ever hear what is said to a region."""
         self.engine = engine
         self.store = store
         self.locator = locator
@@ -187,6 +193,8 @@ class Desk:
             raise await self._of_old(problem, actor, request.path.split("/")[3], id) from None
         kind: type[Any] = act.body
         raw, body = await asked_body(request, kind)
+        if act.other is not None and (other := act.other(body)) is not None:
+            self._heard_by(other)
         words = act.note(body) if act.note is not None else None
         kept = self.sealed_note(words, actor, region) if words else None
         note = (kept.id, commitment(kept.salt, kept.document)) if kept is not None else None
@@ -199,6 +207,14 @@ class Desk:
             personal=(kept,) if kept is not None else (),
         )
         return replied(self._of_closed(reply, region, id))
+
+    def _heard_by(self, region: str) -> None:
+        """Raises Problem where a word to this region would wait for ever."""
+        if region not in region_facts():
+            raise unknown_region(region, region_facts())
+        if not self.reaches(RegionId(region)):
+            detail = f"Nobody leads {region}: neither this cell nor any neighbour that it knows."
+            raise Problem("region_unled", detail, [Fault("/region", detail)])
 
     def _of_closed(self, reply: Reply, region: RegionId, id: str) -> Reply:
         """What is closed is not unknown, for everybody can read it: that it is over is what stands in the way."""

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from consoles.board import call_row, counts, incident_row
+from consoles.board import awaiting, call_row, counts, incident_row
 from consoles.desk import Desk
 from consoles.reading import Code, Cursor, Limit
 from dispatch.actors import require
@@ -92,6 +92,7 @@ class Looking:
             incident=incidents[-1] if incidents else begun.incident,
             call=calls[-1] if calls else begun.call,
         )
+        wanting = awaiting(state)
         more = len(incidents) == asked.limit or len(calls) == asked.limit
         return answer(
             {
@@ -99,7 +100,7 @@ class Looking:
                 "seq": state.seq,
                 "counts": counts(state),
                 "incidents": [incident_row(state, state.incidents[IncidentId(k[2])]) for k in incidents],
-                "calls": [call_row(state.calls[CallId(k[2])]) for k in calls],
+                "calls": [call_row(state.calls[CallId(k[2])], waiting=k[2] in wanting) for k in calls],
                 "next": _cursor(reached) if more else None,
             }
         )

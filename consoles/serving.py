@@ -25,7 +25,8 @@ from consoles.signed import Signer
 from consoles.starting import Say, Steps, migrated, ready_roads
 from consoles.watched import hold_room, watched
 from dispatch.actors import SYSTEM_ACTOR
-from dispatch.calling.aml import recognisable, trusted
+from dispatch.calling.aml import trusted
+from dispatch.calling.recognising import recognisable
 from dispatch.calling.transit import Transit
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import FILE, Peer, enrol, read_peers
@@ -299,20 +300,19 @@ async def _open(running: Running, options: Options) -> AsyncIterator[None]:
     audit = Audit(running.store, running.clock, running.metrics)
     api = _interface(running, access, audit)
     for state in running.engine.replicas.states.values():
-        await api.aml.recognise(recognisable(state), running.store)
+        await api.aml.recognise(recognisable(state))
     indexing: set[asyncio.Task[None]] = set()
 
     def recognised(region: RegionId) -> None:
         """The callers of a region that was taken over are to be recognised here from now on."""
         known = recognisable(running.engine.replicas.states[region])
-        indexing.add(task := asyncio.create_task(api.aml.recognise(known, running.store)))
+        indexing.add(task := asyncio.create_task(api.aml.recognise(known)))
         task.add_done_callback(indexing.discard)
 
     running.leader.on_led.append(recognised)
     signer = _signer(running)
-    api.intake.reception.reaches = running.neighbours.reaches
     running.neighbours.inbox.hear_evidence = api.intake.reception.hear
-    running.neighbours.inbox.on_taken.append(lambda call: api.aml.recognise([call], running.store))
+    running.neighbours.inbox.on_taken.append(lambda call: api.aml.recognise([call]))
     ours = [*running.peers.answered(api, running.neighbours, running.metrics), *signer.routes()]
     front = _front(running, options, ours, (access, audit))
     async with opened(front) as running.port:
@@ -358,6 +358,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
         trust=trusted(running.settings.data_dir),
         streets=running.live_roads,
         vehicles=running.transit.vehicles if running.transit is not None else None,
+        reaches=running.neighbours.reaches,
         spool=running.spool,
     )
     return interface(parts)

@@ -78,6 +78,13 @@ def slope_per_minute(readings: Sequence[Reading]) -> float | None:
     return round(60 * over / sum((r.at_s - mean_s) ** 2 for r in half), 2)
 
 
+def quarters_mb(readings: Sequence[Reading]) -> list[float]:
+    """Resident memory at the ends of the four quarters: whether it grows on, or caches fill."""
+    if len(readings) < 4:
+        return []
+    return [round(readings[len(readings) * quarter // 4 - 1].memory_mb, 1) for quarter in (1, 2, 3, 4)]
+
+
 def seen(calls: Sequence[Sent], watchers: Sequence[Watcher]) -> list[float]:
     """For each call and each console, the seconds until that console had it."""
     return [seen_s - call.due_s for w in watchers for call in calls if (seen_s := _seen_s(call, w)) is not None]

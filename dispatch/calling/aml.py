@@ -14,19 +14,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Protocol
 
-import msgspec
 from aiohttp import web
 from prometheus_client import Counter, Gauge
 
 from dispatch.actors import Actor, Role, may
-from dispatch.calling.calls import CallerKnown
 from dispatch.calling.contacts import Contacts
 from dispatch.calling.locating import aml_fix
-from dispatch.calling.matching import Caller, Matcher
+from dispatch.calling.matching import Matcher
+from dispatch.calling.recognising import PersonalShelf, Recogniser
 from dispatch.core.commands import LocateCall
-from dispatch.core.state import RegionState
 from dispatch.core.terms import ActorId, Call, CallId, LocationFix
 from dispatch.errors import ServiceAway, UserMistake
 from dispatch.formats.aml import MAX_AML_BYTES, AmlMessage, decode
@@ -37,12 +34,10 @@ from dispatch.web.bodies import read
 from dispatch.web.metrics import Metrics
 from dispatch.web.problems import Problem, Unreadable
 from dispatch.web.routes import Route
-from dispatch.writing.records import Personal
 
 FORM, TEXT = "application/x-www-form-urlencoded", "text/plain"
 FORWARDED = {"Forwarded", "X-Forwarded-For", "Via"}
 TIDY_S = 1.0
-REINDEX_STEP = 500
 
 GATEWAY = Actor(actor_id=ActorId("device:aml"), role=Role.DEVICE, username="aml")
 """Whoever sent by an allowed address or with the right signature: nobody logged in."""
@@ -112,7 +107,9 @@ def trusted(home: Path) -> Trust:
 class AmlDoor:
     """Takes AML in, trusts it or not, and hands it to its call."""
 
-    def __init__(self, intake: Intake, trust: Trust, authenticate: Authenticate, metrics: Metrics) -> None:
+    def __init__(
+        self, intake: Intake, trust: Trust, authenticate: Authenticate, metrics: Metrics, *, shelf: PersonalShelf
+    ) -> None:
         self._reception = intake.reception
         self._trust = trust
         self._authenticate = authenticate
@@ -120,6 +117,7 @@ class AmlDoor:
         self.contacts: Contacts = intake.contacts
         self._away: set[CallId] = set()
         """Calls whose locations wait until their region is written again."""
+        self._recogniser = Recogniser(self.matcher, shelf, self._put_waiting)
         said = "AML messages: " + "; ".join(f"{name}: {what}" for name, what in OUTCOMES.items())
         self._counter = Counter("dispatch112_aml_total", said, ["outcome"], registry=metrics.registry)
         waiting = Gauge("dispatch112_aml_waiting", "AML messages that wait for their call", registry=metrics.registry)
@@ -212,23 +210,28 @@ class AmlDoor:
         self._count("dropped", self.matcher.keep(message, now))
         return outcome
 
-    async def recognise(self, calls: Iterable[Call], shelf: PersonalShelf) -> None:
+    async def recognise(self, calls: Iterable[Call]) -> None:
         """Know open calls by their callers, at start and whenever they come to us; what waited for them is theirs."""
-        for call_id, messages in (await reindex(self.matcher, calls, shelf)).items():
-            await self._reception.put(call_id, messages)
+        await self._recogniser.know(calls)
 
     async def run(self) -> None:
         """Forget what is past its window, until cancelled: else the index would only grow. Try again what was away."""
         while True:
             await asyncio.sleep(TIDY_S)
             self.tidy()
+            await self._recogniser.read()
             for call_id in [call_id for call_id in self._away if self._reception.away(call_id) is None]:
-                if await self._reception.put(call_id, self.matcher.claim_for(call_id)):
-                    self._away.discard(call_id)
+                self._away.discard(call_id)
+                await self._put_waiting(call_id, self.matcher.claim_for(call_id))
 
     def tidy(self) -> None:
         """One turn of it."""
         self._count("expired", self._reception.tidy())
+
+    async def _put_waiting(self, call_id: CallId, messages: Sequence[AmlMessage]) -> None:
+        """What waited for a call; with its region away once more it waits again."""
+        if not await self._reception.put(call_id, messages):
+            self._away.add(call_id)
 
     async def _sender_of(self, request: web.Request) -> Actor | None:
         """Who vouches for a message without a right hmac: an allowed address, or somebody logged in."""
@@ -256,34 +259,3 @@ def _sender(request: web.Request) -> str | None:
     """The number an SMS came from; a plus that was not escaped arrives as a blank."""
     sender = request.query.get("from")
     return "+" + sender.strip() if sender is not None and sender.startswith(" ") else sender
-
-
-class PersonalShelf(Protocol):
-    """What reads personal documents: the store."""
-
-    async def personal(self, ids: Sequence[str]) -> dict[str, Personal]: ...
-
-
-def recognisable(state: RegionState) -> list[Call]:
-    """The calls whose handset may still say where it is: the open ones, and those that went to another cell."""
-    return [*state.calls.values(), *(call for call_id, call in state.closed_calls.items() if call_id in state.gone)]
-
-
-async def reindex(matcher: Matcher, calls: Iterable[Call], shelf: PersonalShelf) -> dict[CallId, list[AmlMessage]]:
-    """Make the index again from these calls; returns the messages that waited for any of them."""
-    waited: dict[CallId, list[AmlMessage]] = {}
-    marked = [call for call in calls if call.commitment is not None]
-    for start in range(0, len(marked), REINDEX_STEP):
-        step = marked[start : start + REINDEX_STEP]
-        documents = await shelf.personal([call.call_id for call in step])
-        for call in step:
-            if call.call_id in documents:
-                messages = matcher.called(_caller(call, documents[call.call_id].document))
-                if messages:
-                    waited[call.call_id] = messages
-    return waited
-
-
-def _caller(call: Call, document: bytes) -> Caller:
-    known = msgspec.json.decode(document, type=CallerKnown)
-    return Caller(call_id=call.call_id, started_at=call.at, number=known.number, imei=known.imei)

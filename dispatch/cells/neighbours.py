@@ -77,7 +77,7 @@ class Neighbours(Collector):
         return LOCAL if region in self._engine.replicas.states else NOBODY
 
     def reaches(self, region: RegionId) -> bool:
-        """Whether anybody could ever take a call that is handed over to this region."""
+        """Whether anybody could ever take a call that is handed over to this region, or hear a request for aid."""
         return self.cell_of(region) != NOBODY
 
     def waiting(self) -> dict[str, Waiting]:

@@ -20,6 +20,7 @@ from dispatch.core.assigning import cleared, recall_order
 from dispatch.core.calls import new_incident
 from dispatch.core.evolve_between import with_report
 from dispatch.core.leaving import finished
+from dispatch.core.naming import decided
 from dispatch.core.needs import is_finished, live, settled, unmet
 from dispatch.core.plans import PLANS, UNSPECIFIED
 from dispatch.core.relocating import relocated
@@ -81,8 +82,7 @@ def ask(state: RegionState, command: c.AskAid, now: datetime) -> Verdict:
     if len(state.asks) >= ASKS_MAX or mine >= ASKS_EACH:
         return refuse("aid_limit", f"{mine} requests of {incident.incident_id} are under way")
     made = Ask(
-        # With its time, for after a restore numbers are given again, and the other side may know them already.
-        request_id=f"{state.region}:{state.seq}:{now:%y%m%d%H%M%S}:aid",
+        request_id=f"{state.region}:{decided(state, now)}:aid",
         incident_id=incident.incident_id,
         to=command.to,
         body=command.body,
@@ -208,7 +208,7 @@ def _changed(state: RegionState, loan: Loan, asked: Wanted, now: datetime) -> li
     if incident is None:
         return events
     if asked.withdrawn:
-        return [*events, *_called_off(incident, now)]
+        return [*events, *_called_off(state, incident, now)]
     if asked.location is not None and asked.location != incident.location:
         events += relocated(state, incident, asked.location, None, now)
     if asked.priority is not incident.priority:
@@ -216,9 +216,9 @@ def _changed(state: RegionState, loan: Loan, asked: Wanted, now: datetime) -> li
     return events
 
 
-def _called_off(incident: Incident, now: datetime) -> Sequence[e.Event]:
+def _called_off(state: RegionState, incident: Incident, now: datetime) -> Sequence[e.Event]:
     home = UnitStatus.RETURNING
-    back = [cleared(incident, unit, home, "aid_withdrawn", recall_order(unit, now)) for unit in live(incident)]
+    back = [cleared(incident, unit, home, "aid_withdrawn", recall_order(state, unit, now)) for unit in live(incident)]
     return [*back, ended(incident, Disposition.REFERRED)]
 
 

@@ -13,6 +13,7 @@ from dispatch.core.hazards import unacknowledged
 from dispatch.core.lateness import Eta, eta_of, p90_s
 from dispatch.core.leaving import left
 from dispatch.core.lifecycle import FREE
+from dispatch.core.naming import decided
 from dispatch.core.needs import Skill, live, unmet, was_there
 from dispatch.core.recommend import Inputs, Pick, Question, digest, driving_factor, gather, pick
 from dispatch.core.state import RegionState
@@ -95,7 +96,7 @@ def candidates(state: RegionState, incident: Incident) -> tuple[UnitId, ...]:
 def assignment(state: RegionState, incident: Incident, found: Found, now: datetime) -> tuple[Assignment, Order]:
     """One unit on one incident, with the order that tells it."""
     unit = found.unit
-    name = f"{incident.incident_id}.{state.seq}.{found.place + 1}"
+    name = f"{incident.incident_id}.{decided(state, now)}.{found.place + 1}"
     order = Order(
         order_id=OrderId(f"{name}.go"),
         unit_id=unit.unit_id,
@@ -263,12 +264,12 @@ def cleared(
     )
 
 
-def recall_order(found: Assignment, now: datetime, kind: OrderKind = OrderKind.RECALL) -> Order:
+def recall_order(state: RegionState, found: Assignment, now: datetime) -> Order:
     """The order that tells a crew that we ended its assignment."""
     return Order(
-        order_id=OrderId(f"{found.assignment_id}.back"),
+        order_id=OrderId(f"{found.assignment_id}.{decided(state, now)}.back"),
         unit_id=found.unit_id,
-        kind=kind,
+        kind=OrderKind.RECALL,
         at=now,
         expires_at=now + timedelta(seconds=ORDER_LIFE_S),
         assignment_id=found.assignment_id,
@@ -288,7 +289,7 @@ def recall(state: RegionState, command: c.RecallUnits, now: datetime) -> Verdict
         if unit_id not in here:
             return refuse("unit_not_on_incident", f"unit {unit_id} is not on {incident.incident_id}")
     chosen = [here[u] for u in dict.fromkeys(command.units)] if command.units else list(here.values())
-    gone = (cleared(incident, a, UnitStatus.RETURNING, command.reason, recall_order(a, now)) for a in chosen)
+    gone = (cleared(incident, a, UnitStatus.RETURNING, command.reason, recall_order(state, a, now)) for a in chosen)
     events = left(incident, *gone)
     if chosen and not incident.held and state.policy.assigning is Assigning.AUTOMATIC:
         events.insert(0, e.IncidentHeld(incident_id=incident.incident_id, held=True))

@@ -11,6 +11,7 @@ from dispatch.core import commands as c
 from dispatch.core import events as e
 from dispatch.core.ground import cell_of, metres_between
 from dispatch.core.lifecycle import CALL, may
+from dispatch.core.naming import decided
 from dispatch.core.needs import lent, live
 from dispatch.core.plans import PLANS, UNSPECIFIED, Plan, needs_of
 from dispatch.core.relocating import relocated
@@ -141,7 +142,7 @@ def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
         return facts(*events)
     target = _elsewhere(state, command.location)
     if target is not None and target != call.moving_to:
-        return facts(*events, *_offered(state, call, target))
+        return facts(*events, *_offered(state, call, target, now))
     if incident is not None and follows(incident, command.location):
         events += relocated(state, incident, command.location, command.reach, now)
     return facts(*events)
@@ -160,12 +161,11 @@ def _elsewhere(state: RegionState, found: Location) -> RegionId | None:
     return found.regions[0]
 
 
-def _offered(state: RegionState, call: Call, to: RegionId) -> list[e.Event]:
+def _offered(state: RegionState, call: Call, to: RegionId, now: datetime) -> list[e.Event]:
     """Hand a call over with the notes about it. An incident that only this call describes, with nobody on the
     way, goes with it; one with other calls or with units stays, marked, until a person has decided about it.
     """
-    # The number alone may be given again after a restore, and the other side knows it of a call that was lost with it.
-    offer = Offer(offer_id=f"{state.region}:{state.seq}:{call.call_id[-26:]}", to=to)
+    offer = Offer(offer_id=f"{state.region}:{decided(state, now)}", to=to)
     left = left_by(state, call.call_id) if call.moving_to is not None else None
     if left is not None:
         referred = e.IncidentReferred(incident_id=left.incident_id, call_id=call.call_id, to=to)
@@ -219,7 +219,7 @@ def transfer(state: RegionState, command: c.TransferCall, now: datetime) -> Verd
         if call.incident_id is not None and not _is_alone(state.incidents[call.incident_id]):
             stays = f"incident {call.incident_id} has units or further calls: it stays here"
             return refuse("incident_has_units", stays)
-        return facts(*_offered(state, call, command.to))
+        return facts(*_offered(state, call, command.to, now))
     if call.status is CallStatus.LINKED or not may(CALL, call.status, CallStatus.TRANSFERRED):
         return refuse("illegal_status", f"a call that is {call.status} cannot be transferred")
     return facts(e.CallMoved(call_id=call.call_id, status=CallStatus.TRANSFERRED))

@@ -178,6 +178,6 @@ def _given_up(state: RegionState, order: Order, unheard: bool, now: datetime) ->
     incident = state.incidents[unit.incident_id]
     found = _assignment(incident, unit)
     reason = "not_acknowledged" if unheard else "not_accepted"
-    gone = cleared(incident, found, UnitStatus.AVAILABLE, reason, recall_order(found, now))
+    gone = cleared(incident, found, UnitStatus.AVAILABLE, reason, recall_order(state, found, now))
     lost = [e.UnitLinked(unit_id=unit.unit_id, linked=False)] if unit.linked else []
     return facts(*left(incident, gone), *lost)

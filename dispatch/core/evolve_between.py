@@ -33,7 +33,7 @@ def _offer_sent(state: RegionState, event: e.OfferSent, at: datetime) -> None:
 @on(e.OfferRecalled)
 def _offer_recalled(state: RegionState, event: e.OfferRecalled, at: datetime) -> None:
     state.offers[event.call_id] = replace(state.offers[event.call_id], recalled=True)
-    state.put_call(replace(state.calls[event.call_id], taking_back=True))
+    state.show_call(replace(state.calls[event.call_id], taking_back=True))
 
 
 @on(e.OfferForgone)

@@ -41,6 +41,7 @@ def _evidence_kept(state: RegionState, event: o.EvidenceKept, at: datetime) -> N
     if len(waiting) > EVIDENCE_KEPT:
         spare = next((piece for piece in waiting if not piece.fix.confirmed), waiting[0])
         del state.onward[spare.evidence_id]
+    _shown(state, event.evidence.call_id)
 
 
 @on(o.EvidenceHeard)
@@ -53,4 +54,11 @@ def _evidence_heard(state: RegionState, event: o.EvidenceHeard, at: datetime) ->
 
 @on(o.EvidenceTold)
 def _evidence_told(state: RegionState, event: o.EvidenceTold, at: datetime) -> None:
-    del state.onward[event.evidence_id]
+    _shown(state, state.onward.pop(event.evidence_id).call_id)
+
+
+def _shown(state: RegionState, call_id: CallId) -> None:
+    """A board says of a call whether evidence waits for it."""
+    call = state.calls.get(call_id)
+    if call is not None:
+        state.show_call(call)

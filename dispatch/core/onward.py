@@ -15,6 +15,7 @@ from dispatch.core import calls
 from dispatch.core import commands as c
 from dispatch.core import onward_events as o
 from dispatch.core.evidence import EVIDENCE_KEPT
+from dispatch.core.naming import decided
 from dispatch.core.onward_terms import Onward
 from dispatch.core.state import RegionState
 from dispatch.core.terms import CallId, Refusal, RegionId
@@ -28,12 +29,12 @@ def locate(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
     """New evidence: from whoever saw it, from a region that the call went through, or what has waited here."""
     evidence_id = command.evidence_id
     if evidence_id is None:
-        return _kept(state, command) if _must_wait(state, command) else calls.locate(state, command, now)
+        return _kept(state, command, now) if _must_wait(state, command) else calls.locate(state, command, now)
     if evidence_id.startswith(f"{state.region}:"):
         return _put(state, command, evidence_id, now)
     if evidence_id in state.evidence_heard:
         return NOTHING
-    verdict = _kept(state, command) if _must_wait(state, command) else _located(state, command, now)
+    verdict = _kept(state, command, now) if _must_wait(state, command) else _located(state, command, now)
     heard = o.EvidenceHeard(evidence_id=evidence_id, call_id=command.call_id)
     if not isinstance(verdict, Refusal):
         return facts(*verdict.events, heard)
@@ -74,12 +75,12 @@ def _is_away(state: RegionState, call_id: CallId) -> bool:
     return call_id in state.gone or _is_sent(state, call_id)
 
 
-def _kept(state: RegionState, command: c.LocateCall) -> Verdict:
+def _kept(state: RegionState, command: c.LocateCall, now: datetime) -> Verdict:
     """The evidence waits. What a call keeps at most, it takes the place of."""
     if len(state.onward) >= ONWARD_MAX and len(state.onward_of(command.call_id)) < EVIDENCE_KEPT:
         return refuse("call_moving", f"too much waits for calls that {state.region} has handed over")
     piece = Onward(
-        evidence_id=f"{state.region}:{state.seq}:{command.call_id[-26:]}:evidence",
+        evidence_id=f"{state.region}:{decided(state, now)}:evidence",
         call_id=command.call_id,
         fix=command.fix,
         to=_owner(state, command.call_id),

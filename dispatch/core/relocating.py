@@ -11,6 +11,7 @@ from dispatch.core import events as e
 from dispatch.core.assigning import ORDER_LIFE_S, SEND_AGAIN_S
 from dispatch.core.ground import metres_between
 from dispatch.core.lateness import eta_of
+from dispatch.core.naming import decided
 from dispatch.core.needs import live
 from dispatch.core.recommend import driving_factor
 from dispatch.core.state import RegionState
@@ -49,7 +50,7 @@ def crews_to_tell(incident: Incident) -> list[Assignment]:
 def word(state: RegionState, assignment: Assignment, now: datetime) -> Order:
     """A message to a crew that its incident has changed; it takes the place of an earlier one."""
     return Order(
-        order_id=OrderId(f"{assignment.assignment_id}.at{state.seq}"),
+        order_id=OrderId(f"{assignment.assignment_id}.at{decided(state, now)}"),
         unit_id=assignment.unit_id,
         kind=OrderKind.MESSAGE,
         at=now,

@@ -65,6 +65,8 @@ class Touched(msgspec.Struct):
     """
 
     calls: dict[CallId, Call | None] = {}
+    shown: dict[CallId, None] = {}
+    """Of these calls only what a board shows: their rows may be another region's by now."""
     incidents: dict[IncidentId, Incident] = {}
     units: dict[UnitId, None] = {}
     orders: dict[OrderId, Order] = {}
@@ -154,6 +156,7 @@ class RegionState:
         if old is not None:
             self._forget_call(old)
         self.touched.calls[call.call_id] = call
+        self.touched.shown.pop(call.call_id, None)
         if call.status is CallStatus.CLOSED:
             self.calls.pop(call.call_id, None)
             keep_newest(self.closed_calls, call.call_id, call, CLOSED_KEPT)
@@ -167,6 +170,13 @@ class RegionState:
             self.standing[call.status] += 1
         if call.incident_id is not None:
             self.calls_of.setdefault(call.incident_id, {})[call.call_id] = None
+
+    def show_call(self, call: Call) -> None:
+        """Keep a call of which nothing has changed but what a board shows."""
+        untouched = call.call_id not in self.touched.calls or call.call_id in self.touched.shown
+        self.put_call(call)
+        if untouched:
+            self.touched.shown[call.call_id] = None
 
     def _forget_call(self, old: Call) -> None:
         self.in_hand.pop(old.call_id, None)

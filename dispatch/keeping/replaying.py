@@ -13,7 +13,6 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from msgspec.structs import replace
 
 from dispatch.core.events import decode
 from dispatch.core.evolve import evolve
@@ -87,8 +86,6 @@ class Replay:
         for call_id, call in touched.calls.items():
             if call is None:  # Another region has it, and writes its row.
                 self._kept.pop(("calls", call_id), None)
-            elif call.taking_back:  # Not written: its row is still that of its offer.
-                touched.calls[call_id] = replace(call, taking_back=False)
         made = rows_of(self.state, touched)
         for table, listed in LISTED.items():
             for row in getattr(made, table):

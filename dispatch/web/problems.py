@@ -59,6 +59,7 @@ _OURS: dict[str, Kind] = {
     "too_many_requests": Kind(429, "Too many attempts. Wait for as long as Retry-After says."),
     # What is not there.
     "unknown_region": Kind(404, "No region of this service has this code."),
+    "region_unled": Kind(409, "Nobody leads this region: neither this cell nor any neighbour that it knows."),
     "unknown_street": Kind(404, "No street of the map has this name there. `choices` are those with a name like it."),
     "unknown_district": Kind(404, "The map has no outline of a district of this name."),
     "unknown_contact": Kind(404, "No unreadable contact with this id waits."),

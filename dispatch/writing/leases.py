@@ -201,18 +201,21 @@ class Leases:
         try:
             async with asyncio.timeout(RETIRE_LIMIT_S):
                 await self._store.depart(self.holder)
-                heirs = {
-                    region for each in self.view.processes if each.holder != self.holder for region in each.regions
-                }
-                for region in [region for region in self._engine.led if region in heirs]:
-                    await self.give([region])
-                while any(region in heirs and region not in self.elsewhere for region in self.regions):
-                    await asyncio.sleep(0.02)
+                await self.look()
+                while to_come := self._inherited():
+                    ours = [region for region in to_come if region in self._engine.led]
+                    await (self.give(ours[:1]) if ours else asyncio.sleep(0.02))
         except (ServiceAway, TimeoutError) as why:
             log.warning("went before every region had its next leader: %s", why, extra={"action": "retire"})
         # What is still ours is given up when it is written: until then nobody is to take us for dead at a shut door.
         self.address = ""
         await self.renew()
+
+    def _inherited(self) -> list[RegionId]:
+        """The regions that another process has yet to take over. Who is about to go as well is none: asked anew each
+        time, for it may say so only now."""
+        heirs = {region for each in self.view.processes if each.holder != self.holder for region in each.regions}
+        return [region for region in self.regions if region in heirs and region not in self.elsewhere]
 
     async def _lead(self, region: RegionId) -> None:
         """One attempt to claim a region, load it and begin to write it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from dispatch.core.state import RegionState, Touched
 from dispatch.core.terms import Assignment, Call, Incident, Order, RegionId, Unit
@@ -13,9 +14,10 @@ _encode = msgspec.json.Encoder().encode
 
 def rows(state: RegionState, touched: Touched) -> Rows:
     """The rows of what was touched. What another region has taken is its to write: also a call that we want back, for
-    it may have been taken unheard of. Its row is still that of its offer then."""
+    it may have been taken unheard of. Its row is that of its offer then."""
+    ours = (call for call_id, call in touched.calls.items() if call_id not in touched.shown)
     return Rows(
-        calls=[_call(call) for call in touched.calls.values() if call is not None and not call.taking_back],
+        calls=[_call(replace(call, taking_back=False)) for call in ours if call is not None],
         incidents=[_incident(incident) for incident in touched.incidents.values()],
         units=[_unit(state.units[unit_id]) for unit_id in touched.units],
         assignments=[_assignment(state.region, a) for a in touched.assignments.values()],

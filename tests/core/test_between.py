@@ -36,8 +36,8 @@ from dispatch.core.terms import (
 from tests.core.scene import ANVAR, LOLA, START, TK, TO, Scene, kinds, place
 
 CALL = CallId("c-1")
-OFFER = "UZ-TK:2:c-1"
-REQUEST = f"UZ-TK:2:{START:%y%m%d%H%M%S}:aid"
+OFFER = f"UZ-TK:2-{START:%y%m%d%H%M%S}"
+REQUEST = f"UZ-TK:2-{START:%y%m%d%H%M%S}:aid"
 
 
 def offered(status: str) -> Scene:

@@ -1,6 +1,8 @@
-"""Hand-overs and aid after a restore, a long cut, and when an incident changes under the units that are lent to it."""
+"""Names after a restore; hand-overs and aid after a long cut, and when an incident changes under units lent to it."""
 
 from __future__ import annotations
+
+import msgspec
 
 from dispatch.cells.exchange import AidWish, Outcome, answer, chores, messages, received
 from dispatch.core import commands as c
@@ -14,12 +16,15 @@ from dispatch.core.terms import (
     IncidentId,
     IncidentStatus,
     LocationFix,
+    Order,
+    OrderId,
     RegionId,
     Source,
     UnitId,
 )
+from dispatch.formats.mqtt import OrderAck
 from tests.core.scene import LOLA, START, TO, Scene, kinds, place
-from tests.core.test_between import REQUEST, asking, heard, lent_unit, offered, wish
+from tests.core.test_between import CALL, REQUEST, asking, heard, lent_unit, offered, wish
 
 
 def test_after_a_restore_no_offer_is_taken_for_one_of_the_life_that_was_lost() -> None:
@@ -27,6 +32,7 @@ def test_after_a_restore_no_offer_is_taken_for_one_of_the_life_that_was_lost() -
     lost, theirs, restored = offered("offered"), Scene(TO), Scene()
     (gone,) = messages(lost.state)
     theirs.do(received(gone, SYSTEM))
+    restored.wait(3600)
     other = restored.call("c-2")
     restored.do(c.TransferCall(actor=LOLA, call_id=other, to=TO))
     assert restored.state.seq == lost.state.seq
@@ -106,3 +112,48 @@ def test_after_a_restore_no_request_is_met_with_the_units_of_the_life_that_was_l
     restored.do(wish(incident_id))
     (again,) = messages(restored.state)
     assert kinds(theirs.do(received(again, SYSTEM))) == ["aid_taken", "incident_opened"]
+
+
+def test_after_a_restore_no_order_has_the_name_of_one_of_the_life_that_was_lost() -> None:
+    """A device drops an order whose name it has heard: the crew would stay where it is."""
+
+    def ordered(restored_after_s: float) -> set[OrderId]:
+        scene = Scene()
+        for name in ("A1", "A2"):
+            scene.unit(name)
+        backed_up, other = scene.incident(), scene.incident(location=place(lat=41.5))
+        scene.assign(backed_up, "A1")
+        scene.wait(restored_after_s)
+        facts = [
+            *scene.do(c.AssignUnits(actor=LOLA, incident_id=other, units=(UnitId("A2"),))),
+            *scene.do(c.LocateIncident(actor=LOLA, incident_id=backed_up, location=place(lat=41.35))),
+            *scene.do(c.RecallUnits(actor=LOLA, incident_id=backed_up)),
+        ]
+        return {order.order_id for fact in facts if isinstance(order := getattr(fact, "order", None), Order)}
+
+    lost, restored = ordered(60), ordered(3600)
+    assert len(lost) == len(restored) == 3
+    assert not lost & restored
+
+
+def test_after_a_restore_no_evidence_is_taken_for_that_of_the_life_that_was_lost() -> None:
+    def told(restored_after_s: float) -> set[str]:
+        scene = offered("sent")
+        scene.wait(restored_after_s)
+        fix = LocationFix(source=Source.AML, at=scene.now, lat=41.3, lon=69.2, accuracy_m=10.0)
+        scene.do(c.LocateCall(actor=SYSTEM, call_id=CALL, fix=fix))
+        return set(scene.state.onward)
+
+    assert told(60) and not told(60) & told(3600)
+
+
+def test_the_names_of_orders_fit_into_what_a_device_may_answer() -> None:
+    """Also in a region with ten million incidents and a thousand million events."""
+    scene = Scene()
+    scene.unit()
+    scene.state.seq, scene.state.number = 999_999_900, 9_999_998
+    incident_id = scene.incident()
+    scene.assign(incident_id, "A1")
+    scene.do(c.RecallUnits(actor=LOLA, incident_id=incident_id))
+    said = OrderAck(order_id=scene.order_of("A1").order_id, stage="seen", at=START)
+    assert msgspec.json.decode(msgspec.json.encode(said), type=OrderAck) == said

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from consoles.board import Board
 from dispatch.cells import exchange
 from dispatch.cells.exchange import Answer, CallEvidence, Document, Outcome
 from dispatch.core import commands as c
@@ -159,6 +160,25 @@ def test_nobody_is_told_while_nobody_knows_whose_the_call_is() -> None:
     trio = Trio("sent")
     trio.tk.do(seen(1))
     assert not [m for m in exchange.messages(trio.tk.state) if isinstance(m, CallEvidence)]
+
+
+def test_a_board_says_of_a_call_under_way_that_evidence_for_it_waits_until_it_is_put_to_it() -> None:
+    trio, board = Trio("sent"), Board()
+    state = trio.tk.state
+
+    def flags() -> list[str]:
+        board.changes(state, state.taken())
+        row: dict[str, Any] = board._shown["calls"][CALL]
+        assert row == Board().snapshot(state)["calls"][CALL]
+        return [flag for flag in row["flags"] if flag not in ("unlocated", "no_number")]
+
+    assert flags() == ["handing_over"]
+    trio.tk.do(seen(1))
+    assert flags() == ["handing_over", "evidence_waiting"]
+    trio.tk.do(c.RecallCall(actor=LOLA, call_id=CALL))
+    assert flags() == ["handing_over", "taking_back", "evidence_waiting"]
+    trio.settle()
+    assert flags() == []
 
 
 def test_of_a_call_that_comes_back_the_evidence_is_put_to_it_here() -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from consoles.board import Board
 from dispatch.core.events import CallReceived, decode
 from dispatch.core.evolve import evolve
 from dispatch.core.invariants import broken
 from dispatch.core.state import RegionState
-from dispatch.core.terms import RegionId
+from dispatch.core.terms import CallId, RegionId
 from dispatch.writing.journal import GENESIS, chain
 from dispatch.writing.readmodels import rows
 from dispatch.writing.records import Rows
@@ -98,7 +99,15 @@ async def _replay(connection: asyncpg.Connection, ledger: Ledger, head: asyncpg.
         ledger.faults.append(f"{region}: the head says {head['seq']}, the journal ends at {state.seq}")
     ledger.faults += [f"{region}: {fault}" for fault in broken(state)]
     ledger.digests[region] = digest
-    _keep(ledger, rows(state, state.taken()))
+    made = rows(state, state.taken())
+    _keep(ledger, replace(made, calls=[row for row in made.calls if not _is_taken(ledger, state, CallId(row.call_id))]))
+
+
+def _is_taken(ledger: Ledger, state: RegionState, call_id: CallId) -> bool:
+    """Whether another region has the call already, of which this one has not heard yet: the row is theirs."""
+    offer = state.offers.get(call_id)
+    others = (other for other in ledger.states.values() if other is not state)
+    return offer is not None and offer.sent and any(other.call(call_id) is not None for other in others)
 
 
 def _keep(ledger: Ledger, replayed: Rows) -> None:

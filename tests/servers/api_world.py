@@ -19,8 +19,9 @@ from aiohttp import web
 
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
-from dispatch.calling.aml import Trust, recognisable
+from dispatch.calling.aml import Trust
 from dispatch.calling.locating import Locator
+from dispatch.calling.recognising import recognisable
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import Peer
 from dispatch.clock import ManualClock
@@ -134,7 +135,7 @@ class ApiWorld:
         self.neighbours.inbox.hear_evidence = self.interface.intake.reception.hear
         self._tasks.append(asyncio.create_task(self.interface.run()))
         calls = [call for state in self.engine.states.values() for call in recognisable(state)]
-        await self.interface.aml.recognise(calls, self.store)
+        await self.interface.aml.recognise(calls)
         self.routes = Routes(*self.interface.routes, *self.neighbours.routes())
         app = application(self.routes, self.access.actor_of, self.metrics)
         self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
@@ -157,6 +158,7 @@ class ApiWorld:
                 authenticate=self.access.actor_of,
                 ids=IdSource(self.clock, seed=7),
                 trust=self._trust,
+                reaches=self.neighbours.reaches,
                 spool=self.spool,
                 streets=self.live_roads,
                 vehicles=self.vehicles,

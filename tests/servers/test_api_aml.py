@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from dispatch.calling.aml import Trust
-from dispatch.core.events import Event
-from dispatch.core.terms import CallId, RegionId
+from dispatch.core.terms import CallId
 from dispatch.formats.aml import sign_form
-from dispatch.keeping.memory import MemoryStore
-from dispatch.writing.records import Recorded
 from tests.servers.api_world import AML_KEY, CHORSU, TK, ApiWorld, Got, api_world
 
 NUMBER = "+998901234567"
@@ -280,90 +275,6 @@ async def test_an_sms_without_a_usable_position_is_kept_unless_it_says_so_itself
     await world.post("aml?from=%2B998901234567", text.encode(), kind="text/plain")
     assert len(await kept_for_a_person(world)) == kept
     assert await outcome(world, "misplaced" if kept else "no_position") == 1
-
-
-async def test_numbers_are_known_again_after_a_restart(world: ApiWorld) -> None:
-    call = await world.new_call(channel="voice", caller={"number": NUMBER})
-    await world.stop()
-    await world.start()
-    await send(world, form(device_number=NUMBER))
-    assert place(world, call["call_id"]).source == "aml"
-
-
-async def test_locations_that_come_while_the_database_is_away_find_their_calls_when_it_is_back() -> None:
-    twin = MemoryStore()
-    async with api_world(twin) as world:
-        numbers = [NUMBER, "+998901234568", "+998901234569"]
-        calls = [await world.new_call(channel="voice", caller={"number": number}) for number in numbers]
-        recognising: list[asyncio.Task[None]] = []
-
-        def recognised(region: RegionId) -> None:
-            known = list(world.engine.replicas.states[region].calls.values())
-            recognising.append(asyncio.create_task(world.interface.aml.recognise(known, twin)))
-
-        world.leader.on_led.append(recognised)
-        twin.faults.away = True
-        for number in numbers:
-            await send(world, form(device_number=number))
-            world.interface.aml.tidy()
-        assert (await outcome(world, "away"), await outcome(world, "late")) == (3, 0)
-        twin.faults.away = False
-        async with asyncio.timeout(10):
-            while not all(place(world, call["call_id"]) for call in calls):
-                await asyncio.sleep(0.02)
-        await asyncio.gather(*recognising)
-
-
-async def test_a_location_is_tried_again_though_its_region_was_never_given_up(
-    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody could say for a moment what the last commit had kept."""
-    call = await world.new_call(channel="voice", caller={"number": NUMBER})
-    monkeypatch.setattr(world.engine._committer, "in_doubt", True)
-    await send(world, form(device_number=NUMBER))
-    monkeypatch.undo()
-    assert (await outcome(world, "away"), place(world, call["call_id"])) == (1, None)
-    async with asyncio.timeout(10):
-        while place(world, call["call_id"]) is None:
-            await asyncio.sleep(0.02)
-
-
-async def test_a_call_that_the_spool_repeats_after_a_crash_is_still_found_by_its_handset(tmp_path: Path) -> None:
-    twin = MemoryStore()
-    async with api_world(twin, tmp_path) as world:
-        assert world.spool is not None
-        await world.get("regions")
-        twin.faults.away = True
-        call = await world.new_call(channel="voice", caller={"number": NUMBER})
-        spooled = world.spool.first()
-        assert spooled is not None
-        twin.faults.away = False
-        async with asyncio.timeout(10):
-            while len(world.spool):
-                await asyncio.sleep(0.02)
-        # Committed, and killed before it was marked so.
-        await world.interface.intake.drain(spooled)
-        await send(world, form(device_number=NUMBER))
-        assert place(world, call["call_id"]).source == "aml"
-
-
-async def test_a_location_that_could_not_be_kept_does_not_put_its_committed_call_into_the_spool(
-    tmp_path: Path,
-) -> None:
-    twin = MemoryStore()
-    async with api_world(twin, tmp_path) as world:
-
-        def lose_the_next(region: RegionId, recorded: Sequence[Recorded], events: Sequence[Event]) -> None:
-            twin.faults.fail_before_commit = int(recorded[0].kind == "call_received")
-
-        world.engine.on_commit.append(lose_the_next)
-        twin.faults.latency_s = 0.2
-        calling = asyncio.create_task(world.new_call(channel="voice", caller={"number": NUMBER}))
-        await asyncio.sleep(0.05)
-        await send(world, form(device_number=NUMBER))
-        call = await calling
-        assert (await outcome(world, "waiting"), call["flags"]) == (1, ["unlocated"])
-        assert len(world.interface.aml.matcher) == world.interface.aml.matcher.waiting == 1
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
-from dispatch.calling.aml import reindex
 from dispatch.calling.matching import Matcher
+from dispatch.calling.recognising import Recogniser
 from dispatch.cells.exchange import AidWish, CallOffer, Document, OfferRecall
 from dispatch.cells.peers import Peer, enrol, read_peers
 from dispatch.core.aid_terms import Wanted
@@ -28,6 +28,7 @@ from dispatch.core.terms import (
     Source,
 )
 from dispatch.errors import UserMistake
+from dispatch.formats.aml import AmlMessage
 from dispatch.keeping.memory import MemoryStore
 from dispatch.store import Store
 from dispatch.verify_log import Commitments, Event, Finding
@@ -150,7 +151,6 @@ async def test_a_note_that_comes_with_two_calls_at_once_fits_what_the_journal_sa
 
 async def test_a_call_from_where_no_cell_is_known_stays_with_its_incident_and_is_flagged(world: ApiWorld) -> None:
     """It would be handed over to nobody, and its incident be closed for it."""
-    world.interface.intake.reception.reaches = world.neighbours.reaches
     call = await world.new_call(incident_type="cardiac_arrest")
     fix = {"source": "app", "point": [71.7864, 40.3842], "accuracy_m": 20}
     got = (await world.post(f"calls/{call['call_id']}/location", fix)).json
@@ -209,6 +209,10 @@ async def test_a_call_comes_without_what_was_of_its_old_region(world: ApiWorld) 
     assert (call.status, call.incident_id, call.incident_type) == (CallStatus.TRANSFERRED, None, None)
 
 
+async def nothing_waits(call_id: CallId, messages: Sequence[AmlMessage]) -> None:
+    raise AssertionError(f"{len(messages)} messages waited for {call_id}")
+
+
 @pytest.mark.parametrize("text", ['{"number":5}', "no JSON", "[]"])
 async def test_words_that_cannot_be_read_as_a_caller_are_kept_as_words(world: ApiWorld, text: str) -> None:
     broken = (Document(id=CALL, kind="call", text=text),)
@@ -216,13 +220,14 @@ async def test_words_that_cannot_be_read_as_a_caller_are_kept_as_words(world: Ap
     card = (await world.get(f"calls/{CALL}", token="taker")).json
     assert card["caller"]["text"] == text
     matcher = Matcher(lambda call_id: True)
-    await reindex(matcher, world.engine.states[TK].calls.values(), world.store)
+    await Recogniser(matcher, world.store, nothing_waits).know(world.engine.states[TK].calls.values())
     assert len(matcher) <= 1
 
 
 async def test_a_handset_finds_the_call_that_came_from_another_cell(world: ApiWorld) -> None:
     matcher = Matcher(lambda call_id: True)
-    world.neighbours.inbox.on_taken.append(lambda call: reindex(matcher, [call], world.store))
+    recogniser = Recogniser(matcher, world.store, nothing_waits)
+    world.neighbours.inbox.on_taken.append(lambda call: recogniser.know([call]))
     await said(world, offer())
     await said(world, offer())
     assert len(matcher) == 1

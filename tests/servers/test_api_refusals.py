@@ -10,6 +10,7 @@ import pytest
 
 from dispatch.cells.exchange import AidWish
 from dispatch.core.aid_terms import Wanted
+from dispatch.core.state import RegionState
 from dispatch.core.terms import Body, IncidentId, Priority, RegionId
 from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
 
@@ -38,7 +39,8 @@ async def incident_of(world: ApiWorld, incident_type: str) -> str:
 async def test_nobody_works_on_a_call_that_is_being_handed_over(world: ApiWorld) -> None:
     call = await world.new_call(channel="voice")
     path = f"calls/{call['call_id']}"
-    # Nobody here leads Fergana, nor is it a neighbour: the offer stays under way.
+    # Fergana is of this cell, and nobody leads it at the moment: the offer stays under way.
+    world.engine.replicas.adopt(RegionState(FA))
     given = await world.post(f"{path}/transfer", {"region": FA}, token="taker")
     assert given.json["moving_to"] == FA
     for name, body in (
@@ -52,6 +54,16 @@ async def test_nobody_works_on_a_call_that_is_being_handed_over(world: ApiWorld)
     assert (seen.status, seen.json["location"]["source"]) == (200, "operator"), "where it is may be said all the same"
     incident_id = await incident_of(world, "illness")
     await refused(world, f"incidents/{incident_id}/split", {"call_id": call["call_id"]}, "call_moving")
+
+
+async def test_a_region_that_nobody_leads_is_given_no_call_and_asked_for_no_help(world: ApiWorld) -> None:
+    """The call would wait for nobody, where nobody may work on it, until a person took it back."""
+    call = await world.new_call(channel="voice")
+    await refused(world, f"calls/{call['call_id']}/transfer", {"region": FA}, "region_unled")
+    row = (await world.get(f"calls/{call['call_id']}", token="dispatcher")).json
+    assert (row.get("moving_to"), row["status"]) == (None, "ringing")
+    wish = {"region": FA, "body": "moh", "capability": "bls"}
+    await refused(world, f"incidents/{await incident_of(world, 'illness')}/aid", wish, "region_unled")
 
 
 async def test_an_incident_with_units_on_it_is_neither_closed_nor_merged_nor_given_away(world: ApiWorld) -> None:

@@ -13,9 +13,9 @@ import pytest
 from dispatch.cells.exchange import concluded, messages
 from dispatch.cells.outbox import Outbox
 from dispatch.cli import main
-from dispatch.core.commands import MarkSent, RecallCall, ReleaseCall
+from dispatch.core.commands import LocateCall, MarkSent, RecallCall, ReleaseCall
 from dispatch.core.state import RegionState
-from dispatch.core.terms import SYSTEM, CallId
+from dispatch.core.terms import SYSTEM, CallId, LocationFix, Source
 from dispatch.errors import UserMistake
 from dispatch.keeping.backup import backed_up
 from dispatch.keeping.copying import MANIFEST, Manifest, read_manifest
@@ -26,7 +26,8 @@ from dispatch.keeping.restore import restored
 from dispatch.keeping.verifying import of_one_moment
 from dispatch.store import WORK_KEPT
 from dispatch.writing.recovery import recovered
-from tests.servers.api_world import SA, TK
+from tests.journeys.ledger import read_ledger
+from tests.servers.api_world import CHORSU, SA, TK
 from tests.servers.lived import HERE, every_row, life, settings
 
 UNEQUAL = {"snapshots", "leaders", "audit", "sessions"}
@@ -198,7 +199,12 @@ async def test_a_call_that_was_taken_is_its_takers_whatever_its_giver_has_heard(
 
     async def differing() -> list[str]:
         async with of_one_moment(postgres_url) as connection:
-            return [what for region in (TK, SA) async for what in Replay(region, LONG_AGO).differences(connection)]
+            found = [what for region in (TK, SA) async for what in Replay(region, LONG_AGO).differences(connection)]
+        connection = await asyncpg.connect(postgres_url)
+        try:
+            return [*found, *(await read_ledger(connection)).faults]
+        finally:
+            await connection.close()
 
     async with life(postgres_url) as world:
         monkeypatch.setattr(Outbox, "_may_go", lambda *_: False)
@@ -216,6 +222,28 @@ async def test_a_call_that_was_taken_is_its_takers_whatever_its_giver_has_heard(
             row = await world.store.row("calls", call_id)
             assert row is not None and row["region"] == SA
             assert await differing() == []
+
+
+async def test_a_call_that_is_found_sent_and_wanted_back_in_one_commit_has_the_row_that_its_journal_leads_to(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with life(postgres_url) as world:
+        monkeypatch.setattr(Outbox, "_may_go", lambda *_: False)
+        call_id = CallId((await world.new_call(channel="voice"))["call_id"])
+        await world.post(f"calls/{call_id}/transfer", {"region": SA}, token="dispatcher")
+        (offer,) = messages(world.engine.replicas.states[TK])
+        fix = LocationFix(source=Source.AML, at=world.clock.now(), lat=CHORSU[1], lon=CHORSU[0], accuracy_m=10.0)
+        wishes = (
+            LocateCall(actor=SYSTEM, call_id=call_id, fix=fix),
+            MarkSent(actor=SYSTEM, call_id=call_id, offer_id=offer.id),
+            RecallCall(actor=SYSTEM, call_id=call_id),
+        )
+        before = await world.store.head(TK)
+        # All three are decided before the first of them is written, so they are written together.
+        await asyncio.gather(*(world.engine.submit(TK, wish) for wish in wishes))
+        assert (await world.store.head(TK))[0] == before[0] + 3
+        async with of_one_moment(postgres_url) as connection:
+            assert [what async for what in Replay(TK, LONG_AGO).differences(connection)] == []
 
 
 async def test_a_count_that_does_not_agree_is_a_fault(backup: Path, second_url: str, tmp_path: Path) -> None:

@@ -237,6 +237,25 @@ async def test_a_process_that_goes_hands_its_regions_over_while_it_still_answers
         assert (await store.load(TK)).snapshot_seq == 3
 
 
+async def test_two_processes_that_go_at_once_do_not_wait_for_one_another(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with cores(store, "a", "b") as (a, b):
+        await a.start()
+        await b.start()
+        await until(lambda: len(a.engine.led) == len(b.engine.led) == 1, 10)
+        await asyncio.gather(a.leader.retire(), b.leader.retire())
+    assert "went before every region had its next leader" not in caplog.text
+
+
+async def test_one_that_goes_leaves_its_regions_to_a_third_that_stays(store: Store) -> None:
+    async with cores(store, "a", "b", "c") as (a, b, c):
+        for core in (a, b, c):
+            await core.start()
+        await asyncio.gather(a.leader.retire(), b.leader.retire())
+        assert set(c.engine.led) == set(BOTH)
+
+
 async def test_a_quiet_region_has_its_snapshot_by_age(store: Store) -> None:
     async with cores(store, "a") as (a,):
         await a.start()

@@ -14,7 +14,7 @@ from dispatch.errors import ServiceAway
 from dispatch.web.metrics import Metrics
 from dispatch.writing.stages import StageMeasures, Stages
 from simulators import load
-from simulators.bench_measures import slope_per_minute
+from simulators.bench_measures import quarters_mb, slope_per_minute
 from simulators.exposition import Reading, parsed, stages
 from simulators.lean import Poster, watch
 from simulators.mirror import Mirror, View
@@ -100,13 +100,19 @@ def test_stages_are_read_from_what_the_service_prints() -> None:
     assert after.cpu_s > 0
 
 
-def test_memory_that_grows_has_a_slope() -> None:
-    def reading(second: float, megabytes: float) -> Reading:
-        return Reading(second, {("process_resident_memory_bytes", ""): megabytes * 1e6})
+def reading(second: float, megabytes: float) -> Reading:
+    return Reading(second, {("process_resident_memory_bytes", ""): megabytes * 1e6})
 
+
+def test_memory_that_grows_has_a_slope() -> None:
     assert slope_per_minute([reading(s, 300.0) for s in range(20)]) == 0.0
     assert slope_per_minute([reading(s, 300.0 + s / 10) for s in range(20)]) == 6.0
     assert slope_per_minute([reading(0, 300.0)]) is None
+
+
+def test_memory_is_told_by_quarters() -> None:
+    assert quarters_mb([reading(s, 300.0 + s) for s in range(20)]) == [304.0, 309.0, 314.0, 319.0]
+    assert quarters_mb([reading(0, 300.0)]) == []
 
 
 def test_a_console_knows_when_it_came_to_know_a_number() -> None:
