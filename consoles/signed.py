@@ -84,13 +84,13 @@ class Signer:
         self._committed[region] = (recorded[-1].seq, recorded[-1].hash)
 
     async def run(self) -> None:
-        """Sign now and each hour until cancelled; while the database is away, when it is back."""
+        """Sign now and each hour until cancelled; while the database is away or the disk is full, when that is over."""
         while True:
             try:
                 await self.sign()
                 pause_s = SIGN_EVERY_S
-            except ServiceAway as away:
-                log.warning("heads are not signed: %s", away, extra={"action": "sign"})
+            except (ServiceAway, OSError) as fault:
+                log.warning("heads are not signed: %s", fault, extra={"action": "sign"})
                 pause_s = AGAIN_S
             await asyncio.sleep(pause_s)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consoles import signed as signing
 from consoles.signed import Signer
 from dispatch.clock import ManualClock
 from dispatch.core.terms import RegionId
@@ -229,3 +230,22 @@ async def test_the_service_signs_what_is_committed_and_says_when_the_database_di
     last = await asyncio.to_thread(series.last)
     assert last is not None and last.seq == 5
     assert b"dispatch112_heads_differing_total 1.0" in metrics.exposition()
+
+
+async def test_heads_that_found_no_place_on_the_disk_are_signed_when_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(signing, "AGAIN_S", 0.01)
+    store, in_the_way = MemoryStore(), tmp_path / "heads"
+    await store.append(Batch(events=(await leader(store)).events(1)))
+    in_the_way.write_text("a file where the series should lie")
+    signer = Signer(Series(tmp_path), store, ManualClock(AT), regions=(REGION,), metrics=Metrics())
+    signs = asyncio.create_task(signer.run())
+    async with asyncio.timeout(5):
+        while "heads are not signed" not in caplog.text:
+            await asyncio.sleep(0.01)
+        in_the_way.unlink()
+        while signer.age_s() == float("inf"):
+            await asyncio.sleep(0.01)
+    signs.cancel()
+    assert said(tmp_path) == []
