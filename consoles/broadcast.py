@@ -19,7 +19,7 @@ from consoles.feed import Feed, Known, joined, said
 from dispatch.actors import Actor
 from dispatch.clock import Clock
 from dispatch.core.events import Event
-from dispatch.core.state import Touched
+from dispatch.core.state import RegionState, Touched
 from dispatch.core.terms import RegionId
 from dispatch.web.alarms import Alarm
 from dispatch.web.metrics import Metrics
@@ -35,6 +35,8 @@ TICK_S = 0.5
 """Positions go out each tick, a heartbeat each second tick."""
 WRITES_AT_ONCE = 64
 """Consoles that get positions before calls have their turn again: some 10 microseconds each."""
+REDRAW_S = 1.0
+"""A board that could not be drawn is tried again after so long."""
 IDLE_KEPT_S = 120.0
 """A feed that nobody watches is followed for so long, for whoever lost the line and comes back."""
 
@@ -134,7 +136,8 @@ class Broadcast:
         """Send what was missed since `known` where that is kept, snapshots of the rest, and all positions."""
         audience = console.audience
         for region in audience.regions:
-            missed = self.feed(region, audience.view).since(known.get(region, (-1, "")))
+            feed = self.feed(region, audience.view)
+            missed = feed.since(known.get(region, (-1, ""))) if feed.drawn else []
             if missed is None:
                 console.due[region] = None
             elif missed:
@@ -143,13 +146,18 @@ class Broadcast:
         console.socket.send(self._all_positions(audience, audience.regions))
 
     def catch_up(self, console: Console) -> list[RegionId]:
-        """Send the snapshots that are due, as many as the console takes at once; says of which regions."""
+        """Send the snapshots that are due, as many as the console takes at once; says of which regions.
+
+        Of a board that cannot be drawn nothing is sent: when it can, everybody gets it.
+        """
         sent: list[RegionId] = []
         while console.due and not console.socket.slow:
             region = next(iter(console.due))
             del console.due[region]
-            console.socket.send(self.feed(region, console.audience.view).snapshot())
-            sent.append(region)
+            feed = self.feed(region, console.audience.view)
+            if feed.drawn:
+                console.socket.send(feed.snapshot())
+                sent.append(region)
         return sent
 
     def drained(self, console: Console) -> None:
@@ -162,8 +170,30 @@ class Broadcast:
         """The region's feed in this view, made when it is asked for first."""
         feed = self._feeds.get((region, view))
         if feed is None:
-            feed = self._feeds[region, view] = Feed(self.replicas.states[region], view, self.replicas.hashes[region])
+            feed = self._feeds[region, view] = Feed(region, view)
+            self._draw(feed, self.replicas.states[region])
         return feed
+
+    def faulty(self) -> str | None:
+        """What to say while boards that somebody watches cannot be drawn: a condition of the alarms."""
+        regions = sorted({feed.region for feed in self._feeds.values() if feed.watchers and not feed.drawn})
+        return f"boards cannot be drawn, what they show is old: {', '.join(regions)}" if regions else None
+
+    def _draw(self, feed: Feed, state: RegionState) -> bool:
+        """Draw a feed's board from its region's state. One that cannot be drawn keeps no other from its consoles."""
+        try:
+            feed.redraw(state, self.replicas.hashes[feed.region])
+        except Exception:
+            self._fault(feed)
+            return False
+        return True
+
+    def _fault(self, feed: Feed) -> None:
+        """A fault of our own in one board: it is drawn anew a moment later."""
+        log.exception("a board cannot be drawn", extra={"region": feed.region, "action": "draw"})
+        self.metrics.faults.labels("board").inc()
+        feed.spoil()
+        feed.again_at_s = _now_s() + REDRAW_S
 
     # After commits
 
@@ -184,16 +214,14 @@ class Broadcast:
         self._touched.clear()
         self._adopt()
         frames: Frames = {}
-        try:
-            for key, feed in self._feeds.items():
+        for key, feed in self._feeds.items():
+            try:
                 made = feed.advance(touched.get(feed.region) or Touched(), self.replicas.hashes[feed.region])
-                if made is not None:
-                    frames[key] = made
-        except Exception:
-            # What was touched is forgotten by now, and no later delta would say it.
-            for feed in self._feeds.values():
-                feed.spoil()
-            raise
+            except Exception:  # What was touched is forgotten by now, and no later delta would say it.
+                self._fault(feed)
+                continue
+            if made is not None:
+                frames[key] = made
         if frames:
             self._give(frames)
         self._measure()
@@ -202,9 +230,8 @@ class Broadcast:
         """Begin anew with regions that were loaded again, or lost a delta, and tell their consoles so."""
         for (region, view), feed in self._feeds.items():
             state = self.replicas.states.get(region)
-            if state is None or feed.follows(state):
+            if state is None or feed.follows(state) or feed.again_at_s > _now_s() or not self._draw(feed, state):
                 continue
-            feed.redraw(state, self.replicas.hashes[region])
             for audience in self.audiences.values():
                 if audience.view == view and region in audience.regions:
                     self._owe(audience.consoles, region)
@@ -313,7 +340,7 @@ class Broadcast:
         return joined(self._places[region, audience.view] for region in regions)
 
     def _positions_frame(self, region: RegionId, view: str, moved: list[Position]) -> bytes | None:
-        cells = self.feed(region, view).shown["units"]
+        cells = self.feed(region, view).shown.get("units", ())
         wall = self.clock.wall()
         units = [placed(position, position.age_s(wall)) for position in moved if position.unit_id in cells]
         if not units:

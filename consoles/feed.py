@@ -42,11 +42,14 @@ class Feed:
     beginning of that event's hash: after a restore the same number may be another event's.
     """
 
-    def __init__(self, state: RegionState, view: str, digest: bytes) -> None:
+    def __init__(self, region: RegionId, view: str) -> None:
+        """Nothing is drawn yet."""
         self.view = view
-        self.region: RegionId = state.region
+        self.region = region
         self.watchers = 0
         self.idle_since_s = 0.0
+        self.again_at_s = 0.0
+        """Not drawn before that, on the loop's clock, after a fault in drawing."""
         self._board = Board(view)
         self._recent: deque[Delta] = deque()
         self._recent_bytes = 0
@@ -54,7 +57,11 @@ class Feed:
         self.seq, self.mark = -1, ""
         self._snapshot: bytes | None = None
         self._state: RegionState | None = None
-        self._draw(state, digest)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it shows the committed state; not before it is drawn, nor after a fault in drawing it."""
+        return self._state is not None
 
     def follows(self, state: RegionState) -> bool:
         """Whether this feed was made from this state, and not from one that was loaded since."""
@@ -65,10 +72,13 @@ class Feed:
         self._state = None
 
     def redraw(self, state: RegionState, digest: bytes) -> None:
-        """Begin anew from a state that was loaded: the deltas so far lead nowhere."""
+        """Begin anew from a state, of whose last event the hash is: the deltas so far lead nowhere."""
         self._recent.clear()
         self._recent_bytes = 0
-        self._draw(state, digest)
+        self.shown = self._board.snapshot(state)
+        self.seq, self.mark = state.seq, marked(digest)
+        self._snapshot = None
+        self._state = state
 
     def advance(self, touched: Touched, digest: bytes) -> bytes | None:
         """The delta frame from `seq` to the state's own, of whose last event the hash is; None when the region has
@@ -110,12 +120,6 @@ class Feed:
         if not found or found[0].before != seq or mark not in ("", found[0].mark):
             return None
         return [delta.frame for delta in found]
-
-    def _draw(self, state: RegionState, digest: bytes) -> None:
-        self._state = state
-        self.shown = self._board.snapshot(state)
-        self.seq, self.mark = state.seq, marked(digest)
-        self._snapshot = None
 
     def _keep(self, delta: Delta) -> None:
         self._recent.append(delta)

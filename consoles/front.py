@@ -29,7 +29,7 @@ from dispatch.door import open_door
 from dispatch.engine import Listener
 from dispatch.errors import UserMistake
 from dispatch.store import Store
-from dispatch.web.alarms import Alarms, Watched
+from dispatch.web.alarms import TECHNICIAN, Alarms, Watched
 from dispatch.web.application import application
 from dispatch.web.audit import Audit
 from dispatch.web.health import Health
@@ -135,6 +135,7 @@ def _broadcast(front: Front, health: Health, alarms: Alarms) -> Broadcast:
         scene=Scene(mode=front.mode, speed=front.speed, health=health.words, alarms=alarms.standing),
     )
     front.follow(made.committed)
+    alarms.watch(Watched(code="board_faulty", owner=TECHNICIAN, said=made.faulty, grave=True))
     return made
 
 

@@ -274,6 +274,40 @@ async def test_a_fault_in_drawing_one_board_loses_no_delta_of_another(
         assert seen.boards == await world.fresh()
 
 
+async def test_a_board_that_cannot_be_drawn_is_said_and_takes_no_other_with_it(
+    world: BoardWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(broadcast, "REDRAW_S", 0.1)
+    changes = Board.changes
+
+    def broken(self: Board, state: RegionState, touched: Touched | None) -> Row:
+        if state.region == TASHKENT:
+            raise RuntimeError("a fault of our own in one row")
+        return changes(self, state, touched)
+
+    async with world.console() as seen:
+        await seen.up_to(world.seqs)
+        assert world.broadcast.faulty() is None
+        monkeypatch.setattr(Board, "changes", broken)
+        await world.call(TASHKENT)
+        await world.call(SAMARKAND)
+        await seen.up_to({SAMARKAND: world.seqs[SAMARKAND]})
+        await seen.until("heartbeat")
+        assert world.broadcast.faulty() == "boards cannot be drawn, what they show is old: UZ-TK"
+        async with world.console() as late:
+            await late.up_to({SAMARKAND: world.seqs[SAMARKAND]})
+            await late.until("positions")
+            await world.call(SAMARKAND)
+            await late.up_to({SAMARKAND: world.seqs[SAMARKAND]})
+            assert "UZ-TK" not in late.boards
+            monkeypatch.setattr(Board, "changes", changes)
+            for console in (seen, late):
+                await console.up_to(world.seqs)
+                assert console.boards == await world.fresh()
+        assert world.broadcast.faulty() is None
+    assert caplog.text.count("a board cannot be drawn") < 50
+
+
 async def test_only_who_may_watch_does(world: BoardWorld) -> None:
     await world.allow("bus", "device")
     await world.allow("local", "dispatcher", regions=("UZ-SA",))
