@@ -223,8 +223,7 @@ class Station:
     @property
     def well(self) -> bool:
         """Whether nothing keeps it from its work: it runs, and reaches the database and the broker."""
-        faults = self.store.faults
-        return self.answers and not faults.away and not faults.latency_s and self.field.line.up
+        return self.answers and not self.store.faults.away and self.store.prompt and self.field.line.up
 
     def start(self) -> None:
         """Begin: claim what can be claimed, and open the door."""

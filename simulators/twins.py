@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from random import Random
 from typing import Any
@@ -39,6 +40,7 @@ class Database(MemoryStore):
         self._kept = kept
         self.world = Context()
         self.after_commit: Callable[[], None] = lambda: None
+        self._crawling = 0
 
     def line(self, after_commit: Callable[[], None]) -> Database:
         """The same tables by another way. `after_commit` is called between a commit and its answer."""
@@ -65,17 +67,33 @@ class Database(MemoryStore):
         """The rows of a read model by their key."""
         return self._tables[name]
 
+    @property
+    def prompt(self) -> bool:
+        """Whether it is quick now, and nothing is under way still that was sent while it was slow."""
+        return not self.faults.latency_s and not self._crawling
+
+    @contextmanager
+    def _under_way(self) -> Iterator[float]:
+        """The seconds that a word takes from now on; it keeps them, also when the weather changes meanwhile."""
+        slow = self.faults.latency_s > 0.0
+        self._crawling += slow
+        try:
+            yield self._loop.chance.uniform(*TRIP_S) + self.faults.latency_s
+        finally:
+            self._crawling -= slow
+
     async def _trip(self) -> None:
-        await asyncio.sleep(self._loop.chance.uniform(*TRIP_S) + self.faults.latency_s)
+        with self._under_way() as delay_s:
+            await asyncio.sleep(delay_s)
         self._reach()
 
     async def append(self, batch: Batch) -> Appended:
         """What was sent is committed whatever becomes of its sender; with the line broken nobody can say."""
         self._reach()
         done: asyncio.Future[Appended] = self._loop.create_future()
-        delay_s = self._loop.chance.uniform(*TRIP_S) + self.faults.latency_s
-        self._loop.call_later(delay_s, self._commit, batch, done, context=self.world)
-        appended = await done
+        with self._under_way() as delay_s:
+            self._loop.call_later(delay_s, self._commit, batch, done, context=self.world)
+            appended = await done
         try:
             await self._trip()
         except StoreAway as away:

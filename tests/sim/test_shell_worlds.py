@@ -13,7 +13,8 @@ from simulators.faults import CALM, STORM
 from simulators.seeds import Level, run_world
 from simulators.shell import ShellPlan, ShellWorld
 from simulators.sim import SEEDS, SHELL_SHARE
-from simulators.virtual import Owner, Stuck, VirtualLoop
+from simulators.twins import Database
+from simulators.virtual import Owner, Stuck, VirtualClock, VirtualLoop
 from simulators.writer import Broken
 
 WORLDS = 20
@@ -115,6 +116,25 @@ def test_the_seed_chooses_the_order_of_what_is_ready_at_one_moment() -> None:
 
     assert order(1) == order(1)
     assert len({tuple(order(seed)) for seed in range(10)}) > 5
+
+
+def test_a_line_is_prompt_again_when_what_was_sent_while_it_was_slow_has_come() -> None:
+    loop = VirtualLoop(Random(1))
+    line = Database(loop, VirtualClock(loop), lambda batch: None).line(lambda: None)
+
+    async def slow_for_a_moment() -> list[bool]:
+        seen = [line.prompt]
+        line.faults.latency_s = 12.0
+        asking = asyncio.create_task(line.head("UZ-TK"))
+        await asyncio.sleep(0.1)
+        line.faults.latency_s = 0.0
+        seen.append(line.prompt)
+        await asking
+        return [*seen, line.prompt]
+
+    assert loop.run_until_complete(slow_for_a_moment()) == [True, False, True]
+    assert loop.time() > 12.0
+    loop.close()
 
 
 def test_a_killed_process_runs_no_finally_and_a_frozen_one_goes_on_where_it_was() -> None:
