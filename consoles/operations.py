@@ -225,7 +225,7 @@ def place(desk: Desk, evidence: list[Evidence], pointer: str) -> Location | None
     if fault is not None:
         raise Problem("outside_country", fault.detail, [fault])
     now = desk.clock.now()
-    return desk.locator.estimate(desk.locator.fixes(evidence, now), now)
+    return desk.locator.estimate(desk.locator.fixes(evidence, now, desk.clock.wall()), now)
 
 
 def _act(name: str, summary: str, action: str, body: type, make: Any) -> Act:

@@ -25,11 +25,16 @@ def elapsing_s() -> float:
 class Clock(Protocol):
     """What the shell asks for: the service's time, and the wall's for the age of data."""
 
+    speed: float
+
     def now(self) -> datetime: ...
 
     def wall(self) -> datetime: ...
 
     def wall_delay_s(self, service_delay_s: float) -> float: ...
+
+    def at_least(self, moment: datetime) -> None:
+        """Go on from this moment, if that is later than now: it was service time somewhere already."""
 
 
 class SystemClock:
@@ -62,6 +67,11 @@ class SystemClock:
         """How many seconds to sleep until so many seconds of service time have passed."""
         return max(0.0, service_delay_s)
 
+    def at_least(self, moment: datetime) -> None:
+        """Go on from this moment, if that is later than now."""
+        if moment > self.now():
+            self._known, self._known_s = moment, elapsing_s()
+
 
 class ScaledClock:
     """Service time = start + (wall - wall at start) * speed. The demo's clock.
@@ -86,6 +96,10 @@ class ScaledClock:
         """How many wall seconds to sleep until so many seconds of service time have passed."""
         return max(0.0, service_delay_s / self.speed)
 
+    def at_least(self, moment: datetime) -> None:
+        """Go on from this moment, if that is later than now."""
+        self._start += max(timedelta(), moment - self.now())
+
 
 class ManualClock:
     """Stands still until a test moves it."""
@@ -104,6 +118,9 @@ class ManualClock:
 
     def wall_delay_s(self, service_delay_s: float) -> float:
         return max(0.0, service_delay_s)
+
+    def at_least(self, moment: datetime) -> None:
+        self._now = max(self._now, moment)
 
     def advance(self, seconds: float) -> datetime:
         """Move the hands forward and return the new time."""

@@ -58,8 +58,10 @@ class PlaneLocator(Locator):
     def __init__(self, regions: Sequence[RegionId]) -> None:
         self._names = tuple(regions)
 
-    def fixes(self, evidence: Sequence[Evidence], now: datetime) -> tuple[LocationFix, ...]:
-        return tuple(fix_of(piece, now) for piece in evidence)
+    def fixes(
+        self, evidence: Sequence[Evidence], now: datetime, wall: datetime | None = None
+    ) -> tuple[LocationFix, ...]:
+        return tuple(fix_of(piece, now, wall) for piece in evidence)
 
     def estimate(self, fixes: Sequence[LocationFix], now: datetime) -> Location | None:
         placed = [fix for fix in fixes if fix.lat is not None]

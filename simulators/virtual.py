@@ -156,6 +156,9 @@ class VirtualClock:
         """How many seconds to sleep until so many seconds of service time have passed."""
         return max(0.0, service_delay_s)
 
+    def at_least(self, moment: datetime) -> None:
+        """All processes have one clock, so none is behind another."""
+
 
 def _owned(loop: asyncio.AbstractEventLoop, work: Any, *, context: Context | None = None) -> Task[Any]:
     """A task belongs to whoever begins it, so that it ends with that process."""

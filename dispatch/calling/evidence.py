@@ -156,16 +156,20 @@ def _positions(piece: Evidence) -> Iterator[tuple[str, list[float]]]:
             yield f"/area/coordinates/0/{index}", corner
 
 
-def made_at(said: datetime | None, now: datetime) -> datetime:
-    """When a fix was made, as far as its clock can be believed."""
-    at = plausible(said) if said is not None else None
-    return now if at is None or at > now + FUTURE_MAX else max(at, now - PAST_MAX)
+def made_at(said: datetime | None, now: datetime, wall: datetime | None = None) -> datetime:
+    """When a fix was made, as far as its clock can be believed, in the time of the service.
+
+    A handset's clock is the wall's, so what it says gives an age on the wall (None: it is `now`); the service's own
+    time is another one in a demo, and for hours after the machine's clock was set back.
+    """
+    at, wall = plausible(said) if said is not None else None, wall or now
+    return now if at is None or at > wall + FUTURE_MAX else now - min(wall - at, PAST_MAX)
 
 
-def fix_of(piece: Evidence, now: datetime) -> LocationFix:
+def fix_of(piece: Evidence, now: datetime, wall: datetime | None = None) -> LocationFix:
     """The piece as the core keeps it: without words, which are personal. A confirmed one is a person's."""
     lonlat, ring = piece.lonlat(), piece.ring()
-    at = made_at(piece.at, now)
+    at = made_at(piece.at, now, wall)
     if lonlat is None and not ring:
         return LocationFix(source=piece.source, at=at)
     point = from_lonlat(lonlat) if lonlat is not None else Area.of_ring(ring).middle

@@ -60,9 +60,14 @@ class Locator:
         self._is_urban = lru_cache(maxsize=CELLS_KEPT)(self._cell_is_urban)
         self._labels = lru_cache(maxsize=LABELS_KEPT)(_label)
 
-    def fixes(self, evidence: Sequence[Evidence], now: datetime) -> tuple[LocationFix, ...]:
-        """The evidence as the core keeps it; words alone become the place that they name, if any."""
-        found = [fix_of(piece, now) for piece in evidence]
+    def fixes(
+        self, evidence: Sequence[Evidence], now: datetime, wall: datetime | None = None
+    ) -> tuple[LocationFix, ...]:
+        """The evidence as the core keeps it; words alone become the place that they name, if any.
+
+        `now` is the service's time, `wall` that of clocks such as a handset's (None: the same).
+        """
+        found = [fix_of(piece, now, wall) for piece in evidence]
         near = next((at for fix in found if (at := _point(fix)) is not None), None)
         return tuple(
             self._named(piece.text, fix, near) if piece.text and fix.lat is None else fix
@@ -146,15 +151,15 @@ def spots_of(places: Sequence[Place]) -> tuple[Spot, ...]:
     return tuple(spots)
 
 
-def aml_fix(message: AmlMessage, now: datetime) -> LocationFix | None:
-    """A handset's own location as evidence; None when it says that it knows none, or lies abroad.
+def aml_fix(message: AmlMessage, now: datetime, wall: datetime | None = None) -> LocationFix | None:
+    """A handset's own location as evidence; None when it says that it knows none, or lies abroad. Times as above.
 
     Its radius is brought from the message's confidence to the one that AML has among sources.
     """
     point = message.position
     if point is None or not in_country(point.lat, point.lon):
         return None
-    at, accuracy_m = made_at(message.at, now), message.accuracy_m
+    at, accuracy_m = made_at(message.at, now, wall), message.accuracy_m
     if accuracy_m is not None and message.confidence is not None:
         accuracy_m = round(sources.restated(accuracy_m, message.confidence / 100, "aml"), 1)
     return LocationFix(source=Source.AML, at=at, lat=point.lat, lon=point.lon, accuracy_m=accuracy_m)

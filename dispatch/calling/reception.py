@@ -230,7 +230,7 @@ class Reception:
         """Locations of a handset that waited for its call; False: with the region away once more some wait again."""
         now, settled = self.clock.now(), True
         for message in messages:
-            found, fix = self.open_call(call_id), aml_fix(message, now)
+            found, fix = self.open_call(call_id), aml_fix(message, now, self.clock.wall())
             waits = self.away(call_id) is not None
             if found is not None and fix is not None and fix not in found[1].evidence:
                 try:
@@ -250,8 +250,9 @@ class Reception:
 
     async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[AmlMessage]) -> Reply:
         said, now, given = contact.said, self.clock.now(), contact.answer
-        own_fixes = [fix for message in waiting if (fix := aml_fix(message, now)) is not None]
-        fixes = (*self.locator.fixes(said.evidence, now), *own_fixes)
+        wall = self.clock.wall()
+        own_fixes = [fix for message in waiting if (fix := aml_fix(message, now, wall)) is not None]
+        fixes = (*self.locator.fixes(said.evidence, now, wall), *own_fixes)
         location = self.locator.estimate(fixes, now)
         region = self.region_for(location, contact.actor)
         document = document_of(said, caller)

@@ -4,7 +4,9 @@ Runs in each process that leads; two at a time pass over each other's rows. What
 is left is, stands on the metrics page.
 
 A machine's clock that leaps may be wrong, and then everything looks old at once: the first answers by which a repeated
-call is known, the words of callers who still wait. So nothing is dropped for a day after, in which somebody may look.
+call is known, the words of callers who still wait. So nothing is dropped for a day after, in which somebody may look;
+nor for a day after a start with nothing in the journal for longer than that, for the leap may have come before it. Who
+restarts within that day with a clock that is still wrong has nothing to be told by.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class Retention(Collector):
         self._now_s = now_s
         self._seen = clock.wall(), now_s()
         self._trusted_from_s = float("-inf")
+        self._looked = False
 
     async def run(self) -> None:
         """Prune again and again until cancelled."""
@@ -77,6 +80,12 @@ class Retention(Collector):
 
     async def look(self) -> bool:
         """Drop what is past its age, if ages can be told; whether more of it is left. Raises ServiceAway."""
+        if not self._looked:
+            latest = await self._store.latest()
+            if latest is not None and (self._clock.wall() - latest).total_seconds() > TRUSTED_AGAIN_S:
+                log.warning("no event since %s: nothing is dropped by age for a day", latest.isoformat())
+                self._trusted_from_s = self._now_s() + TRUSTED_AGAIN_S
+            self._looked = True
         return self._trusts_the_clock() and await self.prune()
 
     def _trusts_the_clock(self) -> bool:
@@ -91,7 +100,10 @@ class Retention(Collector):
 
     async def prune(self) -> bool:
         """Drop what is past its age; whether more of it is left. Raises ServiceAway."""
-        dropped = await self._store.prune(self._clock.now(), self.ages(), self._clock.wall())
+        now, wall = self._clock.now(), self._clock.wall()
+        if self._clock.speed == 1.0:  # Ahead of the wall it is no longer than the time of a clock that was wrong.
+            now = min(now, wall)
+        dropped = await self._store.prune(now, self.ages(), wall)
         self.dropped.update(dropped)
         self.facts = await self._store.facts()
         self.runs += 1

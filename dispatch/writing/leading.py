@@ -91,6 +91,9 @@ class Leader:
         began_s = perf_counter()
         loaded = await self._store.load(region)
         state = await recovered(region, loaded)
+        for event in await self._store.events(region, state.seq - 1, 1) if state.seq else ():
+            # Whoever led before may have had a clock ahead of ours, and each deadline of the region is by that one.
+            self._engine.clock.at_least(event.at)
         for fault in await in_steps(checking(state)):
             log.error("invariant broken after loading: %s", fault, extra={"region": region})
         replica = state.copy()

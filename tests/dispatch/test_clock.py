@@ -65,6 +65,15 @@ def test_a_start_behind_the_journal_goes_on_from_its_last_time() -> None:
     assert SystemClock(START).now() > START + timedelta(days=1)
 
 
+@pytest.mark.parametrize("clock", [SystemClock(), ScaledClock(30.0), ManualClock(START)])
+def test_a_clock_goes_on_from_a_later_time_that_it_hears_of(clock: SystemClock | ScaledClock | ManualClock) -> None:
+    ahead, before = clock.now() + timedelta(hours=1), clock.now()
+    clock.at_least(before - timedelta(hours=1))
+    assert clock.now() - before < timedelta(minutes=30)
+    clock.at_least(ahead)
+    assert timedelta(0) <= clock.now() - ahead < timedelta(minutes=30)
+
+
 def test_wall_time_is_not_scaled() -> None:
     clock = ScaledClock(1000.0, START)
     assert abs(clock.wall() - datetime.now(UTC)) < timedelta(seconds=1)

@@ -221,3 +221,12 @@ def test_a_contradiction_names_both_places_in_five_languages(locator: Locator) -
     assert found.contradiction["en"].startswith(("address: Tashkent, Chilanzar", "phone: Tashkent"))
     assert all("≠" in line and "(14." in line for line in found.contradiction.values())
     assert len(set(found.contradiction.values())) == 5
+
+
+def test_a_handsets_time_is_an_age_on_the_wall_whatever_the_services_time_is() -> None:
+    wall = NOW - timedelta(hours=1)  # The machine's clock was set back.
+    piece = Evidence(source=Source.APP, point=Point(coordinates=[69.2, 41.3]), at=wall - timedelta(seconds=40))
+    assert fix_of(piece, NOW, wall).at == NOW - timedelta(seconds=40)
+    assert fix_of(piece, NOW).at == NOW - timedelta(hours=1, seconds=40)
+    ahead = Evidence(source=Source.APP, point=piece.point, at=wall + timedelta(minutes=30))
+    assert fix_of(ahead, NOW, wall).at == NOW

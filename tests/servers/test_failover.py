@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 
@@ -87,6 +88,19 @@ async def test_two_processes_share_the_regions_and_a_dead_ones_are_taken_over(st
         await a.freeze()
         await until(lambda: set(b.engine.led) == set(BOTH), 10)
         assert b.leader.ready
+
+
+async def test_a_region_goes_on_in_its_own_time_though_its_next_leaders_clock_is_behind(store: Store) -> None:
+    async with cores(store, "a", "b") as (a, b):
+        ahead = a.engine.clock.now() + timedelta(hours=1)
+        a.engine.clock.at_least(ahead)
+        await a.start()
+        await a.call(1)
+        await a.freeze()
+        await a.leader.leases.release()
+        assert b.engine.clock.now() < ahead
+        await b.start()
+        assert b.engine.clock.now() >= ahead
 
 
 async def test_a_killed_process_is_replaced_before_its_lease_ends_and_a_silent_one_is_not(

@@ -1,6 +1,6 @@
 """Work that is over leaves the read models at its age, words leave with theirs, and the journal stays whole."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
@@ -137,6 +137,33 @@ async def test_a_clock_that_leaps_drops_no_answer_that_a_repeated_call_is_known_
         await retention.look()
     assert await store.recall([("device:app", "k")]) == {}
     assert retention.runs == 2
+
+
+@pytest.mark.parametrize("days", [0, 2])
+async def test_a_start_long_after_the_last_event_drops_nothing_for_a_day(store: Store, days: int) -> None:
+    scribe, passed_s = await leader(store), [0.0]
+    old = answer("k", at=NOW - timedelta(days=3))
+    await store.append(Batch(events=scribe.events(1), answers=[old]))
+    clock = ManualClock(NOW + timedelta(days=days))
+    retention = Retention(store, clock, now_s=lambda: passed_s[0])
+    await retention.look()
+    assert (await store.recall([("device:app", "k")]) == {}) is (days == 0)
+    for _ in range(25):
+        passed_s[0] += 3600.0
+        clock.advance(3600.0)
+        await retention.look()
+    assert await store.recall([("device:app", "k")]) == {}
+
+
+async def test_service_time_ahead_of_the_wall_drops_nothing_by_it(store: Store) -> None:
+    class Ahead(ManualClock):
+        def wall(self) -> datetime:
+            return NOW
+
+    scribe = await leader(store)
+    await store.append(Batch(events=scribe.events(1), answers=[answer("k")]))
+    await Retention(store, Ahead(NOW + timedelta(days=5))).prune()
+    assert await store.recall([("device:app", "k")]) != {}
 
 
 def test_a_disk_that_gets_full_shortens_tracks_first_then_inputs_and_nothing_else() -> None:
