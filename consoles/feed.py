@@ -78,6 +78,7 @@ class Feed:
         self.shown = self._board.snapshot(state)
         self.seq, self.mark = state.seq, marked(digest)
         self._snapshot = None
+        self.snapshot()  # What cannot be encoded is found out here, and not when somebody comes.
         self._state = state
 
     def advance(self, touched: Touched, digest: bytes) -> bytes | None:

@@ -35,7 +35,8 @@ def due(state: RegionState, now: datetime, *, orders: bool = True) -> Iterator[C
             given += 1
             yield EndHazard(actor=SYSTEM, hazard_id=hazard.hazard_id)
         # Only now, for whoever was given the command may have stopped before it: nobody would look at it again.
-        assert heappop(state.due) == first, "what a deadline leads to is due later"
+        served = heappop(state.due)
+        assert served == first, "what a deadline leads to is due later"
 
 
 def _over(state: RegionState, now: datetime) -> Iterator[Command]:

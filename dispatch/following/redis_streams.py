@@ -154,10 +154,13 @@ class RedisFanout:
         Whoever follows loses nothing with it: what is missing is read from the journal.
         """
         for region, seq in begun.items():
-            newest: Any = await self._redis.xrevrange(_stream(region), count=1)
-            if newest and int(newest[0][0].partition(b"-")[0]) > seq:
-                log.warning("Redis told of another journal: its events are dropped", extra={"region": region})
-                await self._redis.delete(_stream(region))
+            try:
+                newest: Any = await self._redis.xrevrange(_stream(region), count=1)
+                if newest and int(newest[0][0].partition(b"-")[0]) > seq:
+                    log.warning("Redis told of another journal: its events are dropped", extra={"region": region})
+                    await self._redis.delete(_stream(region))
+            except ResponseError as fault:  # Not ours to look at or delete there: no reason to publish nothing.
+                log.warning("Redis refuses a look at its stream: %s", fault, extra={"region": region})
 
     async def _add(self, batch: Sequence[Recorded]) -> None:
         """One round trip. An id that the stream has passed is refused, and that is as it should be."""

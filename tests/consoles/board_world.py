@@ -174,6 +174,12 @@ class BoardWorld:
             await seen.up_to(self.seqs)
             return seen.boards
 
+    async def fresh_of(self, region: RegionId) -> dict[str, Any]:
+        """The board of one region as a console that comes now gets it."""
+        async with self.console(query=f"regions={region}") as seen:
+            await seen.up_to({region: self.seqs[region]})
+            return seen.boards[region]
+
     async def unit(self, region: RegionId, number: int) -> None:
         body, capabilities = KINDS[number % len(KINDS)]
         name = UnitId(f"{region[3:]}-{number}")

@@ -308,6 +308,34 @@ async def test_a_board_that_cannot_be_drawn_is_said_and_takes_no_other_with_it(
     assert caplog.text.count("a board cannot be drawn") < 50
 
 
+async def test_a_board_that_cannot_be_encoded_takes_no_other_with_it(
+    world: BoardWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broadcast, "REDRAW_S", 0.1)
+    snapshot, changes = Board.snapshot, Board.changes
+
+    def unencodable(self: Board, state: RegionState) -> Row:
+        return snapshot(self, state) | ({"phase": object()} if state.region == TASHKENT else {})
+
+    def broken(self: Board, state: RegionState, touched: Touched | None) -> Row:
+        return changes(self, state, touched) | ({"phase": object()} if state.region == TASHKENT else {})
+
+    async with world.console() as seen:
+        await seen.up_to(world.seqs)
+        monkeypatch.setattr(Board, "snapshot", unencodable)
+        monkeypatch.setattr(Board, "changes", broken)
+        for _ in range(5):
+            await world.call(TASHKENT)
+            await world.call(SAMARKAND)
+            await asyncio.sleep(0.1)
+        await seen.up_to({SAMARKAND: world.seqs[SAMARKAND]})
+        assert seen.boards[SAMARKAND] == (await world.fresh_of(SAMARKAND))
+        assert world.broadcast.faulty() is not None
+        monkeypatch.undo()
+        await seen.up_to(world.seqs)
+        assert seen.boards == await world.fresh()
+
+
 async def test_only_who_may_watch_does(world: BoardWorld) -> None:
     await world.allow("bus", "device")
     await world.allow("local", "dispatcher", regions=("UZ-SA",))
