@@ -69,6 +69,7 @@ class Intake:
         """What another process answered to a key, while we cannot look it up ourselves; None where none says so."""
         self._taking: dict[tuple[str, str], asyncio.Task[Reply]] = {}
         self._asking: set[tuple[str, str]] = set()
+        self._draining: dict[str, asyncio.Task[None]] = {}
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
             "From a call's request head to its commit",
@@ -163,20 +164,23 @@ class Intake:
             key = _key(request, actor, raw)
         except Unreadable as cause:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
-        fix = reception.locator.fixes([piece], reception.clock.now())[0]
+        fix = reception.locator.fixes([piece], reception.clock.now(), reception.clock.wall())[0]
         return replied(await reception.locate(region, call, fix, actor.actor_id, key, words=piece.text))
 
     async def run(self) -> None:
         """Commit what waited for the database as soon as it is back, until cancelled."""
-        while True:
-            await asyncio.sleep(DRAIN_S)
-            await self._catch_up()
+        async with asyncio.TaskGroup() as draining:
+            while True:
+                await asyncio.sleep(DRAIN_S)
+                await self._catch_up(draining)
 
-    async def _catch_up(self) -> None:
-        """Everything that waits, each region's in order: one that cannot be written holds no other up."""
+    async def _catch_up(self, draining: asyncio.TaskGroup) -> None:
+        """Begin with what waits, each region's in order: one that cannot be written holds no other up."""
         await self.contacts.drain()
         if self.spool is not None:
-            await asyncio.gather(*(self._catch_up_with(self.spool, region) for region in self.spool.regions()))
+            for region in self.spool.regions():
+                if (task := self._draining.get(region)) is None or task.done():
+                    self._draining[region] = draining.create_task(self._catch_up_with(self.spool, region))
 
     async def _catch_up_with(self, spool: Spool, region: str) -> None:
         while calls := spool.oldest(region, DRAINED_AT_ONCE):
@@ -326,7 +330,7 @@ class Intake:
         """The database is away: keep the call on the disk, and say so. Raises ServiceAway where not."""
         reception, said, key = self.reception, contact.said, contact.key
         now = reception.clock.now()
-        location = reception.locator.estimate(reception.locator.fixes(said.evidence, now), now)
+        location = reception.locator.estimate(reception.locator.fixes(said.evidence, now, reception.clock.wall()), now)
         region = reception.region_for(location, contact.actor)
         if self.spool is None or region not in reception.engine.replicas.states:
             raise ServiceAway(f"{region} cannot be written here now")

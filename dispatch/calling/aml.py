@@ -168,7 +168,7 @@ class AmlDoor:
     async def deliver(self, message: AmlMessage) -> str:
         """Hand an authenticated message to its call, or keep it until the call comes. The outcome."""
         now = self._reception.clock.now()
-        fix = aml_fix(message, now)
+        fix = aml_fix(message, now, self._reception.clock.wall())
         if fix is None:
             return "no_position" if message.unknown else "misplaced"
         if message.number is None and message.imei is None:
@@ -229,8 +229,13 @@ class AmlDoor:
         self._count("expired", self._reception.tidy())
 
     async def _put_waiting(self, call_id: CallId, messages: Sequence[AmlMessage]) -> None:
-        """What waited for a call; with its region away once more it waits again."""
-        if not await self._reception.put(call_id, messages):
+        """What waited for a call; with its region away once more it waits again. One that is over by now, or went to
+        another cell, has it as from whoever sends it now.
+        """
+        if self._reception.open_call(call_id) is None and self._reception.away(call_id) is None:
+            for message in messages:
+                self._count(await self.deliver(message))
+        elif not await self._reception.put(call_id, messages):
             self._away.add(call_id)
 
     async def _sender_of(self, request: web.Request) -> Actor | None:

@@ -157,11 +157,17 @@ class Spool:
         await kept
 
     async def committed(self, calls: Sequence[Spooled]) -> None:
-        """These are in the journal; with the last call the files go."""
+        """These are in the journal; with the last call the files go. Whoever gives up waiting stops none of it: the
+        files are nobody else's before it is done.
+        """
+        await asyncio.shield(asyncio.create_task(self._committed(calls)))
+
+    async def _committed(self, calls: Sequence[Spooled]) -> None:
         async with self._turn:
             for call in calls:
-                self._ahead.add(self._lines[call.call_id])
-                self._forget(call)
+                if call.call_id in self._waiting:
+                    self._ahead.add(self._lines[call.call_id])
+                    self._forget(call)
             behind = self.first()
             if behind is None:
                 await asyncio.to_thread(self._emptied)
@@ -169,7 +175,7 @@ class Spool:
             # By its line and not by a count: one that was set aside may stand between the two, or far behind.
             mark = self._lines[behind.call_id]
             self._ahead = {line for line in self._ahead if line > mark}
-            await asyncio.to_thread(self._files.mark, mark, sorted(self._ahead))
+            await asyncio.to_thread(self._files.mark, mark, frozenset(self._ahead))
 
     def _set_aside(self, most: int | None = None) -> None:
         """Put lines that are no calls into files of their own, until one finds no room: it stays where it is."""
@@ -256,8 +262,8 @@ class Files:
         if torn:
             log.warning("the spool's last line is torn: it was never answered", extra={"action": "spool"})
             os.truncate(self._lines, self.size)
-        committed, *ahead = self._marked()
-        return whole.split(b"\n") if self.size else [], committed, set(ahead)
+        committed, ahead = self._marked()
+        return whole.split(b"\n") if self.size else [], committed, ahead
 
     def append(self, lines: list[bytes]) -> None:
         """Force lines to the disk, file and folder. Raises OSError, and then nothing of them is kept."""
@@ -277,8 +283,9 @@ class Files:
         a crash.
         """
         fresh = self._mark.with_suffix(".new")
+        runs = " ".join(f"{first}-{last}" for first, last in _runs(ahead))
         try:
-            fresh.write_text(" ".join(map(str, (committed, *ahead))))
+            fresh.write_text(f"{committed} {runs}\n")
             os.replace(fresh, self._mark)
         except OSError as fault:
             log.warning("the spool's mark is not written: %s", fault.strerror, extra={"action": "spool"})
@@ -350,11 +357,28 @@ class Files:
             os.close(descriptor)
         self.size += len(data)
 
-    def _marked(self) -> list[int]:
+    def _marked(self) -> tuple[int, set[int]]:
+        """What the mark says. Of one that is torn only the first number is believed, which can but be too small: a
+        call is repeated then, where a torn number among the others could hide one.
+        """
         try:
-            return [int(number) for number in self._mark.read_text().split()] or [0]
+            said = self._mark.read_text()
+            committed, *runs = said.split()
+            ends = [run.split("-") for run in runs] if said.endswith("\n") else []
+            return int(committed), {line for first, last in ends for line in range(int(first), int(last) + 1)}
         except (OSError, ValueError):
-            return [0]
+            return 0, set()
+
+
+def _runs(numbers: Iterable[int]) -> list[list[int]]:
+    """Numbers as the first and the last of those that follow each other."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return runs
 
 
 def _sync_folder(folder: Path) -> None:

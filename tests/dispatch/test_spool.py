@@ -97,6 +97,43 @@ async def test_what_was_committed_before_a_crash_does_not_come_again(tmp_path: P
     assert await drained(loaded(tmp_path)) == ["b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("mark", "waiting"),
+    [("1", "bcdef"), ("1 3-4\n", "bcf"), ("1 3-", "bcdef"), ("1 3-4", "bcdef"), ("", "abcdef"), ("x\n", "abcdef")],
+    ids=["of one number", "whole", "torn", "torn where it could end", "empty", "spoilt"],
+)
+async def test_a_mark_that_is_torn_hides_no_call(tmp_path: Path, mark: str, waiting: str) -> None:
+    before = loaded(tmp_path)
+    for name in "abcdef":
+        await before.add(call(name))
+    (tmp_path / "committed").write_text(mark)
+    assert await drained(loaded(tmp_path)) == list(waiting)
+
+
+async def test_whoever_gives_up_waiting_for_the_mark_lets_nobody_at_the_files_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, removes, go = loaded(tmp_path), threading.Event(), threading.Event()
+    await spool.add(call("a"))
+    remove = spooling.Files.remove
+
+    def slowly(files: spooling.Files) -> None:
+        removes.set()
+        go.wait(5)
+        remove(files)
+
+    monkeypatch.setattr(spooling.Files, "remove", slowly)
+    stopping = asyncio.create_task(spool.committed(spool.oldest("", 1)))
+    await asyncio.to_thread(removes.wait, 5)
+    stopping.cancel()
+    adding = asyncio.create_task(spool.add(call("b")))
+    await asyncio.sleep(0.05)
+    assert not adding.done()
+    go.set()
+    await adding
+    assert await drained(loaded(tmp_path)) == ["b"]
+
+
 async def test_what_was_committed_behind_a_region_that_nobody_writes_does_not_come_again(tmp_path: Path) -> None:
     before = loaded(tmp_path)
     for name, region in (("a", "UZ-SA"), ("b", "UZ-TK"), ("c", "UZ-SA"), ("d", "UZ-TK"), ("e", "UZ-TK")):

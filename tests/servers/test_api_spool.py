@@ -298,7 +298,7 @@ async def test_new_evidence_of_a_spooled_call_is_told_to_come_again(world: ApiWo
 async def test_a_fault_in_one_loop_of_the_interface_leaves_none_of_them_behind(
     world: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken() -> None:
+    async def broken(draining: asyncio.TaskGroup) -> None:
         raise ZeroDivisionError("our own bug")
 
     monkeypatch.setattr(world.interface.intake, "_catch_up", broken)
