@@ -193,7 +193,10 @@ class Desk:
             raise await self._of_old(problem, actor, request.path.split("/")[3], id) from None
         kind: type[Any] = act.body
         raw, body = await asked_body(request, kind)
-        if act.other is not None and (other := act.other(body)) is not None:
+        key = key_of(request, actor, raw)
+        other = act.other(body) if act.other is not None else None
+        # Who asks again hears what was answered first, whoever has gone away since.
+        if other is not None and (key is None or await self.engine.answered(key) is None):
             self._heard_by(other)
         words = act.note(body) if act.note is not None else None
         kept = self.sealed_note(words, actor, region) if words else None
@@ -203,7 +206,7 @@ class Desk:
             region,
             act.make(asked),
             answer=answer(asked),
-            key=key_of(request, actor, raw),
+            key=key,
             personal=(kept,) if kept is not None else (),
         )
         return replied(self._of_closed(reply, region, id))

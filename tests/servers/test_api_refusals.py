@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from dispatch.cells.exchange import AidWish
+from dispatch.cells.line import Line
+from dispatch.cells.peers import KEY_MIN, Peer
 from dispatch.core.aid_terms import Wanted
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Body, IncidentId, Priority, RegionId
@@ -54,6 +56,18 @@ async def test_nobody_works_on_a_call_that_is_being_handed_over(world: ApiWorld)
     assert (seen.status, seen.json["location"]["source"]) == (200, "operator"), "where it is may be said all the same"
     incident_id = await incident_of(world, "illness")
     await refused(world, f"incidents/{incident_id}/split", {"call_id": call["call_id"]}, "call_moving")
+
+
+async def test_who_asks_again_hears_what_was_answered_while_somebody_led_the_region(world: ApiWorld) -> None:
+    call, lines = await world.new_call(channel="voice"), world.neighbours.outbox.lines
+    assert isinstance(lines, dict)
+    path, body = f"calls/{call['call_id']}/transfer", {"region": FA}
+    lines[FA] = Line(Peer(name="east", url="http://127.0.0.1:9", key="k" * KEY_MIN, regions=(FA,)))
+    first = await world.post(path, body, token="dispatcher", key="k")
+    await lines.pop(FA).close()
+    again = await world.post(path, body, token="dispatcher", key="k")
+    assert (first.status, again.status, again.json) == (200, 200, first.json)
+    assert (await world.post(path, body, token="dispatcher", key="other")).code == "region_unled"
 
 
 async def test_a_region_that_nobody_leads_is_given_no_call_and_asked_for_no_help(world: ApiWorld) -> None:
