@@ -300,7 +300,7 @@ class Broadcast:
                 size += len(text)
             if number % WRITES_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        self._count("positions", written, size)
+        self._count("positions" if moved else "heartbeat", written, size)
 
     def _heartbeat(self) -> bytes:
         scene = self.scene
