@@ -38,6 +38,7 @@ from dispatch.settings import Settings
 from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route
+from dispatch.writing.depths import Depths
 from dispatch.writing.heap import settle
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
@@ -110,6 +111,7 @@ def _assembled(settings: Settings, store: PostgresStore, roads: Roads | None, cl
     follower.on_commit = engine.on_commit
     leaders = Leaders(store.led_at, lambda: engine.replicas.states)
     metrics = Metrics()
+    metrics.registry.register(Depths(engine.replicas.states))
     return GatewayProcess(
         settings=settings,
         store=store,

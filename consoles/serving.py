@@ -52,6 +52,7 @@ from dispatch.units.measures import FieldMeasures
 from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route
+from dispatch.writing.depths import Depths
 from dispatch.writing.heap import settle
 from dispatch.writing.holder import holder_of
 from dispatch.writing.leading import Leader
@@ -189,6 +190,7 @@ def _assembled(
     leader.on_led.append(lambda region: fanout.begin(region, engine.replicas.states[region].seq))
     engine.on_commit.append(lambda region, recorded, events: fanout.publish(region, recorded))
     metrics = Metrics()
+    metrics.registry.register(Depths(engine.replicas.states))
     metrics.registry.register(StageMeasures(engine.stages))
     metrics.registry.register(FieldMeasures(field, positions, tracks))
     metrics.registry.register(disk)

@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 
 from simulators.bench_traffic import Sent
-from simulators.exposition import Reading, read
+from simulators.exposition import Reading, depths, read
 from simulators.lean import Watcher
 from simulators.report import Samples
 
@@ -78,11 +78,17 @@ def slope_per_minute(readings: Sequence[Reading]) -> float | None:
     return round(60 * over / sum((r.at_s - mean_s) ** 2 for r in half), 2)
 
 
-def quarters_mb(readings: Sequence[Reading]) -> list[float]:
-    """Resident memory at the ends of the four quarters: whether it grows on, or caches fill."""
+def by_quarter(readings: Sequence[Reading]) -> dict[str, list[float]]:
+    """Resident memory in MB and what was open in all regions, at the ends of the four quarters: whether memory grows
+    on, or with what is open, or only while caches fill.
+    """
     if len(readings) < 4:
-        return []
-    return [round(readings[len(readings) * quarter // 4 - 1].memory_mb, 1) for quarter in (1, 2, 3, 4)]
+        return {}
+    ends = [readings[len(readings) * quarter // 4 - 1] for quarter in (1, 2, 3, 4)]
+    opened = [depths(reading) for reading in ends]
+    return {"memory_mb": [round(reading.memory_mb, 1) for reading in ends]} | {
+        what: [depth[what] for depth in opened] for what in opened[-1]
+    }
 
 
 def seen(calls: Sequence[Sent], watchers: Sequence[Watcher]) -> list[float]:

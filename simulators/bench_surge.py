@@ -36,10 +36,10 @@ from dispatch.services import running_addresses
 from simulators.arrivals import shares
 from simulators.bench_fleet import Fleet, on_the_road
 from simulators.bench_measures import (
+    by_quarter,
     first_orders,
     latency,
     own_cpu_s,
-    quarters_mb,
     seen,
     slope_per_minute,
     waits,
@@ -197,7 +197,7 @@ async def _run(scene: Scene, rate: float, seconds: float, mix: Mix) -> dict[str,
         "units_at_work": scene.fleet.at_work,
         "frames_per_second": round(frames / lasted_s, 1),
         "memory_mb": round(after.memory_mb, 1),
-        "memory_mb_by_quarter": quarters_mb(memory),
+        "by_quarter": by_quarter(memory),
         "memory_slope_mb_per_minute": slope_per_minute(memory),
         "service_cpu_us_per_call": round(1e6 * (after.cpu_s - before.cpu_s) / max(1, len(measured)), 1),
         "service_cpu_percent": round(100 * (after.cpu_s - before.cpu_s) / lasted_s, 1),

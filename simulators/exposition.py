@@ -68,6 +68,16 @@ def stages(before: Reading, after: Reading) -> dict[str, tuple[float, float]]:
     return found
 
 
+def depths(reading: Reading) -> dict[str, float]:
+    """What was open in all regions together, by its kind."""
+    found: dict[str, float] = {}
+    for (name, labels), value in reading.measures.items():
+        if name == "dispatch112_open":
+            what = labels.partition('what="')[2].rstrip('"')
+            found[what] = found.get(what, 0) + value
+    return found
+
+
 def _fetched(url: str) -> str:
     with urlopen(url, timeout=TIMEOUT_S) as response:
         return str(response.read().decode())

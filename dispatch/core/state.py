@@ -51,6 +51,8 @@ from dispatch.core.terms import (
 
 CLOSED_KEPT = 500
 """How many closed calls and incidents stay in memory, newest last; older ones are read from the store."""
+DUE_SLACK = 64
+"""How many deadlines that have lost their meaning may stand beside as many as twice those that have one."""
 
 _Id = TypeVar("_Id")
 _Key = TypeVar("_Key")
@@ -279,7 +281,7 @@ class RegionState:
         self.orders[order.order_id] = order
         self.touched.orders[order.order_id] = order
         if order.send_again_at is not None:
-            heappush(self.due, (order.send_again_at, order.order_id))
+            self._fall_due(order.send_again_at, order.order_id)
 
     def drop_order(self, order_id: OrderId, last: Stage | None = None) -> None:
         """The order is over; `last` is the stage that it ended with, when the unit said one."""
@@ -296,7 +298,21 @@ class RegionState:
         if hazard.incident_id is not None:
             self.hazards_told.setdefault(hazard.incident_id, {})[hazard.hazard_id] = None
         if hazard.until is not None:
-            heappush(self.due, (hazard.until, hazard.hazard_id))
+            self._fall_due(hazard.until, hazard.hazard_id)
+
+    def _fall_due(self, at: datetime, name: str) -> None:
+        """Note a time at which something must be looked at.
+
+        Times that have lost their meaning leave the heap when they come, where somebody serves deadlines, and here
+        once they are most of it: a follower serves none, and an order moves on long before it is late.
+        """
+        heappush(self.due, (at, name))
+        if len(self.due) > DUE_SLACK + 2 * (len(self.orders) + len(self.hazards)):
+            self.due = sorted(due for due in set(self.due) if self._stands(*due))
+
+    def _stands(self, at: datetime, name: str) -> bool:
+        order, hazard = self.orders.get(OrderId(name)), self.hazards.get(HazardId(name))
+        return (order is not None and order.send_again_at == at) or (hazard is not None and hazard.until == at)
 
     def drop_hazard(self, hazard_id: HazardId) -> None:
         """The hazard is over."""

@@ -12,6 +12,7 @@ from dispatch.core.assigning import SEND_AGAIN_S
 from dispatch.core.crews import ACCEPT_S, MOST_SENDS
 from dispatch.core.deadlines import AT_ONCE, due, next_due
 from dispatch.core.needs import unmet
+from dispatch.core.state import DUE_SLACK
 from dispatch.core.terms import (
     SYSTEM,
     ActorId,
@@ -64,6 +65,17 @@ def test_an_order_that_was_looked_at_in_vain_is_looked_at_again() -> None:
     assert next_due(scene.state) == scene.now + timedelta(seconds=SEND_AGAIN_S)
     scene.tick(SEND_AGAIN_S)
     assert scene.state.orders[order_id].sends == 2
+
+
+def test_deadlines_that_nobody_serves_are_not_hoarded() -> None:
+    """A follower of a region serves none: what is over must leave its heap all the same, and what stands must stay."""
+    scene, standing = given()
+    for unit in (f"B{number}" for number in range(4 * DUE_SLACK)):
+        scene.unit(unit)
+        scene.assign(scene.incident(), unit)
+        scene.stage(unit, Stage.ACCEPTED)
+    assert len(scene.state.due) <= DUE_SLACK + 2
+    assert next_due(scene.state) == scene.state.orders[standing].send_again_at
 
 
 def test_the_grid_names_every_stage() -> None:

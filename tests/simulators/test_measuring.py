@@ -12,12 +12,14 @@ from websockets.http11 import Request, Response
 
 from dispatch.errors import ServiceAway
 from dispatch.web.metrics import Metrics
+from dispatch.writing.depths import Depths
 from dispatch.writing.stages import StageMeasures, Stages
 from simulators import load
-from simulators.bench_measures import quarters_mb, slope_per_minute
-from simulators.exposition import Reading, parsed, stages
+from simulators.bench_measures import by_quarter, slope_per_minute
+from simulators.exposition import Reading, depths, parsed, stages
 from simulators.lean import Poster, watch
 from simulators.mirror import Mirror, View
+from tests.core.scene import Scene
 
 BOARD: dict[str, Any] = {"incidents": {}, "calls": {}, "units": {}, "closures": {}}
 SNAPSHOT = {"type": "snapshot", "region": "UZ-TK", "seq": 5, "mark": "m5", "board": BOARD}
@@ -110,9 +112,23 @@ def test_memory_that_grows_has_a_slope() -> None:
     assert slope_per_minute([reading(0, 300.0)]) is None
 
 
-def test_memory_is_told_by_quarters() -> None:
-    assert quarters_mb([reading(s, 300.0 + s) for s in range(20)]) == [304.0, 309.0, 314.0, 319.0]
-    assert quarters_mb([reading(0, 300.0)]) == []
+def test_memory_is_told_by_quarters_beside_what_was_open() -> None:
+    readings = [reading(s, 300.0 + s) for s in range(20)]
+    for second, one in enumerate(readings):
+        for region in ("UZ-TK", "UZ-SA"):
+            one.measures["dispatch112_open", f'region="{region}",what="calls"'] = second
+    assert by_quarter(readings) == {"memory_mb": [304.0, 309.0, 314.0, 319.0], "calls": [8, 18, 28, 38]}
+    assert by_quarter([reading(0, 300.0)]) == {}
+
+
+def test_what_is_open_is_read_from_what_the_service_prints() -> None:
+    scene, metrics = Scene(), Metrics()
+    scene.unit("A1")
+    scene.incident()
+    metrics.registry.register(Depths({scene.state.region: scene.state}))
+    found = depths(Reading(0.0, parsed(metrics.exposition().decode())))
+    assert found["incidents"] == found["units_on_shift"] == found["units_to_send"] == 1
+    assert found["calls"] == len(scene.state.calls)
 
 
 def test_a_console_knows_when_it_came_to_know_a_number() -> None:
