@@ -82,7 +82,7 @@ class Peers:
     def answered(self, api: Interface, neighbours: Neighbours, metrics: Metrics) -> list[Route]:
         """By whom each address is answered: here what we lead, by its leader what another leads."""
         carrier = Carrier(api.intake, neighbours.inbox, self._leader.leases, by_http(self._leaders))
-        api.intake.carry, api.intake.ask = carrier.carry, carrier.ask
+        api.intake.drain.carry, api.intake.ask = carrier.carry, carrier.ask
         neighbours.beside(carrier)
         forwarder = Forwarder(self._leaders, self._engine.replicas, metrics, self._follower.reached, VIA_CORE)
         return [*(self._answered(forwarder, route) for route in (*api.routes, *neighbours.routes())), *carrier.routes()]

@@ -7,6 +7,7 @@ database is away. Everything beyond is counted, never written to a log: it may h
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict, deque
 from typing import Any, Protocol
@@ -119,6 +120,13 @@ class Contacts:
             except ServiceAway:
                 self._backlog.appendleft(contact)
                 break
+            except asyncio.CancelledError:
+                # Whoever gave it to us was told its name; kept twice, it is there once.
+                self._backlog.appendleft(contact)
+                raise
+            except Exception:
+                log.exception("an unreadable contact cannot be kept", extra={"action": "contact"})
+                self._counter.labels(contact.door, "lost").inc()
         return len(self._backlog)
 
     def _within_rate(self, sender: str) -> bool:

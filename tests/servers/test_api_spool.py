@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dispatch import intake
+from consoles.carrying import Carried, Carrier
+from dispatch import draining
 from dispatch.actors import Actor, Role
 from dispatch.calling.contacts import BURST
 from dispatch.calling.reception import Contact
@@ -18,10 +19,15 @@ from dispatch.engine import Reply
 from dispatch.keeping.memory import MemoryStore
 from dispatch.keeping.spool import Spooled
 from dispatch.writing.keys import Key
+from dispatch.writing.records import Process
 from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, api_world
 
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
 SENDER = Actor(actor_id=ActorId("device:1"), role=Role.DEVICE, username="1")
+
+
+async def unasked(process: Process, path: str, raw: bytes) -> tuple[int, bytes]:
+    raise AssertionError("nothing is sent on from here")
 
 
 @pytest.fixture
@@ -60,6 +66,39 @@ async def test_a_spooled_call_whose_key_went_elsewhere_is_committed_all_the_same
     assert (got.status, got.json["flags"]) == (201, ["spooled"])
     twin.faults.away = False
     await committed(world, got.json["call_id"])
+    # Who asks once more hears of the call that there is.
+    again = await world.post("calls", {"channel": "app", "location": HERE}, key="k-9")
+    assert (again.status, again.raw) == (201, got.raw)
+    assert len(world.engine.replicas.states[TK].calls) == 2
+
+
+async def test_a_key_that_is_known_to_be_of_another_address_leads_to_one_call_in_an_outage(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    other = await world.new_call(location=HERE)
+    assert (await world.post(f"calls/{other['call_id']}/location", HERE[0], key="k-9")).status == 200
+    twin.faults.away = True
+    got = [await world.post("calls", {"channel": "app", "location": HERE}, key="k-9") for _ in range(2)]
+    assert [each.status for each in got] == [201, 201]
+    assert got[0].raw == got[1].raw
+    twin.faults.away = False
+    await committed(world, got[0].json["call_id"])
+    assert len(world.engine.replicas.states[TK].calls) == 2
+
+
+async def test_a_call_that_is_told_again_has_its_answer_though_its_sender_has_another_in_the_spool(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    body = {"channel": "app", "location": HERE}
+    first = await world.post("calls", body, key="k-1")
+    twin.faults.away = True
+    second = await world.post("calls", body, key="k-2")
+    assert second.json["flags"] == ["spooled"]
+    again = await world.post("calls", body, key="k-1")
+    assert (again.status, again.raw) == (201, first.raw)
+    assert world.spool is not None and len(world.spool) == 1
+    twin.faults.away = False
+    await committed(world, second.json["call_id"])
 
 
 async def test_what_another_process_answered_to_a_key_is_the_answer_here(world: ApiWorld, twin: MemoryStore) -> None:
@@ -190,7 +229,7 @@ async def test_without_a_spool_the_sender_is_told_that_nothing_was_kept(twin: Me
 async def test_a_callers_next_call_does_not_overtake_the_one_that_waits_and_nobody_else_is_held_up(
     world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "DRAIN_S", 2.0)
+    monkeypatch.setattr(draining, "DRAIN_S", 2.0)
     await asyncio.sleep(0.6)  # The next look into the spool is two seconds away.
     twin.faults.away = True
     first = await world.new_call(location=HERE, caller={"number": "90 123 45 67"})
@@ -227,7 +266,7 @@ async def test_a_spooled_call_that_this_version_cannot_read_waits_for_a_person_a
 async def test_a_region_that_cannot_be_written_holds_up_no_call_of_another(
     world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "DRAINED_AT_ONCE", 3)
+    monkeypatch.setattr(draining, "DRAINED_AT_ONCE", 3)
     load = world.leader.leases.load
 
     async def loaded(region: RegionId, epoch: int) -> None:
@@ -248,7 +287,7 @@ async def test_a_region_that_cannot_be_written_holds_up_no_call_of_another(
     async with asyncio.timeout(10):
         while len(world.spool) > len(waiting):
             await asyncio.sleep(0.02)
-    await asyncio.sleep(3 * intake.DRAIN_S)
+    await asyncio.sleep(3 * draining.DRAIN_S)
     assert here["call_id"] in world.engine.replicas.states[TK].calls
     kept, _ = await twin.contacts(None, None, 9)
     assert [contact.raw for contact in kept] == [b"{}"], "a call that nobody can read waits for a person once"
@@ -257,6 +296,70 @@ async def test_a_region_that_cannot_be_written_holds_up_no_call_of_another(
         while len(world.spool):
             await asyncio.sleep(0.02)
     assert list(world.engine.replicas.states[SA].calls) == [call["call_id"] for call in waiting]
+
+
+async def test_calls_that_turn_out_to_be_a_silent_regions_hold_up_none_behind_them(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spooled for one region, and of another by what the map says today, which nobody can write."""
+    monkeypatch.setattr(draining, "DRAINED_AT_ONCE", 3)
+    load = world.leader.leases.load
+
+    async def loaded(region: RegionId, epoch: int) -> None:
+        if region == SA:
+            raise RuntimeError("a fault of our own keeps the region from being led")
+        await load(region, epoch)
+
+    world.leader.leases.load = loaded
+    twin.faults.away = True
+    there = [{"source": "app", "point": REGISTAN, "accuracy_m": 20}]
+    async with asyncio.timeout(10):
+        while SA in world.engine.led:
+            await world.new_call(location=there)
+            await asyncio.sleep(0.1)
+    assert world.spool is not None
+    told = msgspec.json.encode({"channel": "app", "location": there})
+    for number in range(4):
+        await world.spool.add(
+            Spooled(
+                call_id=CallId(f"c-{number}"), at=world.clock.now(), actor=SENDER, raw=told, answer=b"{}", region=TK
+            )
+        )
+    here = await world.new_call(location=HERE)
+    twin.faults.away = False
+    async with asyncio.timeout(10):
+        while here["call_id"] not in world.engine.replicas.states[TK].calls:
+            await asyncio.sleep(0.02)
+    world.leader.leases.load = load
+    async with asyncio.timeout(20):
+        while len(world.spool):
+            await asyncio.sleep(0.02)
+    assert {f"c-{number}" for number in range(4)} <= set(world.engine.replicas.states[SA].calls)
+
+
+async def test_of_carried_calls_those_that_can_be_kept_are_and_are_named(world: ApiWorld) -> None:
+    there = RegionId("UZ-SA")
+    await world.leader.leases.give([there])
+    carrier = Carrier(world.interface.intake, world.neighbours.inbox, world.leader.leases, unasked)
+    calls = [
+        Spooled(
+            call_id=CallId(name),
+            at=world.clock.now(),
+            actor=SENDER,
+            raw=msgspec.json.encode({"channel": "app", "location": [{"source": "app", "point": point}]}),
+            answer=b"{}",
+        )
+        for name, point in (("c-sa", REGISTAN), ("c-tk", CHORSU))
+    ]
+    world.leader.leases.retiring = True  # Nobody leads it meanwhile.
+    kept = await carrier.keep(Carried(calls=tuple(calls)))
+    assert kept is not None and kept.calls == ("c-tk",)
+    world.leader.leases.retiring = False
+    async with asyncio.timeout(10):
+        while there not in world.engine.led:
+            await asyncio.sleep(0.02)
+    assert await carrier.keep(Carried(calls=tuple(calls))) is None
+    assert "c-sa" in world.engine.replicas.states[SA].calls
 
 
 async def test_a_call_from_a_place_of_another_cell_is_kept_here_and_flagged(world: ApiWorld, twin: MemoryStore) -> None:
