@@ -99,6 +99,7 @@ class Contacts:
         self._counter.labels(came[0], "kept").inc()
 
     def _contact(self, raw: bytes, fault: str, actor: Actor, came: tuple[str, str]) -> UnreadableContact:
+        """What is kept. A fault quotes its contact, and the database has no text with a NUL in it."""
         door, content_type = came
         return UnreadableContact(
             contact_id=self._ids.contact_id(),
@@ -107,7 +108,7 @@ class Contacts:
             door=door,
             content_type=content_type[:200],
             raw=raw[:RAW_MAX_BYTES],
-            fault=fault[:FAULT_MAX],
+            fault=fault[:FAULT_MAX].replace("\0", "\ufffd"),
             region=home_of(actor),
         )
 

@@ -89,6 +89,13 @@ async def test_a_contact_that_cannot_be_kept_at_all_holds_no_other_up(monkeypatc
     assert [contact.raw for contact in await shelf.kept()] == [b"good"]
 
 
+async def test_a_fault_that_quotes_a_nul_can_be_kept() -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+    await contacts(shelf, clock).keep(b'{"\\u0000":1}', "unknown field `\0`", sender(), ("http", "text/plain"))
+    assert [contact.fault for contact in await shelf.kept()] == ["unknown field `\ufffd`"]
+
+
 async def test_what_waits_for_the_database_is_bounded() -> None:
     shelf, clock = FailingShelf(), ManualClock()
     await shelf.store.open()
