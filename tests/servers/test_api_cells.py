@@ -178,8 +178,8 @@ async def test_help_is_opened_once_as_an_incident_of_ours(world: ApiWorld) -> No
 
 
 async def test_a_word_that_leads_to_nothing_is_said_again_only_after_a_pause(world: ApiWorld) -> None:
-    said = {"incident_type": "illness", "location": {"source": "operator", "point": CHORSU}}
-    incident_id = (await world.post("incidents", said, token="dispatcher")).json["incident_id"]
+    opened = {"incident_type": "illness", "location": [{"source": "operator", "point": CHORSU}]}
+    incident_id = (await world.post("incidents", opened, token="dispatcher")).json["incident_id"]
     wish = {"region": TO, "body": "moh", "capability": "bls"}
     assert (await world.post(f"incidents/{incident_id}/aid", wish, token="dispatcher")).status == 200
     committed, heard = world.engine.replicas.states, world.neighbours.inbox.counts
