@@ -15,11 +15,22 @@ import msgspec
 from msgspec.structs import replace
 
 from dispatch.actors import Actor, Role
-from dispatch.calling.calls import CallReceipt, NewCall, caller_of, command_of, document_of, personal_of, receipt
+from dispatch.calling.calls import (
+    CallerSaid,
+    CallReceipt,
+    NewCall,
+    caller_of,
+    command_of,
+    digits,
+    document_of,
+    number_of,
+    personal_of,
+    receipt,
+)
 from dispatch.calling.contacts import home_of
 from dispatch.calling.evidence import Spoken
 from dispatch.calling.locating import Locator, aml_fix
-from dispatch.calling.matching import Caller, Matcher
+from dispatch.calling.matching import Caller, Matcher, Waiting
 from dispatch.clock import Clock
 from dispatch.core.commands import LocateCall, LocateIncident
 from dispatch.core.state import RegionState
@@ -53,11 +64,35 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     answer: bytes | None = None
 
 
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """With what a call begins, and in which region. `heard`: what waited from its handset is among the fixes."""
+
+    fixes: tuple[LocationFix, ...]
+    location: Location | None
+    region: RegionId
+    heard: bool
+
+
 def caller_known_by(contact: Contact) -> str:
-    """Whose calls must stay in their order: a number's, else those of one device; '' when nobody can say."""
-    caller = contact.said.caller
-    digits = "".join(filter(str.isdigit, caller.number or "")) if caller is not None else ""
-    return digits or (contact.actor.actor_id if contact.actor.role is Role.DEVICE else "")
+    """Whose calls must stay in their order: a number's, else a handset's, else those of one device; '' when nobody can
+    say.
+    """
+    sent = contact.said.caller or CallerSaid()
+    device = contact.actor.actor_id if contact.actor.role is Role.DEVICE else ""
+    return _line(number_of(sent.number) or sent.number) or _handset(digits(sent.imei)) or device
+
+
+def is_of_a_caller(message: AmlMessage, holds: Callable[[str], bool]) -> bool:
+    """Whether a message is of a caller for whom `holds` is true, by what `caller_known_by` calls them."""
+    return any(map(holds, filter(None, (_line(message.number), _handset(message.imei)))))
+
+
+def _line(number: str | None) -> str:
+    return "".join(filter(str.isdigit, number or ""))
+
+
+def _handset(imei: str | None) -> str:
+    return f"imei:{imei}" if imei else ""
 
 
 class Reception:
@@ -78,8 +113,8 @@ class Reception:
 
     async def receive(self, contact: Contact) -> Reply:
         """Commit the call. Raises ServiceAway when it was not."""
-        now = self.clock.now()
-        caller = caller_of(contact.said, contact.call_id, now)
+        waited = contact.answer is not None
+        caller = caller_of(contact.said, contact.call_id, self.clock.now(), waited=waited)
         self._arriving.add(caller.call_id)
         waiting = self.matcher.called(caller)
         kept = False
@@ -88,8 +123,10 @@ class Reception:
             kept = reply.refusal is None and not reply.replayed
         finally:
             self._arriving.discard(caller.call_id)
-            if not kept:
-                self._forget(caller, waiting, now)
+            self.matcher.give_back(waiting)
+            # The spool repeats calls that we have.
+            if not kept and self.open_call(caller.call_id) is None:
+                self.matcher.forget(caller.call_id)
         if self.open_call(caller.call_id) is not None:
             await self.put(caller.call_id, self.matcher.claim(caller))
         return reply
@@ -190,8 +227,8 @@ class Reception:
             return here if call_id in states[here].gone else None
         return next((region for region, state in states.items() if call_id in state.gone), None)
 
-    def tidy(self) -> int:
-        """Forget callers and messages past their window; returns how many messages no call came for."""
+    def tidy(self, is_awaited: Callable[[AmlMessage], bool]) -> int:
+        """Forget callers, and messages past their window unless awaited; returns for how many no call came."""
         now = self.clock.now()
         for region in list(self._touched):
             calls = self._touched.pop(region).calls
@@ -202,7 +239,7 @@ class Reception:
         self.matcher.look_at(over, now)
         for call_id in over:
             del self._left[call_id]
-        return self.matcher.expire(now)
+        return self.matcher.expire(now, is_awaited)
 
     def is_arriving(self, call_id: CallId) -> bool:
         """Whether the call is on its way to its commit: nothing can be added to it yet."""
@@ -220,27 +257,37 @@ class Reception:
 
     def away(self, call_id: CallId) -> tuple[RegionId, Call] | None:
         """A call that goes on in a region which is not written here now: what is sent about it must wait."""
-        if self.engine.region_of_call(call_id) is not None or self.left_from(call_id) is not None:
-            return None
-        region = self.engine.replicas.region_of_call(call_id)
+        region = self.unwritten(call_id)
         call = self.engine.replicas.states[region].calls.get(call_id) if region is not None else None
         return (region, call) if region is not None and call is not None else None
 
-    async def put(self, call_id: CallId, messages: Sequence[AmlMessage]) -> bool:
+    def unwritten(self, call_id: CallId) -> RegionId | None:
+        """The region of a call, be it over or not, that is not written here now: nobody here can say what becomes of
+        its evidence.
+        """
+        if self.engine.region_of_call(call_id) is not None or self.left_from(call_id) is not None:
+            return None
+        return self.engine.replicas.region_of_call(call_id)
+
+    async def put(self, call_id: CallId, waiting: Sequence[Waiting]) -> bool:
         """Locations of a handset that waited for its call; False: with the region away once more some wait again."""
-        now, settled = self.clock.now(), True
-        for message in messages:
-            found, fix = self.open_call(call_id), aml_fix(message, now, self.clock.wall())
+        settled = True
+        for each in waiting:
+            found, fix = self.open_call(call_id), self.fix_of(each)
             waits = self.away(call_id) is not None
             if found is not None and fix is not None and fix not in found[1].evidence:
                 try:
                     await self.locate(*found, fix, SYSTEM)
                 except ServiceAway:
                     waits = True
-            if waits:
-                self.matcher.keep(message, now)
-                settled = False
+            (self.matcher.give_back if waits else self.matcher.used)([each])
+            settled = settled and not waits
         return settled
+
+    def fix_of(self, waiting: Waiting) -> LocationFix | None:
+        """What a message that waited says; one that names no time was true when it came."""
+        fix = aml_fix(waiting.message, self.clock.now(), self.clock.wall())
+        return fix if fix is None or waiting.message.at is not None else replace(fix, at=waiting.received_at)
 
     def _is_going_on(self, call_id: CallId) -> bool:
         if call_id in self._arriving or (self.open_call(call_id) or self.away(call_id)) is not None:
@@ -248,29 +295,38 @@ class Reception:
         region = self.left_from(call_id)
         return region is not None and self.clock.now() - self.engine.states[region].gone[call_id].at <= GOES_ON
 
-    async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[AmlMessage]) -> Reply:
-        said, now, given = contact.said, self.clock.now(), contact.answer
-        wall = self.clock.wall()
-        own_fixes = [fix for message in waiting if (fix := aml_fix(message, now, wall)) is not None]
-        fixes = (*self.locator.fixes(said.evidence, now, wall), *own_fixes)
-        location = self.locator.estimate(fixes, now)
-        region = self.region_for(location, contact.actor)
+    async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[Waiting]) -> Reply:
+        said, given, placed = contact.said, contact.answer, self._placed(contact, waiting)
         document = document_of(said, caller)
-        sealed = personal_of(document, caller, region, self.ids.salt()) if document is not None else None
-        return await self.engine.submit(
-            region,
-            command_of(said, contact.actor, caller, fixes=fixes, location=location, sealed=sealed),
+        sealed = personal_of(document, caller, placed.region, self.ids.salt()) if document is not None else None
+        reply = await self.engine.submit(
+            placed.region,
+            command_of(said, contact.actor, caller, fixes=placed.fixes, location=placed.location, sealed=sealed),
             answer=receipt_for(caller.call_id, 201) if given is None else lambda state, events: (201, given),
             key=contact.key,
             personal=(sealed,) if sealed is not None else (),
         )
+        if placed.heard and reply.refusal is None and not reply.replayed:
+            self.matcher.used(waiting)
+        return reply
 
-    def _forget(self, caller: Caller, waiting: Sequence[AmlMessage], now: datetime) -> None:
-        """The call was not kept, or was kept before: what waited goes on waiting. The spool repeats what we have."""
-        if self.open_call(caller.call_id) is None:
-            self.matcher.forget(caller.call_id)
-        for message in waiting:
-            self.matcher.keep(message, now)
+    def _placed(self, contact: Contact, waiting: Sequence[Waiting]) -> Placed:
+        """Where the call begins: where all that is known of it leads, if we write that region, else where it says.
+
+        What its handset said waits in this process: another may have used the same message, or never had it, and a
+        call that was sent there for it would be sent back. It begins without, and hears it when it is committed.
+        """
+        own = self.locator.fixes(contact.said.evidence, self.clock.now(), self.clock.wall())
+        told = tuple(fix for each in waiting if (fix := self.fix_of(each)) is not None and fix not in own)
+        if told:
+            placed = self._placed_by((*own, *told), contact.actor, heard=True)
+            if self.engine.writable(placed.region) is not None:
+                return placed
+        return self._placed_by(own, contact.actor)
+
+    def _placed_by(self, fixes: tuple[LocationFix, ...], actor: Actor, *, heard: bool = False) -> Placed:
+        location = self.locator.estimate(fixes, self.clock.now())
+        return Placed(fixes=fixes, location=location, region=self.region_for(location, actor), heard=heard)
 
 
 def _as_fix(location: Location) -> LocationFix:
