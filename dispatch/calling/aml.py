@@ -125,8 +125,6 @@ class AmlDoor:
         """Whether whoever shows this as its authorization is another process of the service."""
         self.matcher: Matcher = intake.matcher
         self.contacts: Contacts = intake.contacts
-        self._away: set[CallId] = set()
-        """Calls whose locations wait until their region is written again."""
         self._recogniser = Recogniser(self.matcher, shelf, self._put_waiting)
         said = "AML messages: " + "; ".join(f"{name}: {what}" for name, what in OUTCOMES.items())
         self._counter = Counter("dispatch112_aml_total", said, ["outcome"], registry=metrics.registry)
@@ -209,7 +207,7 @@ class AmlDoor:
                 raise ServiceAway("nobody writes its region here now")
             outcome = await self._put(match.call_id, fix)
         except ServiceAway:
-            self._away.add(match.call_id)
+            self._reception.untold.add(match.call_id)
             return "away"
         return "shared" if outcome == "used" and match.shared else outcome
 
@@ -241,8 +239,9 @@ class AmlDoor:
             await asyncio.sleep(TIDY_S)
             self.tidy()
             await self._recogniser.read()
-            for call_id in [call_id for call_id in self._away if self._reception.unwritten(call_id) is None]:
-                self._away.discard(call_id)
+            untold = self._reception.untold
+            for call_id in [call_id for call_id in untold if self._reception.unwritten(call_id) is None]:
+                untold.discard(call_id)
                 await self._put_waiting(call_id, self.matcher.claim_for(call_id))
 
     def tidy(self) -> None:
@@ -257,11 +256,11 @@ class AmlDoor:
         """What waited for a call; with its region away once more it waits again. One that is over by now, or went to
         another cell, has it as from whoever sends it now.
         """
-        if self._reception.open_call(call_id) is None and self._reception.away(call_id) is None:
-            for each in waiting:
-                await self._put_late(each)
-        elif not await self._reception.put(call_id, waiting):
-            self._away.add(call_id)
+        if self._reception.open_call(call_id) is not None or self._reception.away(call_id) is not None:
+            await self._reception.put(call_id, waiting)
+            return
+        for each in waiting:
+            await self._put_late(each)
 
     async def _put_late(self, waiting: Waiting) -> None:
         message, fix = waiting.message, self._reception.fix_of(waiting)

@@ -106,6 +106,8 @@ class Reception:
         self.matcher = Matcher(self._is_going_on)
         self.reaches: Callable[[RegionId], bool] = lambda region: True
         """Whether a call can be handed over to a region at all."""
+        self.untold: set[CallId] = set()
+        """Calls whose handsets' words wait until their region is written again."""
         self._arriving: set[CallId] = set()
         self._touched = engine.replicas.follow()
         self._left: dict[CallId, datetime] = {}
@@ -227,7 +229,7 @@ class Reception:
             return here if call_id in states[here].gone else None
         return next((region for region, state in states.items() if call_id in state.gone), None)
 
-    def tidy(self, is_awaited: Callable[[AmlMessage], bool]) -> int:
+    def tidy(self, is_awaited: Callable[[AmlMessage], bool] = lambda message: False) -> int:
         """Forget callers, and messages past their window unless awaited; returns for how many no call came."""
         now = self.clock.now()
         for region in list(self._touched):
@@ -269,9 +271,8 @@ class Reception:
             return None
         return self.engine.replicas.region_of_call(call_id)
 
-    async def put(self, call_id: CallId, waiting: Sequence[Waiting]) -> bool:
-        """Locations of a handset that waited for its call; False: with the region away once more some wait again."""
-        settled = True
+    async def put(self, call_id: CallId, waiting: Sequence[Waiting]) -> None:
+        """Locations of a handset that waited for its call; with the region away once more they wait again."""
         for each in waiting:
             found, fix = self.open_call(call_id), self.fix_of(each)
             waits = self.away(call_id) is not None
@@ -280,9 +281,9 @@ class Reception:
                     await self.locate(*found, fix, SYSTEM)
                 except ServiceAway:
                     waits = True
+            if waits:
+                self.untold.add(call_id)
             (self.matcher.give_back if waits else self.matcher.used)([each])
-            settled = settled and not waits
-        return settled
 
     def fix_of(self, waiting: Waiting) -> LocationFix | None:
         """What a message that waited says; one that names no time was true when it came."""

@@ -131,6 +131,10 @@ async def test_a_location_that_could_not_be_kept_does_not_put_its_committed_call
         call = await calling
         assert (await outcome(world, "waiting"), call["flags"]) == (1, ["unlocated"])
         assert len(world.interface.aml.matcher) == world.interface.aml.matcher.waiting == 1
+        twin.faults.latency_s = 0.0
+        async with asyncio.timeout(10):
+            while place(world, call["call_id"]) is None:
+                await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(
