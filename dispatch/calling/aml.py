@@ -266,6 +266,10 @@ class AmlDoor:
         message, fix = waiting.message, self._reception.fix_of(waiting)
         assert fix is not None, "a message without a position waits for nothing"
         match = self.matcher.match(message, self._reception.clock.now(), waiting.received_at)
+        if match is not None and self._reception.has_heard(match.call_id, fix):
+            # From whoever led its region then: this was our copy.
+            self.matcher.used([waiting])
+            return
         outcome = await self._handed(match, fix)
         self._count(outcome)
         (self.matcher.give_back if outcome in WAITS else self.matcher.used)([waiting])

@@ -7,7 +7,7 @@ lost: it waits, and is put to the call right after the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 
@@ -49,6 +49,11 @@ DEFAULT_REGION = RegionId("UZ-TK")
 
 GOES_ON = timedelta(minutes=30)
 """So long after a call went elsewhere its handset is taken to be on the line still: nobody here sees its end."""
+
+
+AGAIN = timedelta(seconds=5)
+"""A fix that says the same of nearly the same time is the same message: it was told to another process, whose clock
+differs, or which had it a moment later."""
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,7 +281,7 @@ class Reception:
         for each in waiting:
             found, fix = self.open_call(call_id), self.fix_of(each)
             waits = self.away(call_id) is not None
-            if found is not None and fix is not None and fix not in found[1].evidence:
+            if found is not None and fix is not None and not is_again(fix, found[1].evidence):
                 try:
                     await self.locate(*found, fix, SYSTEM)
                 except ServiceAway:
@@ -289,6 +294,12 @@ class Reception:
         """What a message that waited says; one that names no time was true when it came."""
         fix = aml_fix(waiting.message, self.clock.now(), self.clock.wall())
         return fix if fix is None or waiting.message.at is not None else replace(fix, at=waiting.received_at)
+
+    def has_heard(self, call_id: CallId, fix: LocationFix) -> bool:
+        """Whether a call here, be it over or not, has this evidence already."""
+        region = self.engine.region_of_call(call_id)
+        call = self.engine.states[region].call(call_id) if region is not None else None
+        return call is not None and is_again(fix, call.evidence)
 
     def _is_going_on(self, call_id: CallId) -> bool:
         if call_id in self._arriving or (self.open_call(call_id) or self.away(call_id)) is not None:
@@ -318,7 +329,7 @@ class Reception:
         call that was sent there for it would be sent back. It begins without, and hears it when it is committed.
         """
         own = self.locator.fixes(contact.said.evidence, self.clock.now(), self.clock.wall())
-        told = tuple(fix for each in waiting if (fix := self.fix_of(each)) is not None and fix not in own)
+        told = tuple(fix for each in waiting if (fix := self.fix_of(each)) and not is_again(fix, own))
         if told:
             placed = self._placed_by((*own, *told), contact.actor, heard=True)
             if self.engine.writable(placed.region) is not None:
@@ -328,6 +339,11 @@ class Reception:
     def _placed_by(self, fixes: tuple[LocationFix, ...], actor: Actor, *, heard: bool = False) -> Placed:
         location = self.locator.estimate(fixes, self.clock.now())
         return Placed(fixes=fixes, location=location, region=self.region_for(location, actor), heard=heard)
+
+
+def is_again(fix: LocationFix, evidence: Iterable[LocationFix]) -> bool:
+    """Whether the evidence says already what the fix says."""
+    return any(replace(one, at=fix.at) == fix and abs(one.at - fix.at) <= AGAIN for one in evidence)
 
 
 def _as_fix(location: Location) -> LocationFix:

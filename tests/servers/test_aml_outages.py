@@ -11,6 +11,7 @@ import pytest
 from dispatch.calling.recognising import recognisable
 from dispatch.core.events import Event
 from dispatch.core.terms import CallId, RegionId
+from dispatch.formats.aml import decode
 from dispatch.keeping.memory import MemoryStore
 from dispatch.writing.records import Recorded
 from tests.servers.api_world import TK, ApiWorld, api_world
@@ -184,3 +185,20 @@ async def test_what_comes_for_a_call_that_is_over_is_judged_when_its_region_is_w
                 await asyncio.sleep(0.02)
         assert await outcome(world, "late_used" if joined else "late") == 1
         assert len(await kept_for_a_person(world)) == (0 if joined else 1)
+
+
+async def test_a_location_that_was_used_where_its_region_was_led_before_is_nobody_s_work_after_a_takeover(
+    world: ApiWorld,
+) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    body = form(device_number=NUMBER)
+    await send(world, body)
+    world.clock.advance(1)
+    matcher = world.interface.aml.matcher
+    matcher.keep(decode(body), world.clock.now())
+    await world.post(f"calls/{call['call_id']}/close", {"disposition": "test"}, token="taker")
+    world.interface.intake.reception.untold.add(CallId(call["call_id"]))
+    async with asyncio.timeout(10):
+        while matcher.waiting:
+            await asyncio.sleep(0.02)
+    assert (await outcome(world, "late"), await kept_for_a_person(world)) == (0, [])
