@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from consoles.api import Interface
 from consoles.carrying import SCHEME, Carrier, by_http
 from consoles.front import cancelled
+from consoles.watched import followed
 from dispatch.calling.along import with_handsets
 from dispatch.cells.neighbours import Neighbours
 from dispatch.core.terms import RegionId
@@ -22,6 +23,7 @@ from dispatch.following.forwarding import VIA_CORE, Forwarder
 from dispatch.following.leaders import Leaders
 from dispatch.following.polled import PolledFanout
 from dispatch.keeping.postgres import PostgresStore
+from dispatch.web.alarms import Alarm, Watched
 from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route
 from dispatch.writing.leading import Leader
@@ -53,6 +55,15 @@ class Peers:
     def ready(self) -> bool:
         """Whether every region that another process leads is shown here as well."""
         return self._follower.ready
+
+    @property
+    def watched(self) -> Watched:
+        """The condition of those regions."""
+        return followed(self._follower)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """What stands at the processes that lead them."""
+        return self._leaders.alarms()
 
     def told(self, listener: Listener) -> None:
         """Tell a listener of what is committed, here or elsewhere."""

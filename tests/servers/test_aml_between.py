@@ -109,7 +109,7 @@ async def test_a_call_that_is_carried_to_another_process_takes_its_handset_s_wor
 
         along = with_handsets(intake.reception, carry)
         assert await along(calls, TK) == {"c-2"}
-        assert intake.matcher.waiting == 1, "nobody has it yet"
+        assert intake.matcher.waiting == 2, "nobody has it yet"
         away.clear()
         assert await along(calls, TK) == {"c-1", "c-2"}
         assert intake.matcher.waiting == 0
