@@ -57,7 +57,9 @@ async def run_one(scene: Stage, number: int) -> Run:
         load = asyncio.create_task(scene.phones(number).ring(CALLS_PER_S, LOAD_S))
         await asyncio.sleep(rng.uniform(0.5, 1.2))
         # Looked at once more: a region that was handed over since is not the victim's to lose.
-        struck = _struck(blow, await _led_at(connection, member.url))
+        led = await _led_at(connection, member.url)
+        back_after_s = blow.seconds if blow.kind == "freeze" else inf
+        struck = Struck(at_s=time.monotonic(), at=datetime.now(UTC), led=led, back_after_s=back_after_s)
         done.hit = await BLOWS[blow.kind](scene, member, blow.seconds, rng)
         calls = await load
     finally:
@@ -70,13 +72,6 @@ async def run_one(scene: Stage, number: int) -> Run:
     return done
 
 
-def _struck(blow: Blow, led: dict[str, int]) -> Struck:
-    """Now."""
-    at_s = time.monotonic()
-    back_s = at_s + blow.seconds if blow.kind == "freeze" else inf
-    return Struck(at_s=at_s, at=datetime.now(UTC), led=led, back_s=back_s)
-
-
 async def _led_at(connection: asyncpg.Connection, address: str) -> dict[str, int]:
     """The regions that a process leads, with their epochs."""
     rows = await connection.fetch("SELECT region, epoch FROM leaders WHERE address = $1", address)
@@ -84,7 +79,7 @@ async def _led_at(connection: asyncpg.Connection, address: str) -> dict[str, int
 
 
 def time_takeover(done: Run, went: WentOn) -> None:
-    """From the blow until the last of the victim's busy regions had committed a call again; nobody may be left."""
+    """From the blow until the last of the victim's busy regions had committed a call again; none may be left out."""
     done.takeover_s = max((seconds for region, seconds in went.took_s.items() if region in BUSY), default=None)
     done.awoke_leading = bool(went.kept & BUSY)
     done.faults += [f"{region}: people called after the {done.kind}, nobody led it" for region in sorted(went.silent)]

@@ -9,7 +9,7 @@ from math import inf
 import msgspec
 
 from simulators.phones import Told
-from tests.journeys.ledger import Came, Ledger
+from tests.journeys.ledger import Ledger
 from tests.journeys.runs import Run
 
 
@@ -19,8 +19,8 @@ class Struck(msgspec.Struct, frozen=True, kw_only=True):
     at_s: float
     at: datetime
     led: dict[str, int]
-    back_s: float = inf
-    """From when the victim may go on where it was: a frozen one that wakes. A killed one never does."""
+    back_after_s: float = inf
+    """When a frozen victim wakes. A killed one is never back as who it was."""
 
 
 class WentOn(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,18 +120,13 @@ def went_on(calls: Sequence[Told], ledger: Ledger, struck: Struck) -> WentOn:
         came = ledger.calls_from.get(name_of(call, ledger) or "")
         if came is None or came.region not in struck.led:
             continue
+        decided_s = (came.at - struck.at).total_seconds()
         if came.epoch > struck.led[came.region]:
-            since_s = _committed_s(call, came, struck) - struck.at_s
+            # The answer to a spooled call says nothing about its commit, but the journal does, to within the commit.
+            since_s = decided_s if call.spooled else call.told_s - struck.at_s
             took_s[came.region] = min(took_s.get(came.region, since_s), since_s)
-        elif call.told_s > struck.back_s:
+        elif decided_s > struck.back_after_s:
             kept.add(came.region)
-    taken = {region: took_s[region] for region in took_s.keys() & called}
-    return WentOn(took_s=taken, kept=kept & called - taken.keys(), silent=called - taken.keys() - kept)
-
-
-def _committed_s(call: Told, came: Came, struck: Struck) -> float:
-    """When the call was committed, by the callers' clock. The answer to a spooled one says nothing about that, but
-    the journal does, to within the commit itself."""
-    if not call.spooled:
-        return call.told_s
-    return struck.at_s + (came.at - struck.at).total_seconds()
+    # Where it goes on itself a later leader was given the region, and has taken nothing over.
+    taken = {region: took_s[region] for region in took_s.keys() & called - kept}
+    return WentOn(took_s=taken, kept=kept & called, silent=called - taken.keys() - kept)

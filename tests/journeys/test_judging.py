@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from math import inf
 
+from msgspec.structs import replace
+
 from simulators.phones import Told
 from tests.journeys.chaos import time_takeover
 from tests.journeys.judging import Struck, count, name_of, same_answer, went_on
@@ -147,10 +149,9 @@ def taken(*commits: tuple[str, int, float], spooled: bool = False) -> tuple[list
     return calls, ledger
 
 
-def timed(calls: list[Told], ledger: Ledger, *, kind: str = "kill", back_s: float = inf, hit: bool = True) -> Run:
-    struck = Struck(at_s=STRUCK.at_s, at=STRUCK.at, led=STRUCK.led, back_s=back_s)
+def timed(calls: list[Told], ledger: Ledger, *, kind: str = "kill", back_after_s: float = inf, hit: bool = True) -> Run:
     done = Run(number=1, kind=kind, victim="core-1", hit=hit)
-    time_takeover(done, went_on(calls, ledger, struck))
+    time_takeover(done, went_on(calls, ledger, replace(STRUCK, back_after_s=back_after_s)))
     return done
 
 
@@ -189,11 +190,21 @@ def test_calls_from_before_the_blow_ask_for_no_takeover() -> None:
 
 
 def test_a_frozen_process_that_woke_in_time_went_on_itself() -> None:
-    calls, ledger = taken((TASHKENT, 3, 2.5), (FERGANA, 3, 2.5))
-    done = timed(calls, ledger, kind="freeze", back_s=102.0)
+    done = timed(*taken((TASHKENT, 3, 2.5), (FERGANA, 3, 2.5)), kind="freeze", back_after_s=2.0)
     assert (done.takeover_s, done.awoke_leading, done.faults) == (None, True, [])
     assert "takeover not due" in done.line()
-    assert len(timed(calls, ledger, kind="freeze", back_s=103.0).faults) == 2
+
+
+def test_a_region_that_is_handed_over_later_was_not_taken_over() -> None:
+    done = timed(*taken((TASHKENT, 3, 2.5), (TASHKENT, 4, 3.5)), kind="freeze", back_after_s=2.0)
+    assert (done.takeover_s, done.awoke_leading, done.faults) == (None, True, [])
+
+
+def test_what_was_decided_before_the_freeze_and_answered_after_it_is_no_sign_of_life() -> None:
+    calls, ledger = taken((TASHKENT, 3, 2.5))
+    add(ledger, "c0", Came(TASHKENT, 1, 3, NOON + timedelta(seconds=0.1)))
+    done = timed(calls, ledger, kind="freeze", back_after_s=2.0)
+    assert done.faults == ["UZ-TK: people called after the freeze, nobody led it"]
 
 
 def test_the_figures_say_which_takeovers_nobody_could_time_and_which_blows_hit_nothing() -> None:
