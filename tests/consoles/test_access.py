@@ -256,13 +256,13 @@ async def test_of_an_address_that_only_guesses_few_are_looked_up_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await guess(world.access, "::1")
-    looking, most, open = 0, 0, asyncio.Event()
+    looking, most, found = 0, 0, asyncio.Event()
 
     async def slow(token: bytes) -> Device | None:
         nonlocal looking, most
         looking += 1
         most = max(most, looking)
-        await open.wait()
+        await found.wait()
         looking -= 1
         return None
 
@@ -276,7 +276,7 @@ async def test_of_an_address_that_only_guesses_few_are_looked_up_at_once(
     await asyncio.sleep(0)
     assert looking == DOUBTED_AT_ONCE + 1
     other.cancel()
-    open.set()
+    found.set()
     faults = await asyncio.gather(*asked, return_exceptions=True)
     assert {fault.code for fault in faults if isinstance(fault, Problem)} == {"too_many_requests"}
     assert most == DOUBTED_AT_ONCE + 1

@@ -176,7 +176,8 @@ async def nobody(socket: Socket) -> None:
 
 
 async def test_what_stands_at_a_leader_is_known_while_it_answers() -> None:
-    led, at = Led(), {}
+    led = Led()
+    at: dict[str, str] = {}
     leaders = Leaders(lambda: known(at), lambda: [TASHKENT])
     async with led.answering() as address:
         at[TASHKENT] = address
