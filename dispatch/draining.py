@@ -58,7 +58,9 @@ class Drain:
 
     def _begin(self, draining: asyncio.TaskGroup) -> None:
         """Begin with what waits, each region's in order: one that cannot be written holds no other up."""
-        for region in self._spool.regions() if self._spool is not None else ():
+        if self._spool is None:
+            return
+        for region in self._spool.regions():
             if (task := self._running.get(region)) is None or task.done():
                 self._running[region] = draining.create_task(self._catch_up(self._spool, region))
 

@@ -137,7 +137,7 @@ class Intake:
         return self._waiting(contact.key) or await self._kept(contact, raw, patient)
 
     async def finished(self) -> None:
-        """Wait for the calls that are still being kept although whoever asked is gone: their files are ours till then."""
+        """Wait for the calls that are still being kept though whoever asked is gone: their files are ours till then."""
         while self._taking:
             await asyncio.wait(list(self._taking.values()))
         if self.spool is not None:

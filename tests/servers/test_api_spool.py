@@ -11,14 +11,11 @@ import pytest
 
 from dispatch import draining
 from dispatch.actors import Actor, Role
-from dispatch.calling.contacts import BURST
-from dispatch.calling.reception import Contact
-from dispatch.core.terms import ActorId, CallId, RegionId
+from dispatch.core.terms import ActorId
 from dispatch.engine import Reply
 from dispatch.keeping.memory import MemoryStore
-from dispatch.keeping.spool import Spooled
 from dispatch.writing.keys import Key
-from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, api_world
+from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
 
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
 SENDER = Actor(actor_id=ActorId("device:1"), role=Role.DEVICE, username="1")
@@ -53,6 +50,7 @@ async def test_a_spooled_call_whose_key_went_elsewhere_is_committed_all_the_same
     other = await world.new_call(location=HERE)
     assert (await world.post(f"calls/{other['call_id']}/location", HERE[0], key="k-9")).status == 200
     await world.stop()
+    world.clock.advance(1)  # Names are made of the time.
     await world.start()
     await world.get("regions")
     twin.faults.away = True
