@@ -11,7 +11,6 @@ from datetime import datetime
 
 from dispatch.core.state import RegionState
 
-
 STAMPS_A_SECOND = 1_000_000
 
 
