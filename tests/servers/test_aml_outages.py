@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,7 +144,7 @@ async def test_a_location_that_could_not_be_kept_does_not_put_its_committed_call
     [({"number": "90 123-45-67"}, {"device_number": NUMBER}), ({"imei": "35-347210-434354-0"}, {"device_imei": IMEI})],
 )
 async def test_a_location_waits_as_long_as_its_call_does_in_the_spool(
-    tmp_path: Path, caller: dict[str, str], handset: dict[str, str]
+    tmp_path: Path, caller: dict[str, str], handset: dict[str, Any]
 ) -> None:
     twin = MemoryStore()
     async with api_world(twin, tmp_path) as world:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatch.calling.matching import Matcher
+from dispatch.calling.matching import Matcher, Waiting
 from dispatch.calling.recognising import Recogniser
 from dispatch.cells.exchange import AidWish, CallOffer, Document, OfferRecall
 from dispatch.cells.peers import Peer, enrol, read_peers
@@ -28,7 +28,6 @@ from dispatch.core.terms import (
     Source,
 )
 from dispatch.errors import UserMistake
-from dispatch.formats.aml import AmlMessage
 from dispatch.keeping.memory import MemoryStore
 from dispatch.store import Store
 from dispatch.verify_log import Commitments, Event, Finding
@@ -209,7 +208,7 @@ async def test_a_call_comes_without_what_was_of_its_old_region(world: ApiWorld) 
     assert (call.status, call.incident_id, call.incident_type) == (CallStatus.TRANSFERRED, None, None)
 
 
-async def nothing_waits(call_id: CallId, messages: Sequence[AmlMessage]) -> None:
+async def nothing_waits(call_id: CallId, messages: Sequence[Waiting]) -> None:
     raise AssertionError(f"{len(messages)} messages waited for {call_id}")
 
 
