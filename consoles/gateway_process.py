@@ -20,6 +20,7 @@ from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER, TOLD_TO_ALL, authoriza
 from consoles.programs import Programs
 from consoles.serving import Options, clock_from, regions_of
 from consoles.starting import Say, Steps
+from consoles.watched import followed
 from dispatch.calling.aml import trusted
 from dispatch.cells.neighbours import Neighbours
 from dispatch.clock import Clock
@@ -141,12 +142,12 @@ async def _at_work(process: GatewayProcess) -> AsyncIterator[None]:
     await process.follower.start(regions_of(process.settings))
     await process.leaders.look()
     await process.leaders.ask()
-    works = (process.fanout.run(), process.follower.run(), process.leaders.run())
-    running = [asyncio.create_task(work) for work in works]
+    parts = {"fanout": process.fanout.run, "follower": process.follower.run, "leaders": process.leaders.run}
+    loops = beside(parts, process.metrics)
     try:
         yield
     finally:
-        await cancelled(*running)
+        await cancelled(*loops)
         await process.leaders.close()
 
 
@@ -187,6 +188,8 @@ def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple
         mode=options.mode,
         speed=options.speed,
         ready=lambda: process.follower.ready,
+        watched=[followed(process.follower)],
+        elsewhere=leaders.alarms,
         words={
             "core": leaders.health,
             "mqtt": lambda: leaders.word("mqtt"),

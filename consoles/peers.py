@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from consoles.api import Interface
 from consoles.carrying import SCHEME, Carrier, by_http
 from consoles.front import cancelled
+from consoles.watched import followed
 from dispatch.calling.along import with_handsets
 from dispatch.cells.neighbours import Neighbours
 from dispatch.core.terms import RegionId
@@ -22,6 +23,7 @@ from dispatch.following.forwarding import VIA_CORE, Forwarder
 from dispatch.following.leaders import Leaders
 from dispatch.following.polled import PolledFanout
 from dispatch.keeping.postgres import PostgresStore
+from dispatch.web.alarms import Alarm, Watched
 from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route
 from dispatch.writing.leading import Leader
@@ -54,6 +56,15 @@ class Peers:
         """Whether every region that another process leads is shown here as well."""
         return self._follower.ready
 
+    @property
+    def watched(self) -> Watched:
+        """The condition of those regions."""
+        return followed(self._follower)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """What stands at the processes that lead them."""
+        return self._leaders.alarms()
+
     def told(self, listener: Listener) -> None:
         """Tell a listener of what is committed, here or elsewhere."""
         self._engine.on_commit.append(listener)
@@ -84,7 +95,7 @@ class Peers:
     def answered(self, api: Interface, neighbours: Neighbours, metrics: Metrics) -> list[Route]:
         """By whom each address is answered: here what we lead, by its leader what another leads."""
         carrier = Carrier(api.intake, neighbours.inbox, self._leader.leases, by_http(self._leaders))
-        api.intake.carry, api.intake.ask = with_handsets(api.intake.reception, carrier.carry), carrier.ask
+        api.intake.drain.carry, api.intake.ask = with_handsets(api.intake.reception, carrier.carry), carrier.ask
         api.aml.admits = carrier.admits
         neighbours.beside(carrier)
         forwarder = Forwarder(self._leaders, self._engine.replicas, metrics, self._follower.reached, VIA_CORE)

@@ -5,7 +5,7 @@ This process alone still has it: in the others it waited for ten minutes, as for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -15,8 +15,8 @@ from dispatch.calling.calls import NewCall, caller_of
 from dispatch.calling.evidence import ACCURACY_MAX_M, EVIDENCE_MAX, Evidence
 from dispatch.calling.matching import Waiting
 from dispatch.calling.reception import Reception
-from dispatch.core.terms import LocationFix, RegionId
-from dispatch.intake import Carry
+from dispatch.core.terms import CallId, LocationFix, RegionId
+from dispatch.draining import Carry
 from dispatch.keeping.spool import Spooled
 from dispatch.web.bodies import decode
 from dispatch.web.problems import Unreadable
@@ -36,15 +36,16 @@ def with_handsets(reception: Reception, carry: Carry) -> Carry:
     With them it may belong to another region: it is carried to there, where all that is said of it leads the same way.
     """
 
-    async def carried(calls: Sequence[Spooled], region: RegionId) -> bool:
+    async def carried(calls: Sequence[Spooled], region: RegionId) -> Collection[CallId]:
         laden = [_laden(reception, call, region) for call in calls]
+        kept: set[CallId] = set()
         try:
-            targets = dict.fromkeys(one.region for one in laden)
-            kept = {target for target in targets if await carry(_calls_of(laden, target), target)}
+            for target in dict.fromkeys(one.region for one in laden):
+                kept.update(await carry(_calls_of(laden, target), target))
             for one in laden:
-                if one.region in kept:
+                if one.call.call_id in kept:
                     reception.matcher.used(one.waiting)
-            return len(kept) == len(targets)
+            return kept
         finally:
             for one in laden:
                 reception.matcher.give_back(one.waiting)

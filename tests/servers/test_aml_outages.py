@@ -111,7 +111,7 @@ async def test_a_call_that_the_spool_repeats_after_a_crash_is_still_found_by_its
             while len(world.spool):
                 await asyncio.sleep(0.02)
         # Committed, and killed before it was marked so.
-        await world.interface.intake.drain(spooled)
+        await world.interface.intake.drain.commit(spooled)
         await send(world, form(device_number=NUMBER))
         assert place(world, call["call_id"]).source == "aml"
 
