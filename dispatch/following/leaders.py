@@ -1,4 +1,6 @@
-"""Who leads which region, and how those processes are: looked at again and again for all who send on to them."""
+"""Who leads which region, how those processes are, and what lets us in there: looked at again and again for all who
+send on to them.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +47,7 @@ class Leaders:
         self._led_at = led_at
         self._regions = regions
         self.at: Mapping[str, str] = {}
+        self._shown: dict[str, str] = {}
         self._seen_s = float("-inf")
         self._moved = asyncio.Event()
         self._sayings = Sayings()
@@ -78,6 +81,15 @@ class Leaders:
             if found != self.at:
                 self.at = found
                 self.moved()
+
+    def meet(self, shown: Mapping[str, str]) -> None:
+        """Learn which authorization lets us in where. The last known stands while one leads that is about to go."""
+        leading = set(self.at.values())
+        self._shown = {address: last for address, last in self._shown.items() if address in leading} | dict(shown)
+
+    def shown_at(self, address: str) -> str | None:
+        """By which authorization the process there knows us as one of its own; None where we have not met it."""
+        return self._shown.get(address)
 
     def moved(self) -> None:
         """A region has another leader, perhaps us: whoever waits for one looks again."""
