@@ -70,7 +70,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         if self.timeout_s is not None:
             found.append("timed_out")
         if self.action is not None:
-            found += ["unauthenticated", "token_expired", "out_of_scope"]
+            found += ["unauthenticated", "token_expired", "out_of_scope", "too_many_requests"]
         if self.request is not None:
             found += ["malformed_json", "invalid_body", "too_large", "unsupported_media_type", "too_slow"]
         if self.query is not None:

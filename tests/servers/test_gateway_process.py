@@ -264,7 +264,7 @@ async def test_positions_of_another_version_make_no_board_stand_still(
 async def test_what_is_wrong_with_a_leader_is_said_at_the_gateway(
     tmp_path: Path, postgres_url: str, broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DISPATCH112_DISK_EARLY_MIB", str(10**12))
+    monkeypatch.setenv("DISPATCH112_DISK_EARLY_MIB", str(10**9))
     await enrolled(postgres_url, await hashed(PASSWORD))
     made = processes(tmp_path, postgres_url, broker, None)
     try:
