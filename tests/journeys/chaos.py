@@ -1,6 +1,6 @@
 """`make chaos RUNS=100`: real processes killed, frozen and cut off under load, and the books checked after each run.
 
-    python -m tests.journeys.chaos --runs 100 [--first K] [--dir DIR]
+    python -m tests.journeys.chaos --runs 100 [--first K] [--dir DIR] [--takeover-limit SECONDS]
 
 A run is a seed: what callers say, whom the blow hits and when. A state file in DIR notes the runs that are done,
 so the same line goes on where it was stopped. Ends with 1 at the first run that breaks a promise, and says which
@@ -192,6 +192,10 @@ def main() -> int:
     parser.add_argument("--runs", type=whole(1, 1_000_000), default=100, metavar="N", help="how many runs (100)")
     parser.add_argument("--first", type=whole(0, 1_000_000), default=0, metavar="K", help="the number of the first (0)")
     parser.add_argument("--dir", type=Path, default=Path(".chaos"), metavar="DIR", help="state, data and logs (.chaos)")
+    parser.add_argument(
+        "--takeover-limit", type=whole(1, 60), default=TAKEOVER_LIMIT_S, metavar="SECONDS",
+        help=f"how long a takeover may take; longer on a machine that is busy otherwise ({TAKEOVER_LIMIT_S:g})",
+    )  # fmt: skip
     args = parser.parse_args()
     home: Path = args.dir.resolve()
     home.mkdir(parents=True, exist_ok=True)
@@ -203,7 +207,7 @@ def main() -> int:
         print(f"goes on: {before} of {len(numbers)} runs are done; remove {file} to begin anew", flush=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         keep = None if alone else file
-        status = runner.run(run_all(numbers, home, state, keep))
+        status = runner.run(run_all(numbers, home, state, keep, takeover_limit_s=args.takeover_limit))
     print(
         msgspec.json.format(msgspec.json.encode(summary([state.runs[n] for n in numbers if n in state.runs]))).decode()
     )

@@ -159,10 +159,10 @@ async def test_the_whole_service_is_killed_under_load_and_started_again(service:
         # At once: an order is given up in the end, and so is the word that it is over.
         made.crews.wake()
         await load
+        statuses = [asked.status for asked in made.callers.asked]
         await every_answer_holds(made.callers)
         again = "orders that nobody had heard are sent again"
         await until(lambda: all_heard(undelivered, made.crews), again, HEARD_LIMIT_S)
-        statuses = [asked.status for asked in made.callers.asked]
         made.crews.finish()
         await until(lambda: made.crews.unanswered == 0, "each status has its receipt")
         ledger = await books_balance(made)
