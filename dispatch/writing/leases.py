@@ -265,7 +265,7 @@ class Leases:
         self._unrenewed_s = {key: known.get(key, self._seen_s) for key in map(_renewal, view.seats)}
 
     def _outlived(self, seat: Seat) -> bool:
-        """Whether another's seat was left alone for a whole lease by our clock. Its holder has stopped by itself, though
+        """Whether another's seat was left alone for a whole lease by our clock: its holder has stopped by itself, and
         a database whose clock was set back would have us wait for as long."""
         return seat.holder != self.holder and self._seen_s - self._unrenewed_s[_renewal(seat)] >= LEASE_S
 
