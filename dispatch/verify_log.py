@@ -3,8 +3,9 @@
     python verify_log.py DIR|FILE [--region UZ-TK] [--heads DIR] [--public-key HEX]
 
 It trusts nothing of the service. Each event must carry the hash of the one before it, so whatever was altered,
-removed, inserted or moved shows, and is named by region and number. Signed heads show a journal that was written
-anew from some event on, or whose end is missing. Personal documents that are still there must fit the
+removed, inserted or moved shows, and is named by region and number. Each region has a head that says where it ends: a
+missing end shows, and so does a region without one. Signed heads show a journal that was written anew from some
+event on, or whose end is missing together with its head. Personal documents that are still there must fit the
 commitments in the events; erased ones leave the journal whole. The recipe of the bytes:
 
     field(x)        = length of x in bytes, as 4 bytes, big-endian  ||  x (UTF-8 text, or a number's decimal digits)
@@ -363,12 +364,15 @@ class Verification:
         if self.commitments is not None:
             self.commitments.gather(event)
 
-    def end(self, heads: dict[str, tuple[int, bytes]]) -> None:
-        """No more events; `heads` says where each journal ends, where that is known."""
-        for name in sorted({*heads, *self._anchors} if self.only is None else {self.only}):
+    def end(self, heads: dict[str, tuple[int, bytes]] | None) -> None:
+        """No more events; `heads` says where the journal of each region ends, None: nobody knows."""
+        known = heads or {}
+        for name in sorted({*known, *self._anchors} if self.only is None else {self.only}):
             self.region(name)
         for name, check in sorted(self.regions.items()):
-            check.end(heads.get(name))
+            check.end(known.get(name))
+            if heads is not None and name not in heads and check.count:
+                self.say(Finding(name, 0, "has events and no head: nothing says where they end"))
 
 
 def verify_file(path: Path, verification: Verification, region: str | None = None) -> None:
@@ -402,8 +406,9 @@ def verify_directory(directory: Path, verification: Verification, say: Say) -> N
                 say(Finding(region or "", 0, f"{name} is not the file that was written: its checksum differs"))
         if region is not None:
             verify_file(directory / name, verification, region)
-    known = heads if verification.only is None else {k: v for k, v in heads.items() if k == verification.only}
-    verification.end(known)
+    if verification.only is not None:
+        heads = {region: head for region, head in heads.items() if region == verification.only}
+    verification.end(heads)
     if personal is not None and (directory / personal).is_file() and verification.only is None:
         _check_personal(directory / personal, verification.commitments, say)
 
@@ -684,7 +689,7 @@ def verify_path(args: argparse.Namespace) -> int:
         verify_directory(path, verification, report)
     else:
         verify_file(path, verification)
-        verification.end({})
+        verification.end(None)
         notes.append("a single file: events missing at its end show only by signed heads")
     return report.close(verification, notes)
 

@@ -48,6 +48,7 @@ class Fleet:
     def __init__(self, units: Sequence[UnitSpec], on_task_s: float, seed: int) -> None:
         self.ordered: dict[str, float] = {}
         self.positions = self.orders = self.repeated = self.served = self.given_up = 0
+        self._ended = False
         self._units = list(units)
         self._on_task_s = on_task_s
         self._chance = Random(f"{seed}:fleet")
@@ -73,10 +74,13 @@ class Fleet:
 
     async def run(self) -> None:
         """Report positions and keep the lines alive until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for line in self._lines:
-                group.create_task(line.keep_alive())
-            group.create_task(self._report())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for line in self._lines:
+                    group.create_task(line.keep_alive())
+                group.create_task(self._report())
+        finally:
+            self._ended = True
 
     def say_where(self, units: Sequence[UnitSpec]) -> None:
         """A fix of each of these units, a few metres from its station, so that every one has moved."""
@@ -101,8 +105,10 @@ class Fleet:
 
     @property
     def broken(self) -> bool:
-        """Whether the broker has closed a line: what was measured since counts for nothing."""
-        return any(line.broken for line in self._lines)
+        """Whether the broker has closed a line, or no unit reports any more: what was measured since counts for
+        nothing.
+        """
+        return self._ended or any(line.broken for line in self._lines)
 
     async def _report(self) -> None:
         began_s, tick = monotonic(), 0

@@ -8,7 +8,8 @@ memory is that of callers, two minutes, and the warm-up lasts as long.
 
 A call is *kept* when its 201 has arrived, *on the console* when a board has received the delta that reaches
 the number in that answer; both are measured from the moment its request was due, so that a stall of either
-side counts in full.
+side counts in full. What has not come when the measurement ends counts as long as it has been waited for. The
+calls of the warm-up are looked for as all others, and are in no latency.
 """
 
 from __future__ import annotations
@@ -27,14 +28,25 @@ from typing import Any
 from consoles.demo_accounts import FILE
 from consoles.serve import run_to_end
 from dispatch.services import running_addresses
+from simulators.bench_cpu import cpu_report, own_servers, used
 from simulators.bench_fleet import Fleet, on_the_road
-from simulators.bench_measures import Stalls, latency, own_cpu_s, seen, seen_by_all, slope_per_minute, watch_memory
+from simulators.bench_measures import (
+    Stalls,
+    answers,
+    faults_of,
+    first_orders,
+    latency,
+    seen,
+    seen_by_all,
+    settled,
+    slope_per_minute,
+    watch_memory,
+)
 from simulators.bench_service import service
 from simulators.bench_traffic import Calls
-from simulators.checking import kept_calls
-from simulators.client import Client, Counts
+from simulators.checking import calls_lost
 from simulators.country import roster, share_for
-from simulators.exposition import Reading, read, stages
+from simulators.exposition import Reading, stages
 from simulators.lean import Poster, Watcher, watch
 
 ON_TASK_S = 10.0
@@ -59,7 +71,7 @@ async def _measured(args: argparse.Namespace, home: Path) -> dict[str, Any]:
         async with on_the_road(units, addresses.mqtt_url, ON_TASK_S, args.seed) as fleet:
             watchers = [await watch(url, credentials["dispatcher"]["token"]) for _ in range(args.consoles)]
             try:
-                return await _run(args, url, credentials, (fleet, watchers))
+                return await _run(args, url, credentials, (fleet, watchers, own_servers(home)))
             finally:
                 for watcher in watchers:
                     watcher.close()
@@ -69,38 +81,31 @@ async def _run(
     args: argparse.Namespace,
     url: str,
     credentials: dict[str, Any],
-    others: tuple[Fleet, list[Watcher]],
+    others: tuple[Fleet, list[Watcher], dict[str, int]],
 ) -> dict[str, Any]:
-    fleet, watchers = others
+    fleet, watchers, servers = others
     poster = Poster(url, credentials["device"]["token"])
     takers = Poster(url, credentials["call_taker"]["token"])
     calls = Calls(poster, takers, args.seed)
     await calls.place(args.calls_per_second, args.warm_up)
-    warm = len(calls.kept)
     gc.collect()
     gc.freeze()
     memory: list[Reading] = []
     watching = asyncio.create_task(watch_memory([url], memory))
-    frames, positions = _frames(watchers), fleet.positions
-    before, began_cpu_s = await read(url), own_cpu_s()
-    began_s = monotonic()
+    before = await used([url], servers)
+    frames, positions, began_s = _frames(watchers), fleet.positions, monotonic()
     with Stalls() as stalls:
         await calls.place(args.calls_per_second, args.seconds)
     lasted_s = monotonic() - began_s
-    after, generator_cpu_s = await read(url), own_cpu_s() - began_cpu_s
-    watching.cancel()
     frames, positions = _frames(watchers) - frames, fleet.positions - positions
+    after = await used([url], servers)
+    watching.cancel()
     await calls.answered(ANSWERS_LIMIT_S)
-    await asyncio.sleep(1.0)
-    client = Client(url, credentials["supervisor"]["token"], Counts())
-    try:
-        kept = await kept_calls(client, [call.call_id for call in calls.kept])
-    finally:
-        await client.close()
-        poster.close()
-        takers.close()
-    measured = calls.kept[warm:]
-    each = max(1, len(measured))
+    measured, not_kept = calls.due_since(began_s)
+    ended_s = await settled(measured, watchers, fleet.ordered, ANSWERS_LIMIT_S)
+    by_all, orders = seen_by_all(measured, watchers, ended_s), first_orders(measured, fleet.ordered, ended_s)
+    calls.close()
+    lost = await calls_lost(url, credentials["supervisor"]["token"], [call.call_id for call in calls.kept])
     return {
         "calls_per_second": args.calls_per_second,
         "warm_up_seconds": args.warm_up,
@@ -112,28 +117,27 @@ async def _run(
         "calls_accepted": len(calls.kept),
         "calls_measured": len(measured),
         "calls_not_accepted": calls.sent - len(calls.kept),
-        "calls_lost": len(kept.lost),
-        "call_to_commit_ms": latency([call.kept_s - call.due_s for call in measured]),
-        "call_to_console_ms": latency(seen(measured, watchers)),
-        "call_to_slowest_console_ms": latency(seen_by_all(measured, watchers)),
+        "calls_lost": lost,
+        "call_to_commit_ms": latency(answers(measured, not_kept, ended_s).seconds),
+        "call_to_console_ms": latency(seen(measured, watchers, ended_s).seconds),
+        "call_to_slowest_console_ms": latency(by_all.seconds),
+        "calls_unseen": by_all.unserved,
+        "calls_spooled": sum(call.spooled for call in measured),
         "goals_p99_ms": GOALS_MS,
         "machine": stalls.report(measured),
         "positions_per_second": round(positions / lasted_s, 1),
         "frames_per_second": round(frames / lasted_s, 1),
         "orders_heard": fleet.orders,
         "orders_repeated": fleet.repeated,
+        "orders_missing": orders.unserved,
         "consoles_broken": sum(watcher.broken for watcher in watchers),
         "connections": poster.opened,
-        "memory_start_mb": round(before.memory_mb, 1),
-        "memory_end_mb": round(after.memory_mb, 1),
+        "memory_start_mb": round(before.service.memory_mb, 1),
+        "memory_end_mb": round(after.service.memory_mb, 1),
         "memory_slope_mb_per_minute": slope_per_minute(memory),
-        "service_cpu_us_per_call": round(1e6 * (after.cpu_s - before.cpu_s) / each, 1),
-        "service_cpu_percent": round(100 * (after.cpu_s - before.cpu_s) / lasted_s, 1),
-        "generator_cpu_percent": round(100 * generator_cpu_s / lasted_s, 1),
-        "cpu_us_per_call_by_stage": {
-            name: round(1e6 * seconds / each, 2) for name, (seconds, _) in stages(before, after).items()
-        },
-        "stage_runs": {name: int(runs) for name, (_, runs) in stages(before, after).items()},
+        **cpu_report(before, after, calls.kept),
+        "stage_runs": {name: int(runs) for name, (_, runs) in stages(before.service, after.service).items()},
+        "faults": faults_of(fleet, watchers),
     }
 
 

@@ -1,17 +1,20 @@
-"""What a benchmark makes of its raw times: latencies from the moment a call was due, memory's slope, CPU by stage."""
+"""What a benchmark makes of its raw times: latencies from the moment a call was due, and memory's slope.
+
+Whoever was not served by the end of a measurement is in its latencies as well, as long as they have waited.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Event, Thread
 from time import monotonic
 from typing import Self
 
 import msgspec
 
+from simulators.bench_fleet import Fleet
 from simulators.bench_traffic import Sent
 from simulators.exposition import Reading, depths, read
 from simulators.lean import Watcher
@@ -20,6 +23,7 @@ from simulators.report import Samples
 MEMORY_EVERY_S = 2.0
 STALL_S = 0.010
 NAP_S = 0.002
+LOOK_S = 0.5
 
 
 class Stalls:
@@ -91,23 +95,62 @@ def by_quarter(readings: Sequence[Reading]) -> dict[str, list[float]]:
     }
 
 
-def seen(calls: Sequence[Sent], watchers: Sequence[Watcher]) -> list[float]:
-    """For each call and each console, the seconds until that console had it."""
-    return [seen_s - call.due_s for w in watchers for call in calls if (seen_s := _seen_s(call, w)) is not None]
+class Waited(msgspec.Struct, frozen=True, kw_only=True):
+    """How long each waited, in seconds. `unserved` of them wait still, and count with the time until the end of the
+    measurement: whoever is never served makes no figure look better.
+    """
+
+    seconds: list[float]
+    unserved: int
+
+    @property
+    def served(self) -> int:
+        return len(self.seconds) - self.unserved
 
 
-def seen_by_all(calls: Sequence[Sent], watchers: Sequence[Watcher]) -> list[float]:
-    """For each call, the seconds until every console had it."""
-    found = []
+def waited(times: Iterable[tuple[float, float | None]], until_s: float) -> Waited:
+    """Each by when it was due and when it was served, None: not until the end (monotonic)."""
+    known = list(times)
+    return Waited(
+        seconds=[(until_s if served_s is None else served_s) - due_s for due_s, served_s in known],
+        unserved=sum(served_s is None for _, served_s in known),
+    )
+
+
+def answers(calls: Sequence[Sent], not_kept: Sequence[float], until_s: float) -> Waited:
+    """For each call the seconds until it was kept; `not_kept`: when those were due that never were."""
+    times: list[tuple[float, float | None]] = [(due_s, None) for due_s in not_kept]
+    return waited([*((call.due_s, call.kept_s) for call in calls), *times], until_s)
+
+
+def seen(calls: Sequence[Sent], watchers: Sequence[Watcher], until_s: float) -> Waited:
+    """For each call and each console that watches its region, the seconds until that console had it."""
+    return waited(((call.due_s, at_s) for call, times in _seen(calls, watchers) for at_s in times), until_s)
+
+
+def seen_by_all(calls: Sequence[Sent], watchers: Sequence[Watcher], until_s: float) -> Waited:
+    """For each call that some console is there for, the seconds until every such console had it."""
+    return waited(((call.due_s, _last(times)) for call, times in _seen(calls, watchers) if times), until_s)
+
+
+def _last(times: Sequence[float | None]) -> float | None:
+    """The latest of these moments; None when one has not come."""
+    known = [at_s for at_s in times if at_s is not None]
+    return max(known) if len(known) == len(times) else None
+
+
+def _seen(calls: Sequence[Sent], watchers: Sequence[Watcher]) -> Iterator[tuple[Sent, list[float | None]]]:
+    """Each call with when each console that watches its region had it."""
+    watching: dict[str, list[Watcher]] = {}
     for call in calls:
-        times = [_seen_s(call, watcher) for watcher in watchers]
-        known = [at_s for at_s in times if at_s is not None]
-        if known and len(known) == len(times):
-            found.append(max(known) - call.due_s)
-    return found
+        if call.region not in watching:
+            watching[call.region] = [watcher for watcher in watchers if watcher.watches(call.region)]
+        yield call, [_seen_s(call, watcher) for watcher in watching[call.region]]
 
 
 def _seen_s(call: Sent, watcher: Watcher) -> float | None:
+    if call.spooled:
+        return None
     numbers, times = watcher.came.get(call.region.encode(), ((), ()))
     place = bisect_left(numbers, call.seq)
     return times[place] if place < len(numbers) else None
@@ -120,21 +163,45 @@ def latency(seconds: Sequence[float]) -> dict[str, float | int | None]:
     return found
 
 
-def own_cpu_s() -> float:
-    times = os.times()
-    return times.user + times.system
-
-
-def first_orders(calls: Sequence[Sent], ordered: Mapping[str, float]) -> list[float]:
+def first_orders(calls: Sequence[Sent], ordered: Mapping[str, float], until_s: float) -> Waited:
     """For each call that opened an incident, the seconds until its first unit had its order."""
     firsts = firsts_of(ordered)
-    return [firsts[c.incident_id] - c.due_s for c in calls if c.opened and c.incident_id in firsts]
+    return waited(((call.due_s, firsts.get(call.incident_id or "")) for call in calls if call.opened), until_s)
 
 
-def waits(calls: Sequence[Sent], ordered: Mapping[str, float]) -> list[float]:
+def waits(calls: Sequence[Sent], ordered: Mapping[str, float], until_s: float) -> Waited:
     """For each P1 incident, the seconds from its first call to its first unit's order."""
-    firsts = firsts_of(ordered)
-    return [firsts[c.incident_id] - c.due_s for c in calls if c.opened and c.urgent and c.incident_id in firsts]
+    return first_orders([call for call in calls if call.urgent], ordered, until_s)
+
+
+async def settled(
+    calls: Sequence[Sent], watchers: Sequence[Watcher], ordered: Mapping[str, float], limit_s: float
+) -> float:
+    """Wait until every call is on the consoles and every incident it opened has its order, at most so long; when that
+    was (monotonic).
+    """
+    give_up_s = monotonic() + limit_s
+    while True:
+        firsts = firsts_of(ordered)
+        calls = [
+            call
+            for call, times in _seen(calls, watchers)
+            if None in times or (call.opened and call.incident_id not in firsts)
+        ]
+        if not calls or monotonic() > give_up_s:
+            return monotonic()
+        await asyncio.sleep(LOOK_S)
+
+
+def faults_of(fleet: Fleet, watchers: Sequence[Watcher]) -> list[str]:
+    """Why a measurement counts for nothing: the clients that it rests on were cut off."""
+    found = []
+    if fleet.broken:
+        found.append("the fleet was cut off from the broker: its orders were not heard, its positions not sent")
+    broken = sum(watcher.broken for watcher in watchers)
+    if broken:
+        found.append(f"{broken} of {len(watchers)} consoles were cut off")
+    return found
 
 
 def firsts_of(ordered: Mapping[str, float]) -> dict[str, float]:

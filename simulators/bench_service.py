@@ -103,7 +103,7 @@ async def _child(words: Sequence[str], ready: re.Pattern[bytes], log: Path) -> A
         start_new_session=True, preexec_fn=dying_with_us(signal.SIGTERM),
     )  # fmt: skip
     assert process.stdout is not None
-    kept = log.open("wb")
+    kept = log.open("wb", buffering=0)
     reading: asyncio.Task[None] | None = None
     try:
         try:

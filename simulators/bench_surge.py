@@ -4,8 +4,13 @@
               P1 waits for its first unit is compared with a normal hour's rate, measured first.
   queue       100,000 incidents wait for units that do not exist; then calls come in as ever.
   saturation  every call opens an incident: call → commit → recommendation → order → console, at rates that rise until
-              the consoles fall behind, or calls do; crews are free again after a second.
+              the consoles fall behind, a call is not taken or an incident gets no order; crews are free again after
+              a second.
   life        the same with crews that take a hundredth of their usual time.
+
+Answers, orders and frames of a stretch's last calls have ANSWERS_LIMIT_S to come. What has not come then is counted
+(`calls_not_accepted`, `orders_missing`, `p1_without_order`, `calls_unseen`), and stands in the latencies as long as it
+has been waited for. The calls of a warm-up must be taken and kept as all others; they are in no latency.
 
 `--processes 2` puts the consoles on a gateway process of their own. With `--sharing N` so many core processes lead the
 regions; calls come to their doors by turns, whoever leads, and consoles are spread over them. What a goal misses is
@@ -21,7 +26,7 @@ import gc
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import monotonic
@@ -31,26 +36,29 @@ import msgspec
 
 from consoles.demo_accounts import FILE
 from consoles.serve import run_to_end
-from dispatch.errors import UserMistake
+from dispatch.errors import ServiceAway, UserMistake
 from dispatch.services import running_addresses
 from simulators.arrivals import shares
+from simulators.bench_cpu import cpu_report, own_servers, used
 from simulators.bench_fleet import Fleet, on_the_road
 from simulators.bench_measures import (
+    answers,
     by_quarter,
+    faults_of,
     first_orders,
     latency,
-    own_cpu_s,
     seen,
+    seen_by_all,
+    settled,
     slope_per_minute,
     waits,
     watch_memory,
 )
 from simulators.bench_service import gateway, partner, service, shared
 from simulators.bench_traffic import Calls, Mix
-from simulators.checking import kept_calls
-from simulators.client import Client, Counts
+from simulators.checking import calls_lost
 from simulators.country import roster, share_for
-from simulators.exposition import Reading, read, stages
+from simulators.exposition import Reading, depths, read
 from simulators.lean import Poster, Watcher, watch
 
 NORMAL_CALLS_A_S = 1.0
@@ -71,11 +79,9 @@ GOALS = {
     "saturation": ">= 1000 calls/s with an order each at p99 <= 100 ms",
     "life": ">= 250 calls/s",
 }
-TIMED_A_REGION = 2
-"""Consoles a region whose frames are timed; the others are only counted, for an hour of a thousand fills memory."""
 ANSWERS_LIMIT_S = 20.0
 WARM_UP_S = 8.0
-FLOOD_A_S = 1_500.0
+FLOOD_A_S, FLOOD_LEAST, FLOOD_MOST = 1_500.0, 100, 5_000
 
 
 class Scene(msgspec.Struct, kw_only=True):
@@ -83,6 +89,10 @@ class Scene(msgspec.Struct, kw_only=True):
 
     urls: list[str]
     """Of the core processes."""
+    processes: list[str]
+    """Of all our processes: also of one that has only the consoles."""
+    servers: dict[str, int]
+    """The database and the broker that we run ourselves: name -> process."""
     credentials: dict[str, Any]
     fleet: Fleet
     watchers: list[Watcher]
@@ -99,6 +109,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="dispatch112-bench-") as home:
             report[part] = {"goal": GOALS[part]} | run_to_end(PARTS[part](args, Path(home)))
         report["calls_lost"] = report.get("calls_lost", 0) + report[part]["calls_lost"]
+        report["faults"] = report.get("faults", []) + [f"{part}: {fault}" for fault in report[part]["faults"]]
     return report
 
 
@@ -106,27 +117,48 @@ async def _hour(args: argparse.Namespace, home: Path) -> dict[str, Any]:
     async with _scene(args, home, units=20_000, consoles=1_000, on_task_s=FULL_LIFE_S) as scene:
         normal = await _run(scene, NORMAL_CALLS_A_S * 20, min(NORMAL_S, args.hour_seconds), NORMAL)
         surge = await _run(scene, 100.0, args.hour_seconds, SURGE)
+    return surge | against_normal(surge, normal)
+
+
+def against_normal(surge: Mapping[str, Any], normal: Mapping[str, Any]) -> dict[str, Any]:
+    """The hour beside a normal one. Without a ratio where a normal hour left a P1 without a unit: it would be no
+    measure for another.
+    """
     ratio = _ratio(surge["p1_wait_ms"]["p90"], normal["p1_wait_ms"]["p90"])
-    return surge | {"normal_p1_wait_ms": normal["p1_wait_ms"], "p1_wait_against_normal_p90": ratio}
+    return {
+        "calls_lost": normal["calls_lost"] + surge["calls_lost"],
+        **{f"normal_{name}": normal[name] for name in NORMAL_SHOWN},
+        "p1_wait_against_normal_p90": None if normal["p1_without_order"] else ratio,
+    }
 
 
 async def _queue(args: argparse.Namespace, home: Path) -> dict[str, Any]:
     async with _scene(args, home, units=1_000, consoles=100, on_task_s=3600.0) as scene:
-        began_s, flooded = monotonic(), 0
-        while flooded < args.waiting:
-            flooded += await _flood(scene, min(args.waiting - flooded, 5_000), args.seed + flooded)
+        began_s, flooded = monotonic(), list[str]()
+        while (waiting := await _waiting(scene)) < args.waiting:
+            many = max(FLOOD_LEAST, min(FLOOD_MOST, args.waiting - waiting))
+            flooded += await _flood(scene, many, args.seed + len(flooded))
         flooding_s = monotonic() - began_s
         under = await _run(scene, 50.0, 60.0, SURGE)
-    return under | {"incidents_waiting": flooded, "flooded_per_second": round(flooded / flooding_s, 1)}
+        lost = under["calls_lost"] + await _lost(scene, flooded)
+    per_second = round(len(flooded) / flooding_s, 1)
+    return under | {"calls_lost": lost, "incidents_waiting": waiting, "flooded_per_second": per_second}
 
 
-async def _flood(scene: Scene, many: int, seed: int) -> int:
-    """So many incidents beyond what the units can do, each by a call of its own."""
+async def _waiting(scene: Scene) -> int:
+    """How many incidents wait for units, as the service says."""
+    return int(depths(await read(*scene.urls)).get("incidents_waiting", 0))
+
+
+async def _flood(scene: Scene, many: int, seed: int) -> list[str]:
+    """So many incidents beyond what the units can do, each by a call of its own; the calls that were taken."""
     calls = _calls(scene, seed, ALL_NEW)
     await calls.place(FLOOD_A_S, many / FLOOD_A_S)
     await calls.answered(600.0)
     calls.close()
-    return len(calls.kept)
+    if not calls.kept:
+        raise ServiceAway(f"the service took none of {calls.sent} calls: the queue cannot be filled")
+    return [call.call_id for call in calls.kept]
 
 
 async def _saturation(args: argparse.Namespace, home: Path) -> dict[str, Any]:
@@ -145,16 +177,31 @@ async def _rising(scene: Scene, limit_ms: float) -> dict[str, Any]:
     for _ in range(STEPS_MOST):
         step = await _run(scene, rate, STEP_S, ALL_NEW)
         lost += step["calls_lost"]
-        good = step["calls_not_accepted"] == 0 and (step["call_to_console_ms"]["p99"] or 1e9) <= limit_ms
+        good = held_at(step, limit_ms)
         steps.append({"rate": round(rate), "held": good} | {name: step[name] for name in STEP_SHOWN})
         if not good:
             break
         held, rate = step, rate * STEP_UP
-    return (held or step) | {"calls_lost": lost, "sustained_calls_per_second": held and held["rate"], "steps": steps}
+    whole = {"calls_lost": lost, "faults": step["faults"], "steps": steps}
+    return (held or step) | whole | {"sustained_calls_per_second": held and held["rate"]}
+
+
+def held_at(step: Mapping[str, Any], limit_ms: float) -> bool:
+    """Whether every call was taken, every incident of a measured one had its order, and the consoles kept up."""
+    all_served = not any(step[name] for name in UNSERVED)
+    p99_ms = step["call_to_console_ms"]["p99"]
+    return all_served and not step["faults"] and p99_ms is not None and p99_ms <= limit_ms
 
 
 BY_HTTP = ("device", "call_taker")
-STEP_SHOWN = ("call_to_commit_ms", "call_to_order_ms", "call_to_console_ms", "service_cpu_us_per_call")
+NORMAL_SHOWN = ("p1_wait_ms", "p1_opened", "p1_without_order", "calls_not_accepted")
+UNSERVED = ("calls_not_accepted", "calls_lost", "orders_missing", "calls_unseen")
+"""What a rate that is held has none of."""
+STEP_SHOWN = (
+    *("call_to_commit_ms", "call_to_order_ms", "call_to_console_ms"),
+    *UNSERVED,
+    *("service_cpu_us_per_call", "postgres_cpu_us_per_call", "broker_cpu_us_per_call"),
+)
 
 
 def _calls(scene: Scene, seed: int, mix: Mix) -> Calls:
@@ -166,55 +213,62 @@ async def _run(scene: Scene, rate: float, seconds: float, mix: Mix) -> dict[str,
     """One stretch at one rate, measured after a warm-up at the same rate."""
     calls = _calls(scene, round(monotonic()), mix)
     await calls.place(rate, min(WARM_UP_S, seconds))
-    warm = len(calls.kept)
     gc.collect()
     gc.freeze()
     memory: list[Reading] = []
-    watching = asyncio.create_task(watch_memory(scene.urls, memory))
-    frames, before, own_s, began_s = _frames(scene), await read(*scene.urls), own_cpu_s(), monotonic()
+    watching = asyncio.create_task(watch_memory(scene.processes, memory))
+    before = await used(scene.processes, scene.servers)
+    frames, began_s = _frames(scene), monotonic()
     await calls.place(rate, seconds)
-    lasted_s = monotonic() - began_s
-    after, own_s, frames = await read(*scene.urls), own_cpu_s() - own_s, _frames(scene) - frames
+    frames, lasted_s = _frames(scene) - frames, monotonic() - began_s
+    after = await used(scene.processes, scene.servers)
     watching.cancel()
     await calls.answered(ANSWERS_LIMIT_S)
-    await asyncio.sleep(1.5)
+    served = await _served(scene, calls, began_s)
     calls.close()
-    measured = calls.kept[warm:]
-    orders = first_orders(measured, scene.fleet.ordered)
     return {
         "rate": round(rate, 1),
         "seconds": round(lasted_s, 1),
         "units": len(scene.fleet),
         "consoles": len(scene.watchers),
         "calls_sent": calls.sent,
-        "calls_not_accepted": calls.sent - len(calls.kept),
-        "calls_lost": await _lost(scene, calls),
-        "call_to_commit_ms": latency([call.kept_s - call.due_s for call in measured]),
-        "call_to_order_ms": latency(orders),
-        "call_to_console_ms": latency(seen(measured, [w for w in scene.watchers if w.timed])),
-        "p1_wait_ms": latency(waits(measured, scene.fleet.ordered)),
-        "orders_heard": len(orders),
+        "calls_not_accepted": len(calls.not_kept),
+        "calls_lost": await _lost(scene, [call.call_id for call in calls.kept]),
+        **served,
         "units_at_work": scene.fleet.at_work,
         "frames_per_second": round(frames / lasted_s, 1),
-        "memory_mb": round(after.memory_mb, 1),
+        "memory_mb": round(after.service.memory_mb, 1),
         "by_quarter": by_quarter(memory),
         "memory_slope_mb_per_minute": slope_per_minute(memory),
-        "service_cpu_us_per_call": round(1e6 * (after.cpu_s - before.cpu_s) / max(1, len(measured)), 1),
-        "service_cpu_percent": round(100 * (after.cpu_s - before.cpu_s) / lasted_s, 1),
-        "generator_cpu_percent": round(100 * own_s / lasted_s, 1),
-        "cpu_us_per_call_by_stage": {
-            name: round(1e6 * used_s / max(1, len(measured)), 1) for name, (used_s, _) in stages(before, after).items()
-        },
+        **cpu_report(before, after, calls.kept),
+        "consoles_broken": sum(watcher.broken for watcher in scene.watchers),
+        "faults": faults_of(scene.fleet, scene.watchers),
     }
 
 
-async def _lost(scene: Scene, calls: Calls) -> int:
-    """How many calls were answered with 201 and are not there."""
-    client = Client(scene.urls[0], scene.credentials["supervisor"]["token"], Counts())
-    try:
-        return len((await kept_calls(client, [call.call_id for call in calls.kept])).lost)
-    finally:
-        await client.close()
+async def _served(scene: Scene, calls: Calls, since_s: float) -> dict[str, Any]:
+    """How the calls that were due since then were served, and how many were not."""
+    measured, not_kept = calls.due_since(since_s)
+    ordered, timed = scene.fleet.ordered, [watcher for watcher in scene.watchers if watcher.timed]
+    ended_s = await settled(measured, timed, ordered, ANSWERS_LIMIT_S)
+    orders, urgent = first_orders(measured, ordered, ended_s), waits(measured, ordered, ended_s)
+    return {
+        "calls_measured": len(measured),
+        "calls_spooled": sum(call.spooled for call in measured),
+        "call_to_commit_ms": latency(answers(measured, not_kept, ended_s).seconds),
+        "call_to_order_ms": latency(orders.seconds),
+        "call_to_console_ms": latency(seen(measured, timed, ended_s).seconds),
+        "calls_unseen": seen_by_all(measured, timed, ended_s).unserved,
+        "p1_wait_ms": latency(urgent.seconds),
+        "p1_opened": len(urgent.seconds),
+        "p1_without_order": urgent.unserved,
+        "orders_heard": orders.served,
+        "orders_missing": orders.unserved,
+    }
+
+
+async def _lost(scene: Scene, accepted: Collection[str]) -> int:
+    return await calls_lost(scene.urls[0], scene.credentials["supervisor"]["token"], accepted)
 
 
 @asynccontextmanager
@@ -227,25 +281,34 @@ async def _scene(
         for number in range(2, args.sharing + 1):
             urls.append(await stack.enter_async_context(partner(home, number, args.seed, share)))
         await shared(home, args.sharing)
-        board_urls = [await stack.enter_async_context(gateway(home))] if args.processes == 2 else urls
+        gateways = [await stack.enter_async_context(gateway(home))] if args.processes == 2 else []
         credentials = json.loads((home / FILE).read_text())
         addresses = running_addresses(home)
         assert addresses is not None, "the service has just said that it is ready"
         people = roster(args.seed, share)[:units]
         fleet = await stack.enter_async_context(on_the_road(people, addresses.mqtt_url, on_task_s, args.seed))
-        watchers = await _watchers(board_urls, credentials["dispatcher"]["token"], consoles)
+        watchers = await consoles_at(gateways or urls, credentials["dispatcher"]["token"], consoles)
         stack.callback(_close, watchers)
-        yield Scene(urls=urls, credentials=credentials, fleet=fleet, watchers=watchers)
+        yield Scene(
+            urls=urls,
+            processes=[*urls, *gateways],
+            servers=own_servers(home),
+            credentials=credentials,
+            fleet=fleet,
+            watchers=watchers,
+        )
 
 
-async def _watchers(urls: Sequence[str], token: str, consoles: int) -> list[Watcher]:
-    """Consoles spread over the regions, and over the processes; the first of each region are timed."""
+async def consoles_at(urls: Sequence[str], token: str, count: int) -> list[Watcher]:
+    """Consoles spread over the regions, and over the processes. Timed are the first and the last of each region, who
+    may be written to in that order; the others are only counted, for an hour of a thousand fills memory.
+    """
     regions = list(shares())
     found = []
-    for number in range(consoles):
+    for number in range(count):
         place, region = number // len(regions), regions[number % len(regions)]
-        url = urls[place % len(urls)]
-        found.append(await watch(url, token, (region,), timed=place < TIMED_A_REGION))
+        timed = place == 0 or number + len(regions) >= count
+        found.append(await watch(urls[place % len(urls)], token, (region,), timed=timed))
     return found
 
 

@@ -51,6 +51,11 @@ class Sent(msgspec.Struct, frozen=True):
     opened: bool = False
     urgent: bool = False
 
+    @property
+    def spooled(self) -> bool:
+        """Whether it lay on the disk of the receiving process when it was answered: no console has its number."""
+        return self.seq == 0
+
 
 class _Receipt(msgspec.Struct):
     call_id: str
@@ -89,6 +94,8 @@ class Calls:
     def __init__(self, poster: Poster, takers: Poster, seed: int, mix: Mix = BAD_HOUR) -> None:
         self.sent = 0
         self.kept: list[Sent] = []
+        self.not_kept: dict[int, float] = {}
+        """Call -> when it was due: those that were turned away, were never answered, or are still under way."""
         self.turned_away = 0
         self._incidents: set[str] = set()
         self._poster = poster
@@ -116,17 +123,25 @@ class Calls:
                 await asyncio.sleep(wait_s)
             self._tasks.begin(self._call(body, due_s, urgent))
 
+    def due_since(self, since_s: float) -> tuple[list[Sent], list[float]]:
+        """Those kept of the calls that were due since then, and when the others of them were."""
+        kept = [call for call in self.kept if call.due_s >= since_s]
+        return kept, [due_s for due_s in self.not_kept.values() if due_s >= since_s]
+
     async def answered(self, limit_s: float) -> None:
-        """Wait for the answers that are still under way."""
+        """Wait for the answers that are still under way; a call without one by then is not kept."""
         await self._tasks.done(limit_s)
+        self._tasks.stop()
         self._taking.stop()
 
     async def _call(self, body: bytes, due_s: float, urgent: bool) -> None:
-        self.sent += 1
+        self.sent = number = self.sent + 1
+        self.not_kept[number] = due_s
         with contextlib.suppress(OSError):
-            reply = await self._poster.post("/api/v1/calls", body, f"bench-{self._seed}-{self.sent}")
+            reply = await self._poster.post("/api/v1/calls", body, f"bench-{self._seed}-{number}")
             if reply.status == 201:
                 said = _receipt(reply.body)
+                del self.not_kept[number]
                 self.kept.append(self._sent(due_s, reply.at_s, said, urgent))
                 if said.incident_id is None:
                     self._taking.begin(self._take(said.call_id))

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dispatch.errors import ServiceAway
-from simulators.client import Client
+from simulators.client import Client, Counts
 
 PAGE = 200
 PAGES_MOST = 1_200
@@ -51,6 +51,15 @@ async def kept_calls(client: Client, accepted: Collection[str]) -> Kept:
         lost=tuple(lost),
         by_status={status: statuses.count(status) for status in sorted(set(statuses))},
     )
+
+
+async def calls_lost(url: str, token: str, accepted: Collection[str]) -> int:
+    """How many calls were answered with 201 and are not there, as whoever has the token sees it."""
+    client = Client(url, token, Counts())
+    try:
+        return len((await kept_calls(client, accepted)).lost)
+    finally:
+        await client.close()
 
 
 async def incident_statuses(client: Client, wanted: Collection[str]) -> dict[str, str]:

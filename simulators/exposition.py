@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
+from collections.abc import Sequence
 from time import monotonic
 from urllib.request import urlopen
 
@@ -13,6 +13,8 @@ import msgspec
 _LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{([^}]*)\})? (\S+)$")
 TIMEOUT_S = 60.0
 """Whoever is measured at its limit answers late."""
+FOLLOWED = "dispatch112_open"
+"""What each process says of every region that it leads or follows: the same in all of them."""
 
 Measures = dict[tuple[str, str], float]
 """(name, labels as printed) -> value."""
@@ -40,10 +42,17 @@ class Reading(msgspec.Struct, frozen=True):
 async def read(*urls: str) -> Reading:
     """Ask the service; what several processes of it say is added up."""
     texts = await asyncio.gather(*(asyncio.to_thread(_fetched, f"{url}/metrics") for url in urls))
-    together: Counter[tuple[str, str]] = Counter()
-    for text in texts:
-        together.update(parsed(text))
-    return Reading(monotonic(), dict(together))
+    return Reading(monotonic(), together([parsed(text) for text in texts]))
+
+
+def together(said: Sequence[Measures]) -> Measures:
+    """Several processes as one: their sums, but of what lies in a region the most that any of them knows."""
+    found: Measures = {}
+    for measures in said:
+        for key, value in measures.items():
+            known = found.get(key, 0.0)
+            found[key] = max(known, value) if key[0] == FOLLOWED else known + value
+    return found
 
 
 def parsed(text: str) -> Measures:
@@ -72,7 +81,7 @@ def depths(reading: Reading) -> dict[str, float]:
     """What was open in all regions together, by its kind."""
     found: dict[str, float] = {}
     for (name, labels), value in reading.measures.items():
-        if name == "dispatch112_open":
+        if name == FOLLOWED:
             what = labels.partition('what="')[2].rstrip('"')
             found[what] = found.get(what, 0) + value
     return found

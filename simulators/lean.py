@@ -141,6 +141,10 @@ class Watcher(asyncio.Protocol):
         if not self.open.done():
             self.open.set_exception(fault or ConnectionResetError())
 
+    def watches(self, region: str) -> bool:
+        """Whether what happens in the region is to be seen here."""
+        return not self.regions or region in self.regions
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()

@@ -170,6 +170,7 @@ class _World:
             "requests_failed": self.counts.failed,
             "console_frames": self.mirror.frames,
             "console_reconnects": self.mirror.reconnects,
+            "kept_waiting_for_a_unit": self.courses.kept_waiting(self._automatic()),
             "units_simulated": len(self.crews),
             "call_takers_hired": sum(desk.staff for desk in self.takers.desks.values()),
         }

@@ -5,7 +5,7 @@ Latencies are wall time, seen from outside. Nothing here speaks to the service.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,9 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     call_to_commit_ms: Latency
     call_to_console_ms: Latency
     call_to_order_delivered_ms: Latency
+    """Where the system assigned by itself and had a unit at once: the way of an order. Incidents that waited for a unit
+    are not in it; `details.kept_waiting_for_a_unit` says how many.
+    """
     incidents_assigned_over_45_min_ago: int
     of_those_cleared: int
     of_those_cleared_percent: float | None
@@ -147,13 +150,24 @@ class Courses:
         self._orders.setdefault(incident_id, at_s)
 
     def delivered(self, automatic: Mapping[str, bool]) -> Samples:
-        """From opening to the first order, where the system assigned by itself and had a unit."""
+        """From opening to the first order, where the system assigned by itself and had a unit at once."""
         samples = Samples()
-        for incident_id, sent_s in self._openings.items():
-            course, ordered_s = self.seen.get(incident_id), self._orders.get(incident_id)
-            if course is not None and ordered_s is not None and course.at_once and automatic.get(course.region):
-                samples.add(ordered_s - sent_s)
+        for incident_id, course in self._assigned_by_system(automatic):
+            ordered_s = self._orders.get(incident_id)
+            if ordered_s is not None and course.at_once:
+                samples.add(ordered_s - self._openings[incident_id])
         return samples
+
+    def kept_waiting(self, automatic: Mapping[str, bool]) -> int:
+        """How many incidents were left out there, because no unit was to be had at once, or none so far."""
+        return sum(not course.at_once for _, course in self._assigned_by_system(automatic))
+
+    def _assigned_by_system(self, automatic: Mapping[str, bool]) -> Iterator[tuple[str, Course]]:
+        """What requests of ours opened in regions where no person confirms."""
+        for incident_id in self._openings:
+            course = self.seen.get(incident_id)
+            if course is not None and automatic.get(course.region):
+                yield incident_id, course
 
     def ours(self) -> dict[str, Course]:
         """Incidents opened since the load began."""

@@ -112,7 +112,8 @@ async def _filled(connection: asyncpg.Connection, folder: Path, wanted: Wanted) 
     heads = {row["region"]: (row["seq"], row["hash"]) for row in await connection.fetch(_queries["heads"])}
     files: dict[str, FileFacts] = {}
     end = ".jsonl.gz" if wanted.packed else ".jsonl"
-    for region in sorted(heads):
+    # A region whose head somebody removed leaves as well: whoever verifies the copy is told that it has none.
+    for region in sorted(heads.keys() | {row["region"] for row in await connection.fetch(_queries["regions"])}):
         name = f"journal/{region}{end}"
         files[name] = await _written(folder / name, _journal(connection, region))
     for table in wanted.tables:

@@ -91,11 +91,11 @@ async def verify_rows(connection: asyncpg.Connection, verification: Verification
     """The rows of a database, inside a transaction, against each other and the signed heads."""
     found = await connection.fetch(_queries["heads"])
     heads = {row["region"]: (row["seq"], row["hash"]) for row in found if verification.only in (None, row["region"])}
-    if verification.only is not None and not heads:
-        raise UserMistake(f"the database has no region {verification.only!r}")
     verification.commitments = Commitments(verification.say) if verification.only is None else None
     async for event in events(connection, verification.only):
         verification.add(event)
+    if verification.only is not None and not heads and not verification.events:
+        raise UserMistake(f"the database has no region {verification.only!r}")
     verification.end(heads)
     if verification.commitments is not None:
         async for row in rows(connection, _queries["personal"]):

@@ -12,6 +12,15 @@ ORDER BY region, seq;
 -- name: heads
 SELECT region, seq, hash FROM heads ORDER BY region;
 
+-- name: regions
+-- Every region that has events, whether or not it has a head: from one to the next by the primary key.
+WITH RECURSIVE found AS (
+    SELECT min(region) AS region FROM events
+    UNION ALL
+    SELECT (SELECT min(e.region) FROM events e WHERE e.region > f.region) FROM found f WHERE f.region IS NOT NULL
+)
+SELECT region FROM found WHERE region IS NOT NULL;
+
 -- name: personal
 -- As a dump of the table writes it.
 SELECT row_to_json(p)::text FROM personal p;

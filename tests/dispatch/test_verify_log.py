@@ -23,13 +23,13 @@ UNJUDGED = "cannot be judged"
 numbers = st.integers(0, COUNT - 1)
 
 
-def judged(rows: list[Row], head: dict[str, tuple[int, bytes]] | None = None) -> dict[int, str]:
-    """What is said of rows that stand in this order in the place of one region."""
+def judged(rows: list[Row], head: dict[str, tuple[int, bytes]] | None = HEAD) -> dict[int, str]:
+    """What is said of rows that stand in this order in the place of one region; `head` None: nobody knows their end."""
     findings: list[Finding] = []
     verification = Verification(findings.append, {})
     for row in rows:
         verification.add(event_of(json.dumps(row).encode()), "UZ-TK")
-    verification.end(HEAD if head is None else head)
+    verification.end(head)
     return said_of(findings)
 
 
@@ -82,6 +82,16 @@ def test_removed_events_are_named_by_their_numbers(place: int, many: int) -> Non
         assert said == {place + 1: "the event is missing"}
     else:
         assert said == {place + 1: f"events {place + 1} to {last} are missing"}
+
+
+HEADLESS = "has events and no head: nothing says where they end"
+
+
+@given(st.integers(1, COUNT))
+def test_events_whose_head_is_gone_are_named_where_every_region_has_one(length: int) -> None:
+    assert judged(GENUINE[:length], {}) == {0: HEADLESS}
+    assert judged(GENUINE[:length], None) == {}
+    assert judged([], {}) == {}
 
 
 @given(numbers, numbers)
@@ -262,6 +272,18 @@ def test_a_file_that_the_manifest_names_must_be_there(whole: Path) -> None:
     findings: list[Finding] = []
     verify_directory(whole, Verification(findings.append, {}), findings.append)
     assert "journal/UZ-TO.jsonl is missing" in {finding.what for finding in findings}
+
+
+def test_an_export_of_a_region_without_a_head_is_named_and_only_where_that_region_is_asked_for(whole: Path) -> None:
+    path = whole / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["heads"]["UZ-TO"]
+    path.write_text(json.dumps(manifest))
+    for words in ((), ("--region", "UZ-TO")):
+        done = alone(str(whole), *words)
+        assert (done.returncode, f"UZ-TO -: {HEADLESS}\n" in done.stdout) == (1, True)
+    assert alone(str(whole), "--region", "UZ-TK").returncode == 0
+    assert alone(str(whole / "journal" / "UZ-TO.jsonl")).returncode == 0
 
 
 def test_a_gzip_file_cut_off_is_named(whole: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The verifier on a real database whose owner has gone bad: the trigger is off, rows are changed, each is named."""
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 
 from dispatch.cli import main
 from dispatch.errors import UserMistake
+from dispatch.keeping.copying import Wanted, copy
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.keeping.verifying import of_one_moment, verify_rows
 from dispatch.store import Batch, Personal
-from dispatch.verify_log import Finding, Verification
+from dispatch.verify_log import Finding, Verification, verify_directory
 from dispatch.writing.journal import commitment
 from tests.servers.store_cases import NOW, Scribe, leader
 
@@ -79,7 +81,7 @@ async def test_removed_moved_and_swapped_rows_are_named(kept: str) -> None:
         f"UPDATE events SET seq = seq - 1000 WHERE {mine} > 1000",
     )
     said = {(finding.region, finding.seq): finding.what for finding in await found(kept)}
-    assert set(said) == {("UZ-TK", 4), ("UZ-TK", 9), ("UZ-TK", 14), ("UZ-TK", 20), ("UZ-XO", 1)}
+    assert set(said) == {("UZ-TK", 4), ("UZ-TK", 9), ("UZ-TK", 14), ("UZ-TK", 20), ("UZ-XO", 1), ("UZ-XO", 0)}
     assert said["UZ-TK", 14] == "its number was altered to 99"
     assert said["UZ-TK", 20] == "it and event 21 have changed places"
 
@@ -89,6 +91,41 @@ async def test_a_cut_off_end_is_named_by_the_head(kept: str) -> None:
     (finding,) = await found(kept)
     assert finding[:2] == ("UZ-TO", COUNT - 2)
     assert "the end is missing" in finding.what
+
+
+HEADLESS = Finding("UZ-TO", 0, "has events and no head: nothing says where they end")
+
+
+async def test_an_end_cut_off_together_with_its_head_is_named(kept: str) -> None:
+    await tampered(
+        kept,
+        f"DELETE FROM events WHERE region = 'UZ-TO' AND seq > {COUNT - 3}",
+        "DELETE FROM heads WHERE region = 'UZ-TO'",
+    )
+    assert await found(kept) == [HEADLESS]
+    assert await found(kept, "UZ-TO") == [HEADLESS]
+    assert await found(kept, "UZ-TK") == []
+
+
+async def test_a_journal_forged_for_a_region_that_was_never_led_is_named(kept: str) -> None:
+    rows = [
+        (e.region, e.seq, e.at, e.kind, e.payload.decode(), e.actor, e.epoch, e.hash)
+        for e in Scribe("UZ-XO", 1).events(3)
+    ]
+    connection = await asyncpg.connect(kept)
+    await connection.copy_records_to_table("events", records=rows)
+    await connection.close()
+    assert await found(kept) == [HEADLESS._replace(region="UZ-XO")]
+
+
+async def test_a_copy_takes_a_region_without_a_head_along_and_says_so(kept: str, tmp_path: Path) -> None:
+    await tampered(kept, "DELETE FROM heads WHERE region = 'UZ-TO'")
+    async with of_one_moment(kept) as connection:
+        manifest = await copy(connection, tmp_path / "copy", Wanted(kind="export", tables=()))
+    assert manifest.events == 2 * COUNT
+    findings: list[Finding] = []
+    verify_directory(tmp_path / "copy", Verification(findings.append, {}), findings.append)
+    assert findings == [HEADLESS]
 
 
 async def test_an_inserted_row_is_named(kept: str) -> None:

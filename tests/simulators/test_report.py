@@ -82,6 +82,16 @@ def test_the_way_of_an_order_is_timed_where_a_unit_was_there_at_once(courses: Co
     assert courses.delivered({"UZ-TK": False}).seconds == []
 
 
+def test_incidents_that_waited_for_a_unit_or_have_none_are_counted_beside_the_way_of_orders(courses: Courses) -> None:
+    shown(
+        courses, ("TK-1", row("TK-A1")), ("TK-2", row("TK-A2", assigned=NOON + timedelta(minutes=4))), ("TK-3", row())
+    )
+    for incident_id in ("TK-1", "TK-2", "TK-3"):
+        courses.opening(incident_id, 10.0)
+    assert courses.kept_waiting({"UZ-TK": True}) == 2
+    assert courses.kept_waiting({"UZ-TK": False}) == 0
+
+
 def test_quantiles_are_those_of_the_samples() -> None:
     samples = Samples()
     for ms in range(1, 1001):
