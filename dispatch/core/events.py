@@ -278,11 +278,12 @@ class OrderSent(Event, frozen=True, kw_only=True, tag="order_sent"):
 
 
 class OrderStaged(Event, frozen=True, kw_only=True, tag="order_staged"):
-    """The unit says how far the order has come."""
+    """The unit says how far the order has come. `behind_s`: how slow its device's clock is, where that is news."""
 
     order_id: OrderId
     stage: Stage
     reason: str | None = None
+    behind_s: float | None = None
 
 
 class OrderDropped(Event, frozen=True, kw_only=True, tag="order_dropped"):
