@@ -100,9 +100,10 @@ async def _figures(
 ) -> dict[str, Any]:
     told = [call for call in calls if call.status == 201]
     kept = await _kept(connection, told)
-    took = {
-        how: [s for blow in blows if blow.how == how for s in takeovers_s(blow, calls)] for how in ("kill", "freeze")
-    }
+    seen: dict[str, list[float | None]] = {"kill": [], "freeze": []}
+    for blow in blows:
+        seen[blow.how] += takeovers_s(blow, calls)
+    took = {how: [s for s in some if s is not None] for how, some in seen.items()}
     keys = await connection.fetch("SELECT key, convert_from(body, 'UTF8')::json->>'call_id' AS call_id FROM answers")
     made = Counter(row["call_id"] for row in keys)
     waits = sorted(call.told_s - call.asked_s for call in told)
@@ -116,6 +117,7 @@ async def _figures(
         "takeover_killed_max_s": _rounded(max(took["kill"], default=None)),
         "takeover_frozen_p50_s": _rounded(median(took["freeze"]) if took["freeze"] else None),
         "takeover_frozen_max_s": _rounded(max(took["freeze"], default=None)),
+        "takeovers_unseen": sum(some.count(None) for some in seen.values()),
         "calls_sent": len(calls),
         "acknowledged": len(told),
         "found": len(told) - len(missing),
@@ -146,8 +148,9 @@ async def _kept(connection: asyncpg.Connection, told: list[Told]) -> dict[str, i
         await asyncio.sleep(0.5)
 
 
-def takeovers_s(blow: Blow, calls: list[Told]) -> list[float]:
-    """For each busy region of the blow's process, from the blow until a call was committed there again."""
+def takeovers_s(blow: Blow, calls: list[Told]) -> list[float | None]:
+    """For each busy region of the blow's process, from the blow until a call was committed there again; None where
+    none was."""
     first: dict[str, float] = {}
     count = Counter[str]()
     for call in calls:
@@ -158,7 +161,7 @@ def takeovers_s(blow: Blow, calls: list[Told]) -> list[float]:
         if call.told_s > blow.at_s + ANSWERED_AT_ONCE_S:
             first[region] = min(first.get(region, call.told_s), call.told_s)
     busy = {region for region, calls_there in count.items() if calls_there >= BUSY_CALLS}
-    return [first[region] - blow.at_s for region in blow.led & busy if region in first]
+    return [first[region] - blow.at_s if region in first else None for region in blow.led & busy]
 
 
 def words(rng: Random) -> dict[str, Any]:

@@ -41,11 +41,10 @@ class Receipt(msgspec.Struct):
 
 
 class Made(NamedTuple):
-    """An order as it was committed: by which region, when, and until when it may be sent."""
+    """An order as it was committed: by which region, and when."""
 
     region: RegionId
     at: datetime
-    expires_at: datetime
 
 
 _receipt = msgspec.json.Decoder(Receipt)
@@ -139,7 +138,7 @@ class Ledger:
                     )
                 self._called[call.device] = call.call_id
             case UnitAssigned(order=order) | AssignmentCleared(order=Order() as order) | PlaceTold(order=order):
-                self._made[order.order_id] = Made(region, self._now(), order.expires_at)
+                self._made[order.order_id] = Made(region, self._now())
 
     # Answers
 
@@ -193,10 +192,10 @@ class Ledger:
             true = self.epoch_of(region)
             raise Broken(f"{order_id} was sent by {station.name} in epoch {epoch} of {region}, where {true} leads")
         known = station.engine.replicas.states[region].orders.get(order_id)
-        if _is_over(known) or self._had_in.get(order_id, led.epoch) < led.epoch:
+        if known is None or _is_over(known) or self._had_in.get(order_id, led.epoch) < led.epoch:
             stage = known.stage if known is not None else "over"
             raise Broken(f"{order_id} was sent again by {station.name}, and its unit had it: it is {stage}")
-        if at > made.expires_at:
+        if at > known.expires_at:
             raise Broken(f"{order_id} was sent after it had expired")
         self.published.setdefault(order_id, set()).add(station)
 

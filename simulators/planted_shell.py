@@ -16,6 +16,7 @@ from dispatch.cells.outbox import Outbox as Exchange
 from dispatch.core import commands as c
 from dispatch.core import decide as deciding
 from dispatch.core.terms import Stage
+from dispatch.draining import Drain
 from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.intake import Intake
@@ -212,4 +213,4 @@ def who_asks_twice_in_an_outage_is_told_of_two_calls() -> AbstractContextManager
 
 @bug
 def who_asks_twice_is_told_of_two_calls_once_one_was_carried_away() -> AbstractContextManager[None]:
-    return swapped((Intake, "_remember", lambda self, call, region: None))
+    return swapped((Drain, "_remember", lambda self, call, region: None))

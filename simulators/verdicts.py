@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dispatch.core import snapshot
-from dispatch.core.assigning import MOST_HAZARDS
+from dispatch.core.assigning import MOST_HAZARDS, ORDER_LIFE_S
 from dispatch.core.crews import ACCEPT_S
 from dispatch.core.events import UnitAssigned
 from dispatch.core.hazards import unacknowledged
@@ -41,7 +41,9 @@ def orders_are_answered(state: RegionState, now: datetime, since: datetime | Non
     `since`: from when on somebody has kept them, where nobody may have led the region before.
     """
     for order in state.orders.values():
-        began = order.at if since is None else max(order.at, since)
+        # Its time begins anew when nobody could answer for long.
+        began = order.expires_at - timedelta(seconds=ORDER_LIFE_S)
+        began = began if since is None else max(began, since)
         if (now - began).total_seconds() > ACCEPT_S + ORDER_SLACK_S:
             raise Broken(f"{state.region}: {order.order_id} has waited since {order.at}, and is {order.stage}")
 

@@ -14,11 +14,10 @@ import asyncio
 import shutil
 import sys
 import time
+from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from random import Random
-from statistics import median
-from typing import Any
 
 import asyncpg
 import msgspec
@@ -27,7 +26,9 @@ import uvloop
 from dispatch.flags import whole
 from simulators.phones import Told, refusals
 from tests.journeys.blows import BLOWS, Blow, dealt
+from tests.journeys.judging import Struck, WentOn, count, name_of, same_answer, went_on
 from tests.journeys.ledger import read_ledger
+from tests.journeys.runs import DEPOSING, Run, State, summary
 from tests.journeys.service import CITIES
 from tests.journeys.stage import Stage, stage
 
@@ -40,43 +41,7 @@ TAKEOVER_LIMIT_S = 5.0
 BUSY = {f"UZ-{letters}" for letters in CITIES}
 """A takeover is timed where calls come all the time: elsewhere it would be the wait for the next call."""
 AGAIN_SHARE = 10
-"""One call in so many is sent once more under its key after the run."""
-
-
-class Run(msgspec.Struct, kw_only=True):
-    """What one run came to."""
-
-    number: int
-    kind: str
-    victim: str
-    acknowledged: int = 0
-    found: int = 0
-    missing: int = 0
-    doubled: int = 0
-    out_of_order: int = 0
-    spooled: int = 0
-    renamed: int = 0
-    """Spooled while an earlier attempt under the same key was committed elsewhere: one call, under that name."""
-    refused: dict[str, int] = {}
-    takeover_s: float | None = None
-    longest_wait_s: float = 0.0
-    seconds: float = 0.0
-    faults: list[str] = []
-
-    def line(self) -> str:
-        took = "-" if self.takeover_s is None else f"{self.takeover_s:.2f}"
-        return (
-            f"run {self.number:>4}  {self.kind:<24} {self.victim:<7} acknowledged {self.acknowledged:>4}"
-            f" found {self.found:>4} missing {self.missing} doubled {self.doubled} out of order {self.out_of_order}"
-            f" spooled {self.spooled:>3} renamed {self.renamed} takeover {took:>5} s,"
-            f" longest wait {self.longest_wait_s:5.2f} s, refused {self.refused or 0}, {self.seconds:4.1f} s"
-        )
-
-
-class State(msgspec.Struct):
-    """The runs that are done, by number."""
-
-    runs: dict[int, Run] = {}
+"""One call in so many is sent once more under its key after the run, and each that got another name."""
 
 
 async def run_one(scene: Stage, number: int) -> Run:
@@ -87,19 +52,22 @@ async def run_one(scene: Stage, number: int) -> Run:
     try:
         leading = {member.name: await _led_at(connection, member.url) for member in scene.members}
         blow, member = dealt(number, [m for m in scene.members if leading[m.name].keys() & BUSY] or scene.members, rng)
-        led = leading[member.name]
         done = Run(number=number, kind=blow.kind, victim=blow.victim)
         scene.crews.resume()
         load = asyncio.create_task(scene.phones(number).ring(CALLS_PER_S, LOAD_S))
         await asyncio.sleep(rng.uniform(0.5, 1.2))
-        struck_s = time.monotonic()
-        await BLOWS[blow.kind](scene, member, blow.seconds, rng)
+        # Looked at once more: a region that was handed over since is not the victim's to lose.
+        led = await _led_at(connection, member.url)
+        back_after_s = blow.seconds if blow.kind == "freeze" else inf
+        struck = Struck(at_s=time.monotonic(), at=datetime.now(UTC), led=led, back_after_s=back_after_s)
+        done.hit = await BLOWS[blow.kind](scene, member, blow.seconds, rng)
         calls = await load
     finally:
         await connection.close()
     await _judge(scene, done, calls, blow)
-    if blow.kind in ("kill", "freeze"):
-        done.takeover_s = _takeover_s(scene, calls, led, struck_s)
+    if blow.kind in DEPOSING:
+        done.hit = done.hit and bool(struck.led.keys() & BUSY)
+        time_takeover(done, went_on(calls, scene.ledger, struck))
     done.seconds = time.monotonic() - began_s
     return done
 
@@ -110,21 +78,18 @@ async def _led_at(connection: asyncpg.Connection, address: str) -> dict[str, int
     return {row["region"]: row["epoch"] for row in rows}
 
 
-def _takeover_s(scene: Stage, calls: list[Told], led: dict[str, int], struck_s: float) -> float | None:
-    """From the blow until the last of the victim's busy regions had committed a call again."""
-    first: dict[str, float] = {}
-    for call in calls:
-        place = scene.ledger.calls_from.get(call.receipt["call_id"]) if call.status == 201 else None
-        if place is not None and not call.spooled and place[2] > led.get(place[0], place[2]):
-            first[place[0]] = min(first.get(place[0], call.told_s), call.told_s)
-    took = [told_s - struck_s for region, told_s in first.items() if region in BUSY]
-    return max(took, default=None)
+def time_takeover(done: Run, went: WentOn) -> None:
+    """From the blow until the last of the victim's busy regions had committed a call again; none may be left out."""
+    done.takeover_s = max((seconds for region, seconds in went.took_s.items() if region in BUSY), default=None)
+    done.awoke_leading = bool(went.kept & BUSY)
+    done.faults += [f"{region}: people called after the {done.kind}, nobody led it" for region in sorted(went.silent)]
+    if done.kind == "kill" and done.hit and done.takeover_s is None:
+        done.faults.append("the killed process led busy regions, and no takeover is known")
 
 
 async def _judge(scene: Stage, done: Run, calls: list[Told], blow: Blow) -> None:
     """Hold what callers, crews and consoles were told against the journal, when all is quiet."""
     told = [call for call in calls if call.status == 201]
-    done.acknowledged, done.spooled = len(told), sum(call.spooled for call in told)
     done.refused = {status: count for status, count in refusals(calls).items() if count}
     done.longest_wait_s = max((call.told_s - call.asked_s for call in told), default=0.0)
     done.faults += [f"{call.key} was never answered: {call.refused}" for call in calls if call.status != 201]
@@ -135,8 +100,8 @@ async def _judge(scene: Stage, done: Run, calls: list[Told], blow: Blow) -> None
     connection = await asyncpg.connect(scene.made.services.database_url)
     try:
         await _settled(scene, done, told, connection)
-        _count(scene, done, told)
-        await _same_answers(scene, done, told[::AGAIN_SHARE])
+        count(done, told, scene.ledger, scene.spools.held_by)
+        await _same_answers(scene, done, told)
     finally:
         await connection.close()
 
@@ -159,15 +124,11 @@ async def _settled(scene: Stage, done: Run, told: list[Told], connection: asyncp
 
 def _unsettled(scene: Stage, told: list[Told]) -> str | None:
     """What is still under way; None when all is quiet and equal."""
-    kept = scene.ledger.calls_from
-    answers = scene.ledger.answers
-    waiting = [
-        call.key
-        for call in told
-        if call.receipt["call_id"] not in kept and answers.get(call.key, {}).get("call_id") not in kept
-    ]
+    waiting = [call.key for call in told if name_of(call, scene.ledger) is None]
     if waiting:
         return f"{len(waiting)} acknowledged calls are not in the journal: {waiting[:5]}"
+    if scene.spools.standing:
+        return f"calls wait in the spools of {scene.spools.standing}"
     if scene.crews.unanswered:
         return f"{scene.crews.unanswered} statuses have no receipt"
     return None
@@ -189,36 +150,17 @@ def _behind(scene: Stage, told: list[Told]) -> str | None:
     return None
 
 
-def _count(scene: Stage, done: Run, told: list[Told]) -> None:
-    ledger = scene.ledger
-    answers = {key: answer["call_id"] for key, answer in ledger.answers.items()}
-    for call in told:
-        named = call.receipt["call_id"]
-        if named not in ledger.calls_from and answers.get(call.key) in ledger.calls_from:
-            done.renamed += 1
-            named = answers[call.key]
-        place = ledger.calls_from.get(named)
-        done.found += place is not None
-        done.missing += place is None
-        if place is not None and not call.spooled and named == call.receipt["call_id"]:
-            region, seq, _ = place
-            done.out_of_order += region == call.receipt["region"] and seq > call.receipt["seq"]
-    # Every call came under a key, so one that no key's answer names is there twice.
-    done.doubled = len(ledger.calls_from.keys() - set(answers.values()))
-    for name in ("missing", "doubled", "out_of_order"):
-        if getattr(done, name):
-            done.faults.append(f"{name}: {getattr(done, name)}")
-
-
 async def _same_answers(scene: Stage, done: Run, told: list[Told]) -> None:
-    """A key gives its first answer again, at whichever door."""
-    for first, again in zip(told, await scene.phones(done.number).again(told), strict=True):
-        if again.answer != first.answer and not first.spooled:
+    """A key gives its first answer again, at whichever door: asked for some, and wherever an answer named no call."""
+    renamed = [call for call in told if name_of(call, scene.ledger) != call.receipt["call_id"]]
+    some = [*told[::AGAIN_SHARE], *renamed]
+    for first, again in zip(some, await scene.phones(done.number).again(some), strict=True):
+        if not same_answer(first, again, scene.ledger):
             done.faults.append(f"{first.key} was answered {first.answer!r}, and then {again.status} {again.answer!r}")
 
 
 async def run_all(
-    numbers: list[int], home: Path, state: State, keep: Path | None, *, takeover_limit_s: float = inf
+    numbers: list[int], home: Path, state: State, keep: Path | None, *, takeover_limit_s: float = TAKEOVER_LIMIT_S
 ) -> int:
     """Run what is not done yet, some on each stage; 1 at the first that fails."""
     waiting = [number for number in numbers if number not in state.runs]
@@ -230,7 +172,7 @@ async def run_all(
         async with stage(place, some[0]) as scene:
             for number in some:
                 done = await run_one(scene, number)
-                if done.kind == "kill" and (done.takeover_s or 0.0) > takeover_limit_s:
+                if done.takeover_s is not None and done.takeover_s > takeover_limit_s:
                     done.faults.append(f"the takeover took longer than {takeover_limit_s:g} s")
                 print(done.line(), flush=True)
                 if done.faults:
@@ -243,20 +185,6 @@ async def run_all(
                     keep.write_bytes(msgspec.json.encode(state))
         shutil.rmtree(place, ignore_errors=True)
     return 0
-
-
-def summary(runs: list[Run]) -> dict[str, Any]:
-    """All runs together."""
-    took = [run.takeover_s for run in runs if run.takeover_s is not None and run.kind == "kill"]
-    frozen = [run.takeover_s for run in runs if run.takeover_s is not None and run.kind == "freeze"]
-    whole: dict[str, Any] = {"runs": len(runs)}
-    for name in ("acknowledged", "found", "missing", "doubled", "out_of_order", "spooled", "renamed"):
-        whole[name] = sum(getattr(run, name) for run in runs)
-    for name, some in (("killed", took), ("frozen", frozen)):
-        whole[f"takeover_{name}_p50_s"] = round(median(some), 2) if some else None
-        whole[f"takeover_{name}_max_s"] = round(max(some), 2) if some else None
-    whole["longest_wait_s"] = round(max((run.longest_wait_s for run in runs), default=0.0), 2)
-    return whole
 
 
 def main() -> int:
@@ -275,7 +203,7 @@ def main() -> int:
         print(f"goes on: {before} of {len(numbers)} runs are done; remove {file} to begin anew", flush=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         keep = None if alone else file
-        status = runner.run(run_all(numbers, home, state, keep, takeover_limit_s=TAKEOVER_LIMIT_S))
+        status = runner.run(run_all(numbers, home, state, keep))
     print(
         msgspec.json.format(msgspec.json.encode(summary([state.runs[n] for n in numbers if n in state.runs]))).decode()
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
@@ -31,14 +32,23 @@ TABLES = {
 Table = dict[str, dict[str, Any]]
 
 
+class Came(NamedTuple):
+    """The event that a call came in with, and when it was decided."""
+
+    region: str
+    seq: int
+    epoch: int
+    at: datetime
+
+
 class Ledger:
     """The journal replayed, and the tables beside it, as they were at one moment."""
 
     def __init__(self) -> None:
         self.states: dict[str, RegionState] = {}
         self.digests: dict[str, bytes] = {}
-        self.calls_from: dict[str, tuple[str, int, int]] = {}
-        """Call id -> the region, number and epoch of the event that it came in with."""
+        self.calls_from: dict[str, Came] = {}
+        """By call id."""
         self.tables: dict[str, Table] = {}
         self.replayed: dict[str, Table] = {table: {} for table in TABLES}
         self.answers: dict[str, dict[str, Any]] = {}
@@ -93,7 +103,7 @@ async def _replay(connection: asyncpg.Connection, ledger: Ledger, head: asyncpg.
             ledger.faults.append(f"{region}: the chain breaks at {event['seq']}")
         happened = decode(payload)
         if isinstance(happened, CallReceived):
-            ledger.calls_from[happened.call.call_id] = (region, event["seq"], event["epoch"])
+            ledger.calls_from[happened.call.call_id] = Came(region, event["seq"], event["epoch"], event["at"])
         evolve(state, happened, event["at"])
     if (state.seq, digest) != (head["seq"], head["hash"]):
         ledger.faults.append(f"{region}: the head says {head['seq']}, the journal ends at {state.seq}")

@@ -24,6 +24,11 @@ class Line:
         self.shut = False
         self.port = 0
 
+    @property
+    def carries(self) -> bool:
+        """Whether a connection goes all the way through it now."""
+        return len(self._pairs) > 1
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]

@@ -35,7 +35,9 @@ from simulators.country import UnitSpec, enrol
 from simulators.members import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-START_LIMIT_S = 40.0
+START_LIMIT_S = 90.0
+STOP_LIMIT_S = 60.0
+"""Far beyond what starting and stopping take, on a busy machine too: what is not done by then hangs."""
 READY_TIMEOUT = aiohttp.ClientTimeout(total=5)
 CITIES = {"TK": Point(41.311, 69.279), "SA": Point(39.654, 66.975), "FA": Point(40.386, 71.786)}
 KINDS: tuple[tuple[str, Body, tuple[str, ...]], ...] = (
@@ -45,6 +47,8 @@ KINDS: tuple[tuple[str, Body, tuple[str, ...]], ...] = (
     ("gas", Body.GAS, ("gas_emergency",)),
 )
 UNITS_A_CITY = 20
+SERVERS = {"postgres": ("postgres",), "broker": ("mosquitto", "iotcore")}
+"""The servers that a service runs itself, by whichever program stands for them on this machine."""
 PAPER_EVERY_S = 2.0
 """Not each minute: no test waits so long."""
 
@@ -128,11 +132,15 @@ class Service:
 
     async def ready(self) -> int:
         """What /readyz answers; 0 when nobody listens."""
+        return (await self.readiness())[0]
+
+    async def readiness(self) -> tuple[int, dict[str, Any]]:
+        """What /readyz answers, and what it says with it."""
         try:
             async with aiohttp.request("GET", f"{self.url}/readyz", timeout=READY_TIMEOUT) as got:
-                return got.status
+                return got.status, await got.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError):
-            return 0
+            return 0, {}
 
     async def metrics(self) -> str:
         """What /metrics says."""
@@ -144,17 +152,17 @@ class Service:
         self._signal(signal.SIGKILL)
         self._ended()
 
-    async def stop(self, how: signal.Signals = signal.SIGTERM, limit_s: float = 20.0) -> tuple[int, float]:
-        """Ask it to stop; its exit status, and after how many seconds it was gone."""
+    async def stop(self, how: signal.Signals = signal.SIGTERM, limit_s: float = STOP_LIMIT_S) -> tuple[int, float]:
+        """Ask it to stop; its exit status, and after how many seconds it was gone. Raises TimeoutExpired."""
         began_s = time.monotonic()
         self._signal(how)
         status = await asyncio.to_thread(self._ended, limit_s)
         return status, time.monotonic() - began_s
 
-    def children(self) -> dict[str, int]:
-        """The servers that the process runs itself: program -> pid."""
+    def server(self, name: str) -> int | None:
+        """The pid of one of the SERVERS that the process runs itself; None while it is down."""
         assert self._process is not None
-        return {_program(pid): pid for pid in _children(self._process.pid)}
+        return next(iter(servers_of(self._process.pid, name)), None)
 
     def descendants(self) -> set[int]:
         """Every process below it."""
@@ -179,6 +187,11 @@ class Service:
         finally:
             if self._process.poll() is None:
                 self._process.kill()
+
+
+def servers_of(pid: int, name: str) -> list[int]:
+    """The children of a process that are the server of that name, whichever program it is here."""
+    return [child for child in _children(pid) if _program(child) in SERVERS[name]]
 
 
 def kill(pid: int) -> None:
@@ -210,10 +223,12 @@ def _stat(pid: int) -> list[str]:
 
 
 def _program(pid: int) -> str:
+    """Its name, of an interpreter that of its module; '' for one that has ended."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
     except OSError:
         return ""
+    return words[words.index("-m") + 1] if "-m" in words[:-1] else Path(words[0]).name
 
 
 async def _enrolled(running: Running) -> None:

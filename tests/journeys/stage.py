@@ -22,6 +22,7 @@ from tests.journeys.boards import Replay
 from tests.journeys.ledger import Ledger
 from tests.journeys.proxy import Line, broker_by, database_by, database_target
 from tests.journeys.service import CITIES, fleet, near, password
+from tests.journeys.spools import Spools
 from tests.journeys.traffic import TYPES, Crews, Watcher
 from tests.servers.own_redis import RedisServer, redis_program
 
@@ -48,6 +49,7 @@ class Stage(msgspec.Struct, kw_only=True):
     watchers: list[Watcher]
     ledger: Ledger
     replay: Replay
+    spools: Spools
 
     @property
     def members(self) -> list[Member]:
@@ -107,14 +109,19 @@ async def stage(home: Path, seed: int, count: int = 2) -> AsyncIterator[Stage]:
             screen = Screen(port=line.port, credentials=made.credentials, addresses=addresses)
             watchers.append(Watcher(screen))
         crews = Crews(screen, seed)
+        spools = Spools({member.name: home / member.name / "spool" / "calls.jsonl" for member in made.members})
+        following = asyncio.create_task(spools.run())
         for watcher in watchers:
             watcher.start()
         await crews.start()
         try:
             yield Stage(
-                made=made, lines=lines, redis=redis, crews=crews, watchers=watchers, ledger=Ledger(), replay=Replay()
-            )
+                made=made, lines=lines, redis=redis, crews=crews, watchers=watchers, ledger=Ledger(), replay=Replay(),
+                spools=spools,
+            )  # fmt: skip
         finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             await crews.stop()
             for watcher in watchers:
                 with contextlib.suppress(Exception):

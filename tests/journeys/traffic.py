@@ -69,6 +69,11 @@ class Callers:
         self._service = service
         self._rng = Random(seed)
 
+    @property
+    def answered(self) -> int:
+        """How many calls are acknowledged."""
+        return sum(asked.status == 201 for asked in self.asked)
+
     @contextlib.asynccontextmanager
     async def _session(self, role: str) -> AsyncIterator[aiohttp.ClientSession]:
         token = self._service.credentials[role]["token"]
@@ -222,6 +227,12 @@ class Crews:
     def orders(self) -> set[str]:
         """Every order that reached a crew."""
         return {order_id for crew in (*self.heard, *self.silent) for order_id in crew.orders}
+
+    @property
+    def recalled(self) -> set[str | None]:
+        """Every assignment that a crew was told to leave."""
+        told = (order for crew in (*self.heard, *self.silent) for order in crew.orders.values())
+        return {order.assignment_id for order in told if order.kind == "recall"}
 
     @property
     def unanswered(self) -> int:
