@@ -7,6 +7,7 @@ dispatchers who take a report over the radio.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -42,10 +43,14 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far an order has come: on the device, seen, accepted or refused by the crew."""
+    """How far an order has come: on the device, seen, accepted or refused by the crew.
+
+    `at` is when that was, as over MQTT: it shows what time it is on the device. Absent: nobody can say.
+    """
 
     order_id: Identifier
     stage: AckStage
+    at: Moment | None = None
     reason: Words | None = None
 
 
@@ -65,8 +70,13 @@ def _report(asked: Asked) -> Command:
         status=said.status,
         status_id=said.status_id,
         assignment_id=AssignmentId(said.assignment_id) if said.assignment_id else None,
-        age_s=max(0.0, (asked.wall - said.at).total_seconds()) if said.at is not None else 0.0,
+        age_s=_age_s(asked, said.at) or 0.0,
     )
+
+
+def _age_s(asked: Asked, at: datetime | None) -> float | None:
+    """How old a report is by the clock of whoever said it; one that comes from the future is new."""
+    return max(0.0, (asked.wall - at).total_seconds()) if at is not None else None
 
 
 def _ack(asked: Asked) -> Command:
@@ -77,6 +87,7 @@ def _ack(asked: Asked) -> Command:
         order_id=OrderId(said.order_id),
         stage=Stage(said.stage),
         reason=said.reason,
+        age_s=_age_s(asked, said.at),
     )
 
 

@@ -270,8 +270,6 @@ class FieldPages:
         """Under a key made of what it is about: said twice, also after a lost line, it is done once."""
         key = f"{name}-{hashlib.sha256(about.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
         body = {field: value for field, value in msgspec.to_builtins(report).items() if value is not None}
-        if isinstance(report, OrderAck):
-            del body["at"]
         path = f"/api/v1/units/{quote(page.unit_id, safe='')}/{name}"
         try:
             return await self._onward.post(page.socket, path, body, key)

@@ -292,7 +292,7 @@ class Field:
             case StatusReport() | Unreadable():
                 await self._status(region, unit_id, report)
             case OrderAck():
-                await self._submit_surely(region, _staged(unit_id, report))
+                await self._submit_surely(region, _staged(unit_id, report, self._clock.wall()))
             case LinkReport(online=online):
                 link = ReportLink(actor=_actor(unit_id), unit_id=unit_id, linked=online)
                 await self._submit_surely(region, link)
@@ -364,15 +364,21 @@ def _reported(unit_id: UnitId, report: StatusReport, now: datetime) -> ReportSta
         status=UnitStatus(report.status),
         status_id=report.status_id,
         assignment_id=assignment_id,
-        age_s=max(0.0, (now - report.at).total_seconds()),
+        age_s=_age_s(report, now),
     )
 
 
-def _staged(unit_id: UnitId, report: OrderAck) -> StageOrder:
+def _age_s(report: StatusReport | OrderAck, now: datetime) -> float:
+    """How old a report is by its device's clock; one that comes from the future is new."""
+    return max(0.0, (now - report.at).total_seconds())
+
+
+def _staged(unit_id: UnitId, report: OrderAck, now: datetime) -> StageOrder:
     return StageOrder(
         actor=_actor(unit_id),
         unit_id=unit_id,
         order_id=OrderId(report.order_id),
         stage=Stage(report.stage),
         reason=report.reason,
+        age_s=_age_s(report, now),
     )

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from dispatch.core import commands as c
 from dispatch.core.lifecycle import FREE
+from dispatch.core.needs import live
 from dispatch.core.terms import (
     ActorId,
     AssignmentId,
@@ -28,7 +31,7 @@ from dispatch.core.terms import (
     UnitStatus,
 )
 from simulators.plane import Point, metres_between, point_in
-from simulators.writer import UNHEARD
+from simulators.writer import UNHEARD, Broken
 
 if TYPE_CHECKING:
     from simulators.world import World
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 SPEED_MPS = 15.0
 REPEAT_S = 6.0
 LOST_AFTER_S = 30.0
+SLOW_S = 600.0
 ORDERS_KNOWN = 16
 _OVER = frozenset({"assignment_over", "no_assignment", "unit_unavailable"})
 
@@ -64,6 +68,14 @@ class Fix(NamedTuple):
     cut_off: bool
 
 
+class Said(NamedTuple):
+    """A status as the crew meant it: when it was really said, and of which job, whether it names that or not."""
+
+    report: c.ReportStatus
+    at: datetime
+    job: Job | None
+
+
 class Job(msgspec.Struct, frozen=True):
     """What a crew believes that it has to do."""
 
@@ -81,12 +93,14 @@ class Crew:
         self.silent = False
         self.cut_off = False
         self.skew_s = 0.0
+        self.behind_s = world.chance.uniform(-SLOW_S, SLOW_S) if world.strikes("clock_skewed") else 0.0
+        """How slow its clock is, or fast."""
         self.jumped_to: Point | None = None
         self.job: Job | None = None
         self._at = home
         self._heard_s = 0.0
         self._known: deque[str] = deque(maxlen=ORDERS_KNOWN)
-        self._outbox: deque[c.ReportStatus] = deque()
+        self._outbox: deque[Said] = deque()
         self._reports = 0
         self._pushing = False
 
@@ -109,8 +123,8 @@ class Crew:
         if order.order_id in self._known or self.silent:
             return
         self._known.append(order.order_id)
-        faults, chance = self.world.faults, self.world.chance
-        if self.world.happens(faults.falls_silent):
+        chance = self.world.chance
+        if self.world.strikes("falls_silent"):
             self.silent = True
             self.world.later(chance.uniform(60, 400), self._wake)
             return
@@ -130,7 +144,7 @@ class Crew:
                 self.job = None
                 self.report(UnitStatus.AVAILABLE)
             return
-        if self.world.happens(self.world.faults.refuses):
+        if self.world.strikes("refuses"):
             self._say_of(order, Stage.REFUSED)
             self.world.later(self.world.chance.uniform(60, 300), lambda: self.report(UnitStatus.AVAILABLE))
             return
@@ -162,7 +176,7 @@ class Crew:
     def _arrive(self, job: Job) -> None:
         if self.job is not job:
             return
-        if self.world.happens(self.world.faults.leaves_early):
+        if self.world.strikes("leaves_early"):
             self._end(job, UnitStatus.AVAILABLE)
             return
         self._at = job.target
@@ -172,7 +186,7 @@ class Crew:
     def _leave(self, job: Job) -> None:
         if self.job is not job:
             return
-        if self.world.happens(self.world.faults.breaks_down):
+        if self.world.strikes("breaks_down"):
             self._end(job, UnitStatus.OUT_OF_SERVICE)
             self.world.later(self.world.chance.uniform(100, 400), lambda: self.report(UnitStatus.AVAILABLE))
         elif self.body is Body.MOH and self.world.happens(0.5):
@@ -189,7 +203,7 @@ class Crew:
     def _end(self, job: Job, status: UnitStatus) -> None:
         if self.job is not job:
             return
-        self.report(status, job.assignment_id)
+        self._report_of(job, status)
         self.job = None
         if status is UnitStatus.RETURNING:
             self.world.later(60.0, self._home)
@@ -199,23 +213,26 @@ class Crew:
             self.report(UnitStatus.AVAILABLE)
 
     def _step(self, status: UnitStatus, job: Job) -> None:
-        if not self.world.happens(self.world.faults.skips_step):
-            self.report(status, job.assignment_id if self.world.happens(0.8) else None)
+        if not self.world.strikes("skips_step"):
+            self._report_of(job, status)
+
+    def _report_of(self, job: Job, status: UnitStatus) -> None:
+        """What is said at work: four of five say of which."""
+        self.report(status, job.assignment_id if self.world.happens(0.8) else None, job)
 
     # The device
 
-    def report(self, status: UnitStatus, assignment_id: AssignmentId | None = None) -> None:
+    def report(self, status: UnitStatus, assignment_id: AssignmentId | None = None, job: Job | None = None) -> None:
         """Say a status, again and again until the receipt is here; the next one waits behind it."""
         self._reports += 1
-        self._outbox.append(
-            c.ReportStatus(
-                actor=self.actor,
-                unit_id=self.unit_id,
-                status=status,
-                status_id=f"s{self._reports}",
-                assignment_id=assignment_id,
-            )
+        made = c.ReportStatus(
+            actor=self.actor,
+            unit_id=self.unit_id,
+            status=status,
+            status_id=f"s{self._reports}",
+            assignment_id=assignment_id,
         )
+        self._outbox.append(Said(made, self.world.now, job))
         if not self._pushing:
             self._pushing = True
             self._push()
@@ -229,27 +246,46 @@ class Crew:
             self._send(lambda: self._arrived(said))
         self.world.later(REPEAT_S, self._push)
 
-    def _arrived(self, said: c.ReportStatus) -> None:
-        refusal = self.world.submit(self.region, said)
+    def _arrived(self, said: Said) -> None:
+        refusal = self.world.submit(self.region, replace(said.report, age_s=self._age_s(said.at)))
         if refusal is UNHEARD:
             return
+        if refusal is not None and refusal.code == "assignment_over" and said.report.assignment_id is None:
+            self._is_over(said)
         self._send(lambda: self._receipt(said, refusal))
 
-    def _receipt(self, said: c.ReportStatus, refusal: Refusal | None) -> None:
+    def _age_s(self, said_at: datetime) -> float:
+        """How old something that the crew said is by the clock of its device."""
+        return max(0.0, (self.world.now - said_at).total_seconds() + self.behind_s)
+
+    def _is_over(self, said: Said) -> None:
+        """What a crew says at work is not refused as a word about the past, however slow its clock is: nobody would
+        know that it is free. Its device has acknowledged the order by then, so the service knows that clock.
+        """
+        state, job = self.world.writers[self.region].state, said.job
+        incident_id = state.live.get(job.assignment_id) if job is not None else None
+        if job is None or incident_id is None:
+            return
+        made = next(a for a in live(state.incidents[incident_id]) if a.assignment_id == job.assignment_id)
+        if made.delivered_at is not None and made.delivered_at < said.at:
+            raise Broken(f"{self.unit_id} said {said.report} at work on {job}, and was told that it is over")
+
+    def _receipt(self, said: Said, refusal: Refusal | None) -> None:
         if not self.online or not self._outbox or self._outbox[0] is not said:
             return
         self._outbox.popleft()
         over = refusal is not None and refusal.code in _OVER
-        if over and self.job is not None and said.assignment_id == self.job.assignment_id:
+        if over and self.job is not None and said.report.assignment_id == self.job.assignment_id:
             self.job = None
 
     def _say_of(self, order: Order, stage: Stage) -> None:
         command = c.StageOrder(actor=self.actor, unit_id=self.unit_id, order_id=order.order_id, stage=stage)
+        said_at = self.world.now
         if self.online:
-            self._send(lambda: self._put(command))
+            self._send(lambda: self._put(replace(command, age_s=self._age_s(said_at))))
 
     def _send(self, deliver: Callable[[], None]) -> None:
-        self.world.line.send(self.world.faults, self.region, deliver)
+        self.world.line.send(self.region, deliver)
 
     def _put(self, command: c.Command) -> None:
         self.world.submit(self.region, command)
@@ -276,7 +312,7 @@ class Crew:
         """In the calm a dispatcher asks each crew what it is at, and both sides agree again."""
         unit = self.world.writers[self.region].state.units[self.unit_id]
         self.silent = self.cut_off = False
-        self.jumped_to, self.skew_s = None, 0.0
+        self.jumped_to, self.skew_s, self.behind_s = None, 0.0, 0.0
         if not self.online:
             self.raise_link()
         if unit.assignment_id is not None and (self.job is None or self.job.assignment_id != unit.assignment_id):

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from simulators.writer import Broken
+from simulators.writer import Broken, our_fault
 
 
 class _Bugs(logging.Handler):
@@ -18,7 +18,7 @@ class _Bugs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and record.exc_info[1] is not None:
-            self._fail(Broken(f"a fault in our own code, {record.getMessage()}: {record.exc_info[1]!r}"))
+            self._fail(our_fault(record.getMessage(), record.exc_info[1]))
         elif "invariant broken" in record.getMessage():
             self._fail(Broken(record.getMessage()))
 

@@ -49,22 +49,22 @@ class Callers:
         return lambda: self._call(region)
 
     def _call(self, region: RegionId) -> None:
-        world, chance, faults = self.world, self.world.chance, self.world.faults
+        world, chance = self.world, self.world.chance
         point, kind = point_in(self._regions.index(region), chance), chance.choice(TYPES)
-        if self._known and world.happens(faults.calls_again):
+        if self._known and world.strikes("calls_again"):
             region, old, kind = chance.choice(self._known)
             point = near(old, 250.0, chance)
         self._known.append((region, point, kind))
-        if world.happens(faults.bursts):
+        if world.strikes("bursts"):
             for _ in range(BURST):
                 world.later(chance.uniform(0, BURST_S), lambda: self._contact(region, near(point, 250.0, chance), kind))
         self._contact(region, point, kind)
 
     def _contact(self, region: RegionId, point: Point, kind: str) -> None:
-        world, chance, faults = self.world, self.world.chance, self.world.faults
+        world, chance = self.world, self.world.chance
         call_id = CallId(f"c{len(world.received):04}")
         world.received.append(call_id)
-        located = None if world.happens(faults.unlocated) else location(point, (region,), world.now, chance)
+        located = None if world.strikes("unlocated") else location(point, (region,), world.now, chance)
         known = chance.random()
         world.submit(
             region,
@@ -77,13 +77,13 @@ class Callers:
                 priority=chance.choice((None, *Priority)),
                 location=located,
                 has_number=chance.random() < 0.7,
-                silent=world.happens(faults.says_nothing),
+                silent=world.strikes("says_nothing"),
             ),
         )
         if located is None or chance.random() < 0.4:
             for after_s in (30, 60)[: chance.choice((1, 1, 2))]:
                 world.later(chance.expovariate(1 / after_s), lambda: self._located(call_id, region, point))
-        if world.happens(faults.hangs_up):
+        if world.strikes("hangs_up"):
             world.later(chance.expovariate(1 / 20), lambda: self._hung_up(call_id))
 
     def _hung_up(self, call_id: CallId) -> None:
@@ -93,11 +93,11 @@ class Callers:
         """Evidence that comes later, sometimes from another region or from the border."""
         world, chance = self.world, self.world.chance
         regions = [region]
-        if world.happens(world.faults.wrong_region):
+        if world.strikes("wrong_region"):
             other = chance.choice(self._regions)
             regions = [other] if chance.random() < 0.8 else [other, region]
             point = point_in(self._regions.index(other), chance)
-        skew_s = chance.uniform(-7200, 7200) if world.happens(world.faults.clock_skewed) else 0.0
+        skew_s = chance.uniform(-7200, 7200) if world.strikes("clock_skewed") else 0.0
         at = world.now + timedelta(seconds=skew_s)
         fix = LocationFix(source=Source.AML, at=at, lat=point[0], lon=point[1], accuracy_m=30.0)
         found = location(point, regions, at, chance) if chance.random() < 0.9 else None

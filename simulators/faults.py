@@ -1,7 +1,8 @@
-"""What goes wrong in a simulated world, as probabilities in one place, and the line that makes it so."""
+"""What goes wrong in a simulated world, as probabilities in one place, the dice, and the line that makes it so."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 
@@ -126,26 +127,42 @@ STORM = Faults(
 )
 
 
+class Dice:
+    """Throws for what goes wrong now, and counts what did: a fault that never happens tries nothing."""
+
+    def __init__(self, chance: Random, faults: Faults) -> None:
+        self.chance = chance
+        self.faults = faults
+        self.struck: Counter[str] = Counter()
+
+    def strikes(self, fault: str, share: float = 1.0) -> bool:
+        """Whether the fault of this name happens; `share` of its probability, where that is not one throw's own."""
+        probability: float = getattr(self.faults, fault)
+        struck = self.chance.random() < probability * share
+        self.struck[fault] += struck
+        return struck
+
+
 class Line:
     """The links of all regions: they lose, repeat and delay messages, and so reorder them; one may be clogged."""
 
-    def __init__(self, chance: Random, later: Callable[[float, Callable[[], None]], None]) -> None:
-        self._chance = chance
+    def __init__(self, dice: Dice, later: Callable[[float, Callable[[], None]], None]) -> None:
+        self._dice = dice
         self._later = later
         self._held: dict[str, list[Callable[[], None]]] = {}
 
-    def send(self, faults: Faults, region: str, deliver: Callable[[], None]) -> None:
+    def send(self, region: str, deliver: Callable[[], None]) -> None:
         """Deliver the message after a moment: once, not at all, or more often."""
         held = self._held.get(region)
         if held is not None:
             held.append(deliver)
             return
-        if self._chance.random() < faults.lost:
+        dice = self._dice
+        if dice.strikes("lost"):
             return
-        copies = 2 if self._chance.random() < faults.repeated else 1
-        for _ in range(copies):
-            late = self._chance.random() < faults.delayed
-            self._later(self._chance.expovariate(1 / faults.delay_s) if late else 0.05, deliver)
+        for _ in range(2 if dice.strikes("repeated") else 1):
+            late = dice.strikes("delayed")
+            self._later(dice.chance.expovariate(1 / dice.faults.delay_s) if late else 0.05, deliver)
 
     def clog(self, region: str, seconds: float) -> None:
         """Hold all messages of a region for so long; then they come one after the other, in any order."""
@@ -155,6 +172,6 @@ class Line:
 
     def _unclog(self, region: str) -> None:
         held = self._held.pop(region)
-        self._chance.shuffle(held)
+        self._dice.chance.shuffle(held)
         for place, deliver in enumerate(held):
             self._later(0.01 * place, deliver)

@@ -2,7 +2,7 @@
 
 The ledger follows the journal event by event, whoever writes it, and holds the service to its laws at each
 step: no gap, one chain, one leader's epoch, the core's invariants; nothing answered that is not kept; the same
-answer to the same key; no order before its commit, and none again that the unit already has.
+answer to the same key; no order before its commit, none by who leads no more, and none again that the unit has.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,13 +18,13 @@ from dispatch.core.events import AssignmentCleared, CallReceived, Event, PlaceTo
 from dispatch.core.evolve import evolve
 from dispatch.core.invariants import broken, broken_near
 from dispatch.core.state import RegionState
-from dispatch.core.terms import ActorId, CallId, LocationFix, Order, OrderId, RegionId, Stage
+from dispatch.core.terms import ActorId, Assignment, AssignmentId, CallId, LocationFix, Order, OrderId, RegionId
 from dispatch.units.orders import UNDELIVERED
 from dispatch.writing.journal import GENESIS, chain
 from dispatch.writing.records import Batch, Recorded
 from simulators.station import Station
-from simulators.verdicts import no_evidence_is_lost
-from simulators.writer import Broken, Fact
+from simulators.verdicts import hanging, no_evidence_is_lost
+from simulators.writer import Broken, Fact, Reaching
 
 ALL_EVERY = 40
 """Batches between two looks at everything."""
@@ -37,6 +38,13 @@ class Receipt(msgspec.Struct):
     call_id: str
     seq: int = 0
     flags: tuple[str, ...] = ()
+
+
+class Made(NamedTuple):
+    """An order as it was committed: by which region, and when."""
+
+    region: RegionId
+    at: datetime
 
 
 _receipt = msgspec.json.Decoder(Receipt)
@@ -57,7 +65,9 @@ class Ledger:
         self.answers: dict[str, bytes] = {}
         self.seen: dict[CallId, list[LocationFix]] = {}
         """Where calls are, as far as somebody was told that it is known."""
+        self.assignments: dict[AssignmentId, Assignment] = {}
         self.orders: dict[OrderId, Order] = {}
+        """Every one that ever was, as it was last."""
         self.published: dict[OrderId, set[Station]] = {}
         self._called: dict[ActorId | None, CallId] = {}
         self._hashes = dict.fromkeys(self.truth, GENESIS)
@@ -65,7 +75,9 @@ class Ledger:
         self._recent = recent
         self._report = report
         self._now = now
-        self._committed_at: dict[OrderId, datetime] = {}
+        self._made: dict[OrderId, Made] = {}
+        self._had_in: dict[OrderId, int] = {}
+        """In which epoch an order came to its unit, or to its end."""
 
     # The journal
 
@@ -76,7 +88,7 @@ class Ledger:
         except Broken as law:
             self._report(law)
         except Exception as fault:
-            self._report(Broken(f"what was committed cannot be followed: {fault!r}"))
+            self._report(Broken(f"what was committed cannot be followed: {fault!r}", fault))
 
     def _kept(self, batch: Batch) -> None:
         self.batches += 1
@@ -84,7 +96,13 @@ class Ledger:
             self._follow(record)
         for region in dict.fromkeys(RegionId(record.region) for record in batch.events):
             state = self.truth[region]
-            faults = broken_near(state, state.taken())
+            touched = state.taken()
+            self.assignments.update(touched.assignments)
+            self.orders.update(touched.orders)
+            for order_id in touched.orders:
+                if _is_over(state.orders.get(order_id)):
+                    self._had_in.setdefault(order_id, self.epochs[region])
+            faults = broken_near(state, touched)
             if not faults and self.batches % ALL_EVERY == 0:
                 faults = broken(state)
             if faults:
@@ -106,11 +124,11 @@ class Ledger:
             raise Broken(f"{region}: event {record.seq} does not continue the chain")
         self.epochs[region] = record.epoch
         event = decode(record.payload)
-        self._note(event)
+        self._note(region, event)
         evolve(state, event, record.at)
         self.events += 1
 
-    def _note(self, event: Event) -> None:
+    def _note(self, region: RegionId, event: Event) -> None:
         match event:
             case CallReceived(call=call):
                 # Here everybody has one phone and calls once, however often the phone asks.
@@ -120,8 +138,7 @@ class Ledger:
                     )
                 self._called[call.device] = call.call_id
             case UnitAssigned(order=order) | AssignmentCleared(order=Order() as order) | PlaceTold(order=order):
-                self.orders[order.order_id] = order
-                self._committed_at[order.order_id] = self._now()
+                self._made[order.order_id] = Made(region, self._now())
 
     # Answers
 
@@ -159,16 +176,26 @@ class Ledger:
     # Orders
 
     def sent(self, station: Station, order_id: OrderId, at: datetime) -> None:
-        """A process gives the broker an order for a unit."""
-        order = self.orders.get(order_id)
-        if order is None:
+        """A process gives the broker an order for a unit: it leads the region at this moment, and by all that it can
+        know the unit has it not yet.
+
+        The outbox asks for its lease in the turn in which it sends, so nothing lies between the two here. What a leader
+        cannot know is what became of the order in commits of its own whose answers are still on their way; whatever
+        was committed before its epoch it has read.
+        """
+        made = self._made.get(order_id)
+        if made is None:
             raise Broken(f"{order_id} was sent before it was committed")
-        region = next((r for r, state in station.engine.replicas.states.items() if order_id in state.orders), None)
-        known = station.engine.replicas.states[region].orders[order_id] if region is not None else None
-        if known is None or known.stage not in UNDELIVERED:
+        region, led = made.region, station.engine.led.get(made.region)
+        if led is None or led.epoch != self.epoch_of(region):
+            epoch = led.epoch if led is not None else "none"
+            true = self.epoch_of(region)
+            raise Broken(f"{order_id} was sent by {station.name} in epoch {epoch} of {region}, where {true} leads")
+        known = station.engine.replicas.states[region].orders.get(order_id)
+        if known is None or _is_over(known) or self._had_in.get(order_id, led.epoch) < led.epoch:
             stage = known.stage if known is not None else "over"
             raise Broken(f"{order_id} was sent again by {station.name}, and its unit had it: it is {stage}")
-        if at > order.expires_at:
+        if at > known.expires_at:
             raise Broken(f"{order_id} was sent after it had expired")
         self.published.setdefault(order_id, set()).add(station)
 
@@ -179,7 +206,7 @@ class Ledger:
                 order.order_id
                 for order in self.truth[region].orders.values()
                 if order.stage in UNDELIVERED
-                and self._committed_at[order.order_id] < before
+                and self._made[order.order_id].at < before
                 and station not in self.published.get(order.order_id, ())
             ),
             None,
@@ -201,19 +228,17 @@ class Ledger:
         _no_call_twice(self.truth)
         no_evidence_is_lost(self.seen, self.truth.values())
 
-    def undone(self) -> str | None:
+    def undone(self, reach: Reaching) -> str | None:
         """What still has to come to an end once nothing goes wrong any more."""
         for region, state in self.truth.items():
-            waiting = [order for order in state.orders.values() if order.stage is not Stage.REFUSED]
-            if waiting:
-                return f"{region}: orders wait for an answer: {waiting}"
-            if state.offers:
-                return f"{region}: hand-overs hang: {state.offers}"
-            if state.onward:
-                return f"{region}: evidence hangs: {state.onward}"
-            if state.live:
-                return f"{region}: assignments do not end: {list(state.live)}"
+            if (left := hanging(state, reach)) is not None:
+                return f"{region}: {left}"
         return next((f"the call of {key} was acknowledged and is not committed" for key in self.unkept()), None)
+
+
+def _is_over(order: Order | None) -> bool:
+    """Whether an order need not be sent any more: its unit has it, or nobody wants it done."""
+    return order is None or order.stage not in UNDELIVERED
 
 
 def _no_call_twice(truth: dict[RegionId, RegionState]) -> None:

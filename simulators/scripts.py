@@ -79,12 +79,12 @@ class Operators:
         """Crews lose their link, are cut off by a flood, or say something that nobody asked for."""
         world = self.world
         crew = world.chance.choice([crew for crew in world.crews.values() if crew.region == region])
-        if world.happens(world.faults.goes_offline):
+        if world.strikes("goes_offline"):
             crew.drop_link()
-        if world.happens(world.faults.unasked_report):
+        if world.strikes("unasked_report"):
             crew.report(world.chance.choice(tuple(UnitStatus)))
-        crew.cut_off = world.happens(world.faults.goes_offline)
-        jumps, skewed = world.happens(world.faults.gps_jumps), world.happens(world.faults.clock_skewed)
+        crew.cut_off = world.strikes("goes_offline")
+        jumps, skewed = world.strikes("gps_jumps"), world.strikes("clock_skewed")
         crew.jumped_to = point_in(world.chance.randrange(3), world.chance) if jumps else None
         crew.skew_s = world.chance.uniform(-600, 600) if skewed else 0.0
 
@@ -183,7 +183,7 @@ class Operators:
 
     def _split(self, region: RegionId) -> c.Command | None:
         call_id, incident_id = self._call(region), self._incident(region)
-        if call_id and not self.world.happens(self.world.faults.absurd):
+        if call_id and not self.world.strikes("absurd"):
             incident_id = self.world.writers[region].state.calls[call_id].incident_id
         return (
             c.SplitCall(actor=self._taker(), incident_id=incident_id, call_id=call_id)
@@ -285,7 +285,7 @@ class Operators:
         if incident_id is None or hazard_id is None:
             return None
         unread = unacknowledged(state, state.incidents[incident_id])
-        hazard_id = unread[0].hazard_id if unread and not self.world.happens(self.world.faults.absurd) else hazard_id
+        hazard_id = unread[0].hazard_id if unread and not self.world.strikes("absurd") else hazard_id
         return c.AcknowledgeHazard(actor=self._taker(), hazard_id=hazard_id, incident_id=incident_id)
 
     def _all_clear(self, region: RegionId) -> c.Command | None:
@@ -294,7 +294,7 @@ class Operators:
 
     def _policy(self, region: RegionId) -> c.Command | None:
         world = self.world
-        if not world.happens(world.faults.changes_policy):
+        if not world.strikes("changes_policy"):
             return None
         if world.happens(0.2):
             return c.SetPhase(actor=SYSTEM, phase=world.chance.choice(tuple(Phase)))
@@ -304,7 +304,7 @@ class Operators:
     def _absurd(self, region: RegionId) -> c.Command | None:
         """Something that no sensible person would ask for: it must be refused or do no harm."""
         world, chance = self.world, self.world.chance
-        if not world.happens(world.faults.absurd):
+        if not world.strikes("absurd"):
             return None
         state = world.writers[region].state
         nobody, nothing, who = CallId("c-none"), IncidentId("XX-1"), self._taker()

@@ -33,7 +33,11 @@ class Level(StrEnum):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one world. `broken`: what does not hold; `account`: all that is needed to see it again."""
+    """What became of one world. `broken`: what does not hold; `account`: all that is needed to see it again.
+
+    `fault`: the type of the exception that ended it, where our own code failed and no law was broken by name.
+    `struck`: how often each fault of its weather did happen.
+    """
 
     seed: int
     events: int
@@ -41,27 +45,39 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     broken: str = ""
     account: str = ""
+    fault: str = ""
+    struck: dict[str, int] = {}
 
 
 def run_world(level: Level, seed: int) -> Outcome:
     """One world. Never raises for what the world found."""
     world = World(seed) if level is Level.CORE else ShellWorld(seed)
-    broken = account = ""
+    broken = account = fault = ""
     try:
         world.run()
-    except Exception as fault:
-        broken = str(fault) if isinstance(fault, Broken) else f"a fault in our own code: {fault!r}"
+    except Exception as ended:
+        broken = str(ended) if isinstance(ended, Broken) else f"a fault in our own code: {ended!r}"
         account = _account(level, world, broken)
-    if isinstance(world, ShellWorld):
-        return Outcome(seed=seed, events=world.events, broken=broken, account=account)
+        fault = _kind(ended)
+    writers = list(world.writers.values()) if isinstance(world, World) else []
     return Outcome(
         seed=seed,
         events=world.events,
-        commands=sum(writer.decisions for writer in world.writers.values()),
-        refused=sum(writer.refusals for writer in world.writers.values()),
+        commands=sum(writer.decisions for writer in writers),
+        refused=sum(writer.refusals for writer in writers),
         broken=broken,
         account=account,
+        fault=fault,
+        struck=dict(world.dice.struck),
     )
+
+
+def _kind(ended: Exception) -> str:
+    """The type of the exception of our own code that ended a world; empty where a law did."""
+    fault = ended.fault if isinstance(ended, Broken) else ended
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return type(fault).__name__ if fault is not None else ""
 
 
 def run_worlds(level: Level, seeds: range, workers: int) -> Iterator[Outcome]:

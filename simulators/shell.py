@@ -19,14 +19,13 @@ from typing import Any
 import msgspec
 
 from dispatch.core import commands as c
-from dispatch.core import snapshot
 from dispatch.core.terms import ActorId, Location, OrderId, RegionId, Source, Unit, UnitId, UnitStatus
 from dispatch.errors import ServiceAway
-from dispatch.writing.positions import Position
-from dispatch.writing.recovery import recovered
+from dispatch.web.problems import Problem
+from simulators.aftermath import Aftermath
 from simulators.brigades import KINDS
 from simulators.caught import caught_bugs
-from simulators.faults import CALM, STORM, Faults
+from simulators.faults import CALM, STORM, Dice, Faults
 from simulators.ledger import Ledger
 from simulators.plane import Point, near, point_in
 from simulators.screens import Screen
@@ -35,16 +34,17 @@ from simulators.townsfolk import Caller, Dispatcher, Handset, asked
 from simulators.twins import Broker, Database
 from simulators.virtual import Stuck, VirtualClock, VirtualLoop
 from simulators.weather import Weather
-from simulators.writer import Broken, Fact
+from simulators.writer import Broken, Fact, our_fault
 
 REGIONS = (RegionId("UZ-TK"), RegionId("UZ-TO"))
 NAMES = ("west", "east")
 RECENT_KEPT = 30
 FIX_EVERY_S = 5.0
-LOOK_EVERY_S = 5.0
 SENT_WITHIN_S = 4.0
 VIEWS = ("full", "body:moh")
 SHARED_MEMORY = Path("/dev/shm")
+REFUSALS = (ServiceAway, Problem)
+"""What a process may end with instead of doing what it was asked: these are answers, and no faults of ours."""
 
 
 class ShellPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +66,14 @@ class ShellWorld:
             calls=self.chance.choice((6, 12, 20)), storm_s=self.chance.choice((40.0, 80.0, 120.0))
         )
         # Every other world is a rough one.
-        self.faults = (faults.rough() if self.chance.random() < 0.5 else faults).varied(self.chance)
+        rough = faults.rough() if self.chance.random() < 0.5 else faults
+        self.dice = Dice(self.chance, rough.varied(self.chance))
+        self.strikes = self.dice.strikes
         self.regions = REGIONS
         self.recent: deque[Fact] = deque(maxlen=RECENT_KEPT)
         self.calm = False
         self.failure: Exception | None = None
+        self._judging = True
         self.loop = VirtualLoop(self.chance)
         self.loop.set_exception_handler(self._uncaught)
         self.clock = VirtualClock(self.loop)
@@ -82,7 +85,7 @@ class ShellWorld:
         self.ledger = Ledger(REGIONS, self.recent, self.fail, self.clock.now)
         self.weather = Weather(self)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._calling: set[asyncio.Task[Any]] = set()
+        self.calling: set[asyncio.Task[Any]] = set()
 
     @property
     def events(self) -> int:
@@ -121,8 +124,8 @@ class ShellWorld:
             self.fail(fault)
 
     def fail(self, fault: Exception) -> None:
-        """The world is broken: the first fault counts."""
-        if self.failure is None:
+        """The world is broken: the first fault counts, unless all is over already."""
+        if self.failure is None and self._judging:
             self.failure = fault
             if not self._over.done():
                 self._over.set_result(None)
@@ -170,15 +173,22 @@ class ShellWorld:
         self.database = Database(self.loop, self.clock, self.ledger.kept)
         self.ledger.epoch_of = self.database.epoch
         self.ledger.answer_to = self.database.answer_to
-        self.broker = Broker(self.loop, lambda: self.faults)
-        self._servers = Servers(self.database, self.broker, self.clock, lambda: self.faults)
+        self.broker = Broker(self.loop, self.dice)
+        self._servers = Servers(self.database, self.broker, self.clock, dice=self.dice, ended=self._ended)
         story = self.begin(self._story())
         await asyncio.wait([story, self._over], return_when=asyncio.FIRST_COMPLETED)
 
     def _uncaught(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A callback of somebody's has raised. What a task nobody waits for ended with is not said here."""
-        if "handle" in context:
-            self.fail(Broken(f"a fault in our own code, {context['message']}: {context.get('exception')!r}"))
+        """A callback of somebody's has raised, or a task that a process began and that nobody waits for."""
+        fault = context.get("exception")
+        if fault is not None and ("handle" in context or not isinstance(fault, REFUSALS)):
+            self.fail(our_fault(context["message"], fault))
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """A process has come to the end of what it was asked for, whether its asker still listens or not."""
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None and not isinstance(fault, REFUSALS):
+            self.fail(our_fault("in what a process was asked for", fault))
 
     async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -200,10 +210,11 @@ class ShellWorld:
         self.begin(self._orders_go_out())
         self.begin(self._calls())
         await self.weather.storm(self.plan.storm_s)
-        self.calm, self.faults = True, CALM
+        self.calm, self.dice.faults = True, CALM
         self.weather.clear()
-        await self._settle()
-        await self._account()
+        aftermath = Aftermath(self)
+        await aftermath.settle()
+        await aftermath.account()
 
     async def _muster(self) -> None:
         """Register every unit; there is no trouble yet."""
@@ -239,13 +250,13 @@ class ShellWorld:
         for number in range(self.plan.calls):
             await asyncio.sleep(self.chance.expovariate(self.plan.calls / (self.plan.storm_s * 0.8)))
             place = self.chance.randrange(len(REGIONS))
-            point = None if self.happens(self.faults.unlocated) else point_in(place, self.chance)
-            many = 20 if self.happens(self.faults.bursts) else 1
+            point = None if self.strikes("unlocated") else point_in(place, self.chance)
+            many = 20 if self.strikes("bursts") else 1
             for copy in range(many):
                 at = near(point, 200.0, self.chance) if point is not None else None
                 caller = Caller(self, number * 100 + copy, place, at)
                 self.callers.append(caller)
-                self._calling.add(self.begin(caller.run()))
+                self.calling.add(self.begin(caller.run()))
 
     async def _orders_go_out(self) -> None:
         """Who leads and is well has sent what is committed, whoever committed it."""
@@ -264,22 +275,15 @@ class ShellWorld:
         """Every unit says where it is, some with a clock that is wrong or from where they are not."""
         while True:
             for handset in self.handsets.values():
-                self._fix(handset)
+                fix = handset.fix()
+                for station in self.stations.values():
+                    if station.answers:
+                        self.loop.call(station.owner, station.positions.put, fix)
             await asyncio.sleep(FIX_EVERY_S)
-
-    def _fix(self, handset: Handset) -> None:
-        now, faults, chance = self.clock.now(), self.faults, self.chance
-        lat, lon = point_in(chance.randrange(2), chance) if self.happens(faults.gps_jumps) else handset.at
-        skew_s = chance.uniform(-600, 600) if self.happens(faults.clock_skewed) else 0.0
-        at = now if not skew_s else now.fromtimestamp(now.timestamp() + skew_s, now.tzinfo)
-        fix = Position(unit_id=handset.unit_id, lat=lat, lon=lon, at=at, received_at=now)
-        for station in self.stations.values():
-            if station.answers:
-                self.loop.call(station.owner, station.positions.put, fix)
 
     def _committed(self, station: Station) -> None:
         """Between a commit and its answer a process may die, and nobody hears of what was kept."""
-        if self.happens(self.faults.dies_unpublished) and station.alive:
+        if station.alive and self.strikes("dies_unpublished"):
             station.kill()
             self.loop.call_later(self.chance.uniform(0.5, 8.0), self.weather.restart, station)
 
@@ -290,67 +294,9 @@ class ShellWorld:
 
     # The end
 
-    async def _settle(self) -> None:
-        """Once nothing goes wrong any more, everything comes to an end within a limit."""
-        give_up_s = self.loop.time() + self.plan.calm_s
-        while (left := self._left()) is not None:
-            if self.loop.time() > give_up_s:
-                raise Broken(f"does not come to an end: {left}")
-            for handset in self.handsets.values():
-                handset.called_by_radio()
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    def _left(self) -> str | None:
-        """What is not done yet."""
-        if any(not task.done() for task in self._calling):
-            return "callers are without an answer"
-        for station in self.stations.values():
-            if len(station.spool):
-                return f"{len(station.spool)} calls wait in the spool of {station.name}"
-        unled = [region for region in REGIONS if self.leading(region) is None]
-        if unled:
-            return f"{unled} have no writer"
-        return self.ledger.undone() or self._behind()
-
-    def _behind(self) -> str | None:
-        """Who does not know all that is committed."""
-        for screen in self.screens:
-            if screen.seq != self.ledger.truth[screen.region].seq:
-                return f"{screen.region}: a console stays at {screen.seq}"
-        for station in self.stations.values():
-            for region, truth in self.ledger.truth.items():
-                known = station.engine.replicas.states.get(region)
-                if known is None or known.seq != truth.seq:
-                    return f"{region}: {station.name} stays at {known and known.seq}, committed are {truth.seq}"
-        return None
-
-    async def _account(self) -> None:
-        """Everything agrees: journal, answers, consoles, read models, and what a new process would load."""
-        self.ledger.at_the_end()
-        for caller in self.callers:
-            if len(caller.asked_at) == 1 and caller.call_id is not None and not self.ledger.has(caller.call_id):
-                raise Broken(f"{caller.key} was told of {caller.call_id}, and its call is kept under another id")
-        for screen in self.screens:
-            screen.check()
-        for region, truth in self.ledger.truth.items():
-            station = self.leading(region)
-            states = [await recovered(region, await self.database.load(region))]
-            states += [station.engine.states[region]] if station else []
-            states += [each.engine.replicas.states[region] for each in self.stations.values()]
-            if any(snapshot.take(state) != snapshot.take(truth) for state in states):
-                raise Broken(f"{region}: a state differs from what the journal leads to")
-            self._rows_agree(region)
-
-    def _rows_agree(self, region: RegionId) -> None:
-        truth, table = self.ledger.truth[region], self.database.table
-        for name, things in (("calls", truth.calls), ("incidents", truth.incidents), ("units", truth.units)):
-            for key, thing in things.items():
-                row = table(name).get(key)
-                if row is None or row.status != thing.status or row.region != region:
-                    raise Broken(f"{region}: the row of {key} says {row}, the journal {thing.status}")
-
     def _end(self) -> None:
         """Let everybody go; nothing of it is judged."""
+        self._judging = False
         for station in self.past:
             station.store.faults.away = True
         tasks = list(self._tasks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -44,9 +45,9 @@ from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.records import Process
 from dispatch.writing.upkeep import kept_up
-from simulators.faults import Faults
+from simulators.faults import Dice
 from simulators.plane import STEP, WEST
-from simulators.twins import TRIP_S, Broker, BrokerLine, ConsoleSocket, Database, chosen
+from simulators.twins import TRIP_S, Broker, BrokerLine, ConsoleSocket, Database
 from simulators.virtual import Owner, VirtualClock
 
 T = TypeVar("T")
@@ -98,14 +99,27 @@ class Doorkeeper:
 
 
 class Servers:
-    """What all processes of a world share. `doors`: who answers at an address now."""
+    """What all processes of a world share. `doors`: who answers at an address now.
 
-    def __init__(self, database: Database, broker: Broker, clock: VirtualClock, weather: Callable[[], Faults]) -> None:
+    `ended` is told of every task that a process was given and that came to its end, whoever waits for it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        broker: Broker,
+        clock: VirtualClock,
+        *,
+        dice: Dice,
+        ended: Callable[[asyncio.Task[Any]], None],
+    ) -> None:
         self.loop = broker.loop
         self.clock = clock
         self.database = database
         self.broker = broker
-        self.weather = weather
+        self.dice = dice
+        self.ended = ended
+        self.world = Context()
         self.doors: dict[str, Station] = {}
 
     async def nobody_listens(self, address: str) -> bool:
@@ -173,14 +187,14 @@ class Station:
 
     async def _posted(self, process: Process, path: str, raw: bytes) -> tuple[int, bytes]:
         """What is HTTP between two processes: nobody listens, or the request or its answer is lost, or late."""
-        loop, faults = self._servers.loop, self._servers.weather()
+        loop, dice = self._servers.loop, self._servers.dice
         await asyncio.sleep(loop.chance.uniform(*TRIP_S))
         door = self._servers.doors.get(process.address)
-        if door is None or not door.alive or chosen(loop.chance, faults.lost):
+        if door is None or not door.alive or dice.strikes("lost"):
             raise ServiceAway(f"nobody listens at {process.address}")
         answering = door.spawn(door.posted(SCHEME + process.secret, path, raw))
         await asyncio.wait([answering], timeout=CARRY_LIMIT_S)
-        if not answering.done() or chosen(loop.chance, faults.answers_lost):
+        if not answering.done() or dice.strikes("answers_lost"):
             raise ServiceAway(f"{process.address} does not answer")
         await asyncio.sleep(loop.chance.uniform(*TRIP_S))
         return answering.result()
@@ -245,8 +259,10 @@ class Station:
             self.spawn(kept_up(name, work, self.metrics))
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Do something in this process."""
-        return self._servers.loop.spawn(self.owner, work)
+        """Do something in this process. What it fails with is judged, also when whoever asked for it has gone."""
+        task = self._servers.loop.spawn(self.owner, work)
+        task.add_done_callback(self._servers.ended, context=self._servers.world)
+        return task
 
     def kill(self) -> None:
         """SIGKILL: nothing of it runs any more, and nobody is told."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
+from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ from dispatch.core.state import can_be_sent
 from dispatch.core.terms import (
     SYSTEM,
     ActorId,
+    AssignmentId,
     CallId,
     Channel,
     IncidentId,
@@ -36,8 +38,9 @@ from dispatch.core.terms import (
 )
 from dispatch.engine import Reply
 from dispatch.errors import ServiceAway
-from dispatch.formats.mqtt import LinkReport, OrderAck, StatusReport, decode_order, encode_report
+from dispatch.formats.mqtt import LinkReport, OrderAck, Receipt, StatusReport, decode_order, encode_report
 from dispatch.writing.keys import Key
+from dispatch.writing.positions import Position
 from simulators.plane import Point, near, point_in
 from simulators.station import Station
 from simulators.writer import Broken
@@ -52,6 +55,8 @@ PAUSE_S, LONG_PAUSE_S = (0.5, 3.0), (0.5, 15.0)
 ATTEMPTS = 4
 """How often a dispatcher's command is sent before it is given up."""
 REPEAT_S = 3.0
+SKEW_S = 600.0
+"""How wrong a device's clock may be, either way."""
 
 TYPES = ("cardiac_arrest", "road_accident", "building_fire", "theft", "illness")
 SERVICES = (Service.POLICE, Service.AMBULANCE, Service.FIRE)
@@ -67,15 +72,8 @@ async def asked(station: Station, work: Coroutine[Any, Any, T], patience_s: floa
     task = station.spawn(work)
     await asyncio.wait([task], timeout=patience_s)
     if not task.done():
-        task.add_done_callback(_unheard)
         return None
     return None if isinstance(task.exception(), ServiceAway) else task.result()
-
-
-def _unheard(task: asyncio.Task[Any]) -> None:
-    """Whoever asked has hung up; what came of it is nobody's any more."""
-    if not task.cancelled():
-        task.exception()
 
 
 class Caller:
@@ -109,7 +107,7 @@ class Caller:
         while not heard or chance.random() < (0.7 if self.spooled_at is not None else 0.2):
             station = self._station()
             body = await self._post(station) if station is not None else None
-            if station is not None and body is not None and not world.happens(world.faults.answers_lost):
+            if station is not None and body is not None and not world.strikes("answers_lost"):
                 world.law(partial(self._heard, body, station))
                 heard += 1
             pause_s = chance.uniform(*(PAUSE_S if self.spooled_at is None else LONG_PAUSE_S))
@@ -171,24 +169,33 @@ class Caller:
             world.ledger.seen.setdefault(call_id, []).append(fix)
 
 
+class Said(NamedTuple):
+    """A status as the crew meant it: when it was really said, and of which job, whether it names that or not."""
+
+    report: StatusReport
+    at: datetime
+    job: str | None
+
+
 class Handset:
-    """A crew's device: acknowledges orders, repeats each status until its receipt is here."""
+    """A crew's device: acknowledges orders, repeats each status until its receipt is here. Its clock may be wrong."""
 
     def __init__(self, world: ShellWorld, unit_id: UnitId, region: RegionId, at: Point) -> None:
         self.world = world
         self.unit_id, self.region, self.at = unit_id, region, at
         self.job: str | None = None
         self.silent = False
+        self._skew_s = world.chance.uniform(-SKEW_S, SKEW_S) if world.strikes("clock_skewed") else 0.0
         self._known: deque[str] = deque(maxlen=32)
         self._receipts: set[str] = set()
         self._reports = 0
-        self._outbox: deque[StatusReport] = deque()
+        self._outbox: deque[Said] = deque()
         world.broker.devices[unit_id] = self.hear
 
     def hear(self, topic: str, payload: bytes) -> None:
         """An order or a receipt arrives."""
         if topic.endswith("/receipts"):
-            self._receipts.add(msgspec.json.decode(payload)["status_id"])
+            self._received(msgspec.json.decode(payload, type=Receipt))
             return
         order = decode_order(payload)
         if self.silent:
@@ -198,7 +205,7 @@ class Handset:
             return
         self._known.append(order.order_id)
         chance = self.world.chance
-        if self.world.happens(self.world.faults.falls_silent):
+        if self.world.strikes("falls_silent"):
             self.silent = True
             self.world.loop.call_later(chance.uniform(20, 90), self._wake)
             return
@@ -209,8 +216,17 @@ class Handset:
     def _wake(self) -> None:
         self.silent = False
 
+    def fix(self) -> Position:
+        """Where it says that it is now, by its own clock, and now and then from where it is not."""
+        world, chance = self.world, self.world.chance
+        lat, lon = point_in(chance.randrange(2), chance) if world.strikes("gps_jumps") else self.at
+        return Position(unit_id=self.unit_id, lat=lat, lon=lon, at=self._time(), received_at=world.clock.now())
+
+    def _time(self) -> datetime:
+        return self.world.clock.now() + timedelta(seconds=self._skew_s)
+
     def _ack(self, order_id: str, stage: Any) -> None:
-        self._say("ack", encode_report(OrderAck(order_id=order_id, stage=stage, at=self.world.clock.now())))
+        self._say("ack", encode_report(OrderAck(order_id=order_id, stage=stage, at=self._time())))
 
     def _say(self, kind: str, payload: bytes) -> None:
         self.world.broker.say(f"112/units/{self.unit_id}/{kind}", payload)
@@ -225,7 +241,7 @@ class Handset:
                 self.job = None
                 self.report(UnitStatus.AVAILABLE, None)
             return
-        if self.world.happens(self.world.faults.refuses):
+        if self.world.strikes("refuses"):
             self._ack(order_id, "refused")
             self.world.loop.call_later(20.0, self.report, UnitStatus.AVAILABLE, None)
             return
@@ -245,30 +261,53 @@ class Handset:
                 return
             if status is UnitStatus.AVAILABLE:
                 self.job = None
-            if status is UnitStatus.AVAILABLE or not self.world.happens(self.world.faults.skips_step):
-                self.report(status, job)
+            if status is UnitStatus.AVAILABLE or not self.world.strikes("skips_step"):
+                self.report(status, job, names=self.world.happens(0.8))
             await asyncio.sleep(chance.uniform(3, 15))
 
-    def report(self, status: UnitStatus, assignment_id: str | None) -> None:
-        """Say a status again and again until its receipt is here; the next one waits behind it."""
+    def report(self, status: UnitStatus, job: str | None, *, names: bool = True) -> None:
+        """Say a status of this job again and again until its receipt is here; the next one waits behind it."""
         self._reports += 1
-        at = self.world.clock.now()
-        made = StatusReport(status_id=f"s{self._reports}", status=status.value, at=at, assignment_id=assignment_id)
-        self._outbox.append(made)
+        named = job if names else None
+        name, at = f"s{self._reports}", self._time()
+        made = StatusReport(status_id=name, status=status.value, at=at, assignment_id=named)
+        self._outbox.append(Said(made, self.world.clock.now(), job))
         if len(self._outbox) == 1:
             self._push()
 
     def _push(self) -> None:
-        while self._outbox and self._outbox[0].status_id in self._receipts:
+        while self._outbox and self._outbox[0].report.status_id in self._receipts:
             self._outbox.popleft()
         if self._outbox:
-            self._say("status", encode_report(self._outbox[0]))
+            self._say("status", encode_report(self._outbox[0].report))
             self.world.loop.call_later(REPEAT_S, self._push)
 
+    def _received(self, receipt: Receipt) -> None:
+        self._receipts.add(receipt.status_id)
+        said = next((said for said in self._outbox if said.report.status_id == receipt.status_id), None)
+        if said is not None and receipt.refused == "assignment_over" and said.report.assignment_id is None:
+            self.world.law(partial(self._is_over, said))
+
+    def _is_over(self, said: Said) -> None:
+        """What a crew says at work is not refused as a word about the past, however slow its clock is: nobody would
+        know that it is free. Its device has acknowledged the order by then, so the service knows that clock.
+        """
+        made = self.world.ledger.assignments.get(AssignmentId(said.job or ""))
+        known_at = made.delivered_at if made is not None and made.cleared_at is None else None
+        if known_at is not None and known_at < said.at:
+            raise Broken(f"{self.unit_id} said {said.report} at work on {said.job}, and was told that it is over")
+
     def called_by_radio(self) -> None:
-        """In the calm somebody asks the crew what it is at, and both sides agree again."""
-        unit = self.world.ledger.truth[self.region].units.get(self.unit_id)
+        """In the calm somebody asks the crew what it is at, and both sides agree again.
+
+        Not while an order for it waits: that the service has to bring, or to give up, by itself.
+        """
+        state = self.world.ledger.truth[self.region]
+        unit = state.units.get(self.unit_id)
         if unit is None or self.silent or self._outbox:
+            return
+        self._skew_s = 0.0
+        if any(order.unit_id == self.unit_id for order in state.orders.values()):
             return
         if unit.assignment_id is not None and self.job != unit.assignment_id:
             self.take(unit.assignment_id)
@@ -304,7 +343,7 @@ class Dispatcher:
             station = self.world.leading(self.region)
             if station is not None:
                 reply: Reply | None = await asked(station, station.engine.submit(self.region, command, key=key))
-                if reply is not None and not self.world.happens(self.world.faults.answers_lost):
+                if reply is not None and not self.world.strikes("answers_lost"):
                     self.world.law(partial(self._kept, key, reply))
                     return
             await asyncio.sleep(self.world.chance.uniform(*PAUSE_S))

@@ -11,7 +11,6 @@ import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
-from random import Random
 from typing import Any
 
 from dispatch.errors import ServiceAway
@@ -22,7 +21,7 @@ from dispatch.units.line import LinePlan
 from dispatch.web.problems import Problem
 from dispatch.web.websocket import Closed
 from dispatch.writing.records import Answer, AnsweredKeys, Appended, Batch, Loaded, Recorded, Seat
-from simulators.faults import Faults
+from simulators.faults import Dice
 from simulators.virtual import VirtualClock, VirtualLoop
 
 TRIP_S = (0.0002, 0.004)
@@ -156,13 +155,13 @@ Hear = Callable[[str, bytes], None]
 
 
 class Broker:
-    """Carries messages between processes and devices; loses, repeats, delays and reorders them by `weather`."""
+    """Carries messages between processes and devices; loses, repeats, delays and reorders them as the dice fall."""
 
-    def __init__(self, loop: VirtualLoop, weather: Callable[[], Faults]) -> None:
+    def __init__(self, loop: VirtualLoop, dice: Dice) -> None:
         self.loop = loop
         self.up = True
         self.devices: dict[str, Hear] = {}
-        self._weather = weather
+        self._dice = dice
         self._world = Context()
         self._lines: list[BrokerLine] = []
         self._changed = asyncio.Event()
@@ -198,12 +197,12 @@ class Broker:
             self._carry(hear, topic, payload)
 
     def _carry(self, hear: Hear, topic: str, payload: bytes) -> None:
-        faults, chance = self._weather(), self.loop.chance
-        if not self.up or chance.random() < faults.lost:
+        dice, chance = self._dice, self.loop.chance
+        if not self.up or dice.strikes("lost"):
             return
-        for _ in range(2 if chance.random() < faults.repeated else 1):
-            late = chance.random() < faults.delayed
-            delay_s = chance.expovariate(1 / (faults.delay_s / 4)) if late else chance.uniform(*TRIP_S)
+        for _ in range(2 if dice.strikes("repeated") else 1):
+            late = dice.strikes("delayed")
+            delay_s = chance.expovariate(4 / dice.faults.delay_s) if late else chance.uniform(*TRIP_S)
             self.loop.call_later(delay_s, hear, topic, payload, context=self._world)
 
 
@@ -311,8 +310,3 @@ def texts(data: bytes) -> list[bytes]:
         found.append(data[start : start + length])
         at = start + length
     return found
-
-
-def chosen(chance: Random, probability: float) -> bool:
-    """One throw of the dice."""
-    return chance.random() < probability

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dispatch.core import snapshot
-from dispatch.core.assigning import MOST_HAZARDS
+from dispatch.core.assigning import MOST_HAZARDS, ORDER_LIFE_S
 from dispatch.core.crews import ACCEPT_S
 from dispatch.core.events import UnitAssigned
 from dispatch.core.hazards import unacknowledged
@@ -14,7 +15,7 @@ from dispatch.core.invariants import broken
 from dispatch.core.needs import unmet
 from dispatch.core.state import RegionState, can_be_sent
 from dispatch.core.terms import UNREACHABLE_MS, CallId, Incident, LocationFix
-from simulators.writer import Broken, Writer
+from simulators.writer import Broken, Reaching, Writer
 
 if TYPE_CHECKING:
     from simulators.world import World
@@ -34,11 +35,17 @@ def in_one_place(world: World, call_id: CallId) -> None:
         raise Broken(f"{call_id} is worked on in {having}")
 
 
-def orders_are_answered(world: World, writer: Writer) -> None:
-    """No order waits for its unit longer than the deadlines say: somebody else must go."""
-    for order in writer.state.orders.values():
-        if (world.now - order.at).total_seconds() > ACCEPT_S + ORDER_SLACK_S:
-            raise Broken(f"{writer.region}: {order.order_id} has waited since {order.at}")
+def orders_are_answered(state: RegionState, now: datetime, since: datetime | None = None) -> None:
+    """No order waits for its unit longer than the deadlines say: somebody else must go.
+
+    `since`: from when on somebody has kept them, where nobody may have led the region before.
+    """
+    for order in state.orders.values():
+        # Its time begins anew when nobody could answer for long.
+        began = order.expires_at - timedelta(seconds=ORDER_LIFE_S)
+        began = began if since is None else max(began, since)
+        if (now - began).total_seconds() > ACCEPT_S + ORDER_SLACK_S:
+            raise Broken(f"{state.region}: {order.order_id} has waited since {order.at}, and is {order.stage}")
 
 
 def sent_knowingly(writer: Writer, event: UnitAssigned) -> None:
@@ -66,7 +73,8 @@ def at_the_end(world: World) -> None:
         if faults:
             raise Broken(f"{writer.region}: {faults[0]}")
         _journal_tells_all(writer)
-        _nothing_hangs(world, writer)
+        if (left := hanging(writer.state, world.reach)) is not None:
+            raise Broken(f"{writer.region}: {left}")
     _no_call_is_lost(world)
     no_evidence_is_lost(world.seen, [writer.state for writer in world.writers.values()])
     for region, screens in world.screens.items():
@@ -97,29 +105,30 @@ def no_evidence_is_lost(seen: Mapping[CallId, Sequence[LocationFix]], states: Co
             raise Broken(f"{call_id} has {known}, and was promised {promised}")
 
 
-def _nothing_hangs(world: World, writer: Writer) -> None:
-    """Once nothing goes wrong any more, every order is answered, every hand-over done, every call taken."""
-    state = writer.state
+def hanging(state: RegionState, reach: Reaching) -> str | None:
+    """What a region still owes somebody once nothing goes wrong any more: every order is answered, every hand-over
+    done, every call taken, and nobody waits for help that stands idle.
+    """
     if state.orders:
-        raise Broken(f"{writer.region}: orders hang: {list(state.orders.values())}")
+        return f"orders wait for an answer: {list(state.orders.values())}"
     if state.live:
-        raise Broken(f"{writer.region}: assignments hang: {state.live}")
+        return f"assignments do not end: {list(state.live)}"
     if state.offers:
-        raise Broken(f"{writer.region}: hand-overs hang: {state.offers}")
+        return f"hand-overs hang: {state.offers}"
     if state.onward:
-        raise Broken(f"{writer.region}: evidence hangs: {state.onward}")
+        return f"evidence hangs: {state.onward}"
     if len(state.waiting_calls) or state.in_hand:
-        raise Broken(f"{writer.region}: calls hang: {list(state.waiting_calls)} {list(state.in_hand)}")
-    for incident in state.incidents.values():
-        if unmet(incident) and not incident.held:
-            _waits_for_good_reason(world, writer, incident)
+        return f"calls hang: {list(state.waiting_calls)} {list(state.in_hand)}"
+    needy = (incident for incident in state.incidents.values() if unmet(incident) and not incident.held)
+    return next((why for incident in needy if (why := _waits_for_nothing(state, incident, reach)) is not None), None)
 
 
-def _waits_for_good_reason(world: World, writer: Writer, incident: Incident) -> None:
+def _waits_for_nothing(state: RegionState, incident: Incident, reach: Reaching) -> str | None:
     """Whoever still waits says so, and no unit that could go stands idle."""
     if not incident.short:
-        raise Broken(f"{writer.region}: {incident.incident_id} waits and is not marked short")
-    reach = world.reach(writer.state, incident.incident_id)
-    idle = [u for u, ms in zip(reach.units, reach.ms, strict=True) if ms < UNREACHABLE_MS] if reach else []
-    if any(can_be_sent(writer.state.units[unit_id]) for unit_id in idle):
-        raise Broken(f"{writer.region}: {incident.incident_id} waits while {idle} stand idle")
+        return f"{incident.incident_id} waits and is not marked short"
+    found = reach(state, incident.incident_id)
+    idle = [u for u, ms in zip(found.units, found.ms, strict=True) if ms < UNREACHABLE_MS] if found else []
+    if any(can_be_sent(state.units[unit_id]) for unit_id in idle):
+        return f"{incident.incident_id} waits while {idle} stand idle"
+    return None

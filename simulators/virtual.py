@@ -43,12 +43,15 @@ class Owner:
         self.dead = False
         self.frozen = False
         self.held: list[Handle] = []
-        self.tasks: list[Task[Any]] = []
+        self.tasks: dict[Task[Any], None] = {}
+        """What it has begun and not ended."""
         self.context = Context()
         self.context.run(_owner.set, self)
 
 
 _owner: ContextVar[Owner | None] = ContextVar("owner", default=None)
+_world = Context()
+"""Of what belongs to no process, and goes on whoever dies."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -165,9 +168,9 @@ def _owned(loop: asyncio.AbstractEventLoop, work: Any, *, context: Context | Non
     task: Task[Any] = Task(work, loop=loop, context=context)
     owner = (context.get(_owner) if context is not None else None) or _owner.get()
     if owner is not None:
-        if len(owner.tasks) > 256:
-            owner.tasks = [other for other in owner.tasks if not other.done()]
-        owner.tasks.append(task)
+        owner.tasks[task] = None
+        # Let go at its end, so that asyncio says at once what it failed with if nobody asks.
+        task.add_done_callback(owner.tasks.pop, context=_world)
     return task
 
 

@@ -46,25 +46,26 @@ class Weather:
             faults.away, faults.latency_s = False, 0.0
             faults.fail_before_commit = faults.fail_after_commit = faults.lose_commit = 0
 
-    def _hits(self, a_minute: float) -> bool:
-        return self.world.happens(a_minute * STEP_S / MINUTE_S)
+    def _hits(self, fault: str, times: float = 1.0) -> bool:
+        """Whether a fault whose number is how often a minute, or `times` of it, comes in this step."""
+        return self.world.strikes(fault, times * STEP_S / MINUTE_S)
 
     def _store(self, station: Station) -> None:
         """A process's line to the database."""
-        world, faults, trouble = self.world, self.world.faults, station.store.faults
-        if self._hits(faults.store_slow):
+        world, trouble = self.world, station.store.faults
+        if self._hits("store_slow"):
             # Now and then just longer than a lease, and much longer: the commit comes when another begins, or leads.
             just_over_s = LEASE_S + world.chance.uniform(0.0, 1.5)
             trouble.latency_s = world.chance.choice((0.05, 0.5, just_over_s, 12.0))
             world.loop.call_later(world.chance.uniform(1, 6), self._quick, station)
-        if self._hits(faults.store_fails):
+        if self._hits("store_fails"):
             trouble.fail_before_commit = 1
-        if self._hits(faults.store_unsure):
+        if self._hits("store_unsure"):
             if world.happens(0.6):
                 trouble.fail_after_commit = 1
             else:
                 trouble.lose_commit = 1
-        if self._hits(faults.store_away) and not trouble.away:
+        if not trouble.away and self._hits("store_away"):
             trouble.away = True
             world.loop.call_later(world.chance.uniform(0.5, 20), self._back, station)
 
@@ -76,11 +77,11 @@ class Weather:
             station.store.faults.away = False
 
     def _process(self, station: Station) -> None:
-        world, faults = self.world, self.world.faults
-        if self._hits(faults.crashes):
+        world = self.world
+        if self._hits("crashes"):
             station.kill()
             world.loop.call_later(world.chance.uniform(0.5, 15), self.restart, station)
-        elif self._hits(faults.freezes) and station.answers:
+        elif station.answers and self._hits("freezes"):
             station.freeze()
             world.loop.call_later(world.chance.uniform(1, 25), station.thaw)
 
@@ -91,22 +92,22 @@ class Weather:
 
     def _broker(self) -> None:
         world = self.world
-        if world.broker.up and self._hits(world.faults.broker_away):
+        if world.broker.up and self._hits("broker_away"):
             world.broker.set_up(False)
             world.loop.call_later(world.chance.uniform(0.5, 15), world.broker.set_up, True)
 
     def _consoles(self) -> None:
         """Cut, half open, or too slow to take anything for a while."""
-        world, faults = self.world, self.world.faults
+        world = self.world
         for screen in world.screens:
             socket, station = screen.socket, screen.station
             if socket is None or station is None or socket.over.done() or not station.answers:
                 continue
-            if self._hits(faults.half_open * 10):
+            if self._hits("half_open", 10):
                 socket.deaf = True
-            elif self._hits(faults.link_lost * 5):
+            elif self._hits("link_lost", 5):
                 world.loop.call(station.owner, socket.close, 1006, "cut")
-            elif self._hits(faults.link_lost * 5) and not socket.slow:
+            elif not socket.slow and self._hits("link_lost", 5):
                 socket.slow = True
                 world.loop.call_later(world.chance.uniform(0.2, 3), self._drain, socket, station)
 

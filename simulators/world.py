@@ -41,7 +41,7 @@ from dispatch.core.terms import (
 )
 from simulators.brigades import Crew, muster
 from simulators.crowd import Callers
-from simulators.faults import CALM, STORM, Faults, Line
+from simulators.faults import CALM, STORM, Dice, Faults, Line
 from simulators.plane import metres_between
 from simulators.scripts import Operators
 from simulators.verdicts import at_the_end, hazards_end_in_time, in_one_place, orders_are_answered, sent_knowingly
@@ -91,14 +91,15 @@ class World:
         self.seed = seed
         self.chance = Random(seed)
         self.plan = plan or Plan.varied(self.chance)
-        self.faults = faults.varied(self.chance)
+        self.dice = Dice(self.chance, faults.varied(self.chance))
+        self.strikes = self.dice.strikes
         self.now_s = 0.0
         self.now = START
         self.recent: deque[Fact] = deque(maxlen=RECENT_KEPT)
         self.received: list[CallId] = []
         self.seen: dict[CallId, list[LocationFix]] = {}
         """What callers were told to be known of where they are."""
-        self.line = Line(self.chance, self.later)
+        self.line = Line(self.dice, self.later)
         self.writers = {r: Writer(r, self.reach, self.recent) for r in REGIONS[: self.plan.regions]}
         self.crews: dict[UnitId, Crew] = {}
         self.screens: dict[RegionId, list[Console]] = {
@@ -129,7 +130,7 @@ class World:
             self.now_s, _, action = heapq.heappop(self._agenda)
             self.now = START + timedelta(seconds=self.now_s)
             if self.calm:
-                self.faults = CALM
+                self.dice.faults = CALM
             action()
         for region, writer in self.writers.items():
             self._draw(region, writer, look=True)
@@ -153,7 +154,7 @@ class World:
     def submit(self, region: RegionId, command: c.Command) -> Refusal | None:
         """Put a command to a region's writer, and set going what its events ask for."""
         refusal, events = self.writers[region].submit(command, self.now)
-        if events and self.happens(self.faults.dies_unpublished):
+        if events and self.strikes("dies_unpublished"):
             self._crash(region)
             return UNHEARD
         self._follow(region, events)
@@ -194,7 +195,7 @@ class World:
                     if order_id in state.orders:
                         self._send(state.orders[order_id])
                 case e.CallOffered(call_id=call_id):
-                    if self.happens(self.faults.crashes):
+                    if self.strikes("crashes"):
                         self._crash(region, keep=True)
                     self._give(region, call_id)
                 case e.CallReceived(call=call) | e.CallAccepted(call=call):
@@ -202,7 +203,7 @@ class World:
 
     def _send(self, order: Order) -> None:
         crew = self.crews[order.unit_id]
-        self.line.send(self.faults, crew.region, lambda: crew.hear(order))
+        self.line.send(crew.region, lambda: crew.hear(order))
 
     def _give(self, region: RegionId, call_id: CallId) -> None:
         """One try to carry a hand-over: the call goes over the line, and the word that it arrived comes back."""
@@ -218,22 +219,22 @@ class World:
 
         def arrive() -> None:
             if self.submit(offer.to, take) is None:
-                self.line.send(self.faults, region, lambda: self._conclude(region, release))
+                self.line.send(region, lambda: self._conclude(region, release))
 
-        self.line.send(self.faults, region, arrive)
+        self.line.send(region, arrive)
 
     def _carry(self, region: RegionId) -> None:
         """One try to carry what was seen of calls that have gone on."""
         for message in list(messages(self.writers[region].state)):
             if isinstance(message, CallEvidence) and message.to in self.writers:
-                self.line.send(self.faults, message.to, partial(self._hear, message))
+                self.line.send(message.to, partial(self._hear, message))
 
     def _hear(self, message: CallEvidence) -> None:
         self.submit(message.to, received(message, SYSTEM))
         said = answer(self.writers[message.to].state, message)
         told = concluded(message, said, SYSTEM, abroad=False)
         if told is not None:
-            self.line.send(self.faults, message.origin, lambda: self._conclude(message.origin, told))
+            self.line.send(message.origin, lambda: self._conclude(message.origin, told))
 
     def _conclude(self, region: RegionId, command: c.Command) -> None:
         self.submit(region, command)
@@ -251,7 +252,7 @@ class World:
                 self._carry(region)
             if self._ticks % TROUBLE_TICKS == 0:
                 self._trouble(region, writer)
-            orders_are_answered(self, writer)
+            orders_are_answered(writer.state, self.now)
             hazards_end_in_time(self, writer)
             if self._ticks % DRAW_TICKS == 0:
                 self._draw(region, writer, look=self._ticks % CHECK_TICKS == 0)
@@ -259,12 +260,12 @@ class World:
 
     def _trouble(self, region: RegionId, writer: Writer) -> None:
         """Crashes, take-overs, snapshots, clogged lines and consoles cut off, a few times in each storm."""
-        share, faults = TICK_S * TROUBLE_TICKS / 60.0, self.faults
-        if self.happens(faults.crashes * share):
+        share, faults = TICK_S * TROUBLE_TICKS / 60.0, self.dice.faults
+        if self.strikes("crashes", share):
             self._crash(region)
-        if self.happens(faults.fails_over * share):
+        if self.strikes("fails_over", share):
             self._fail_over(region, writer)
-        if self.happens(faults.clogs * share):
+        if self.strikes("clogs", share):
             self.line.clog(region, self.chance.uniform(*CLOG_S))
         if self.happens(0.3 * share):
             writer.keep()
@@ -273,9 +274,9 @@ class World:
                 if self.happens(0.05 if faults.link_lost or faults.half_open else 1.0):
                     console.linked, console.half_open = True, False
                     console.resume()
-            elif self.happens(faults.link_lost * share):
+            elif self.strikes("link_lost", share):
                 console.linked = False
-            elif self.happens(faults.half_open * share):
+            elif self.strikes("half_open", share):
                 console.half_open = True
 
     def _fail_over(self, region: RegionId, writer: Writer) -> None:

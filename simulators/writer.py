@@ -38,7 +38,16 @@ _inputs = msgspec.msgpack.Decoder(Inputs)
 
 
 class Broken(Exception):
-    """Something that must always be so is not."""
+    """Something that must always be so is not. `fault`: the exception of our own code that showed it, if one did."""
+
+    def __init__(self, law: str, fault: BaseException | None = None) -> None:
+        super().__init__(law)
+        self.fault = fault
+
+
+def our_fault(where: str, fault: BaseException) -> Broken:
+    """What no law of a world has to name: our code failed."""
+    return Broken(f"a fault in our own code, {where}: {fault!r}", fault)
 
 
 UNHEARD = Refusal(code="no_answer", message="whoever would have answered is gone: ask again")

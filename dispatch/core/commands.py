@@ -322,7 +322,7 @@ class RegisterUnit(Command, frozen=True, kw_only=True, tag="register_unit"):
 
 
 class ReportStatus(Command, frozen=True, kw_only=True, tag="report_status"):
-    """A crew, or a dispatcher for it, reports a status. `age_s`: how long ago the crew said so."""
+    """A crew, or a dispatcher for it, reports a status. `age_s`: how long ago by the clock of whoever said so."""
 
     unit_id: UnitId
     status: UnitStatus
@@ -342,12 +342,13 @@ class ReportLink(Command, frozen=True, kw_only=True, tag="report_link"):
 
 
 class StageOrder(Command, frozen=True, kw_only=True, tag="stage_order"):
-    """A unit's word about an order: delivered, seen, accepted or refused."""
+    """A unit's word about an order: delivered, seen, accepted or refused. `age_s`: how old by its device's clock."""
 
     unit_id: UnitId
     order_id: OrderId
     stage: Stage
     reason: str | None = None
+    age_s: float | None = None
 
 
 class SendOrder(Command, frozen=True, kw_only=True, tag="send_order"):

@@ -18,7 +18,8 @@ from dispatch.core.verdict import NOTHING, Verdict, facts, known_unit, refuse
 
 MOST_SENDS = 3
 DEVICE_CLOCK_S = 10.0
-"""How wrong a device's clock may be when it is asked whether a status was said before an assignment."""
+"""How wrong a device's clock may be when it is asked whether a status was said before an assignment. What it is slow
+beyond that is known by what it says of its orders, which is said as it is sent: a status may have waited."""
 ACCEPT_S = 60.0
 """An order that was delivered but not accepted for this long goes to the next unit."""
 HELD_UP_S = 60.0
@@ -73,7 +74,7 @@ def report(state: RegionState, command: c.ReportStatus, now: datetime) -> Verdic
     if unit.incident_id is None:
         return facts(*_heard(unit), moved)
     if command.status in WORKING:
-        return facts(*_heard(unit), *_accepted(state, unit), moved)
+        return facts(*_heard(unit), *_accepted(state, unit, command, now), moved)
     incident = state.incidents[unit.incident_id]
     return facts(*_heard(unit), *_ended(incident, unit, command.status), moved)
 
@@ -84,16 +85,19 @@ def _heard(unit: Unit) -> list[e.Event]:
 
 
 def _report_obstacle(state: RegionState, unit: Unit, command: c.ReportStatus, now: datetime) -> Refusal | None:
-    """Why a status that is news cannot be."""
+    """Why a status that is news cannot be. How old it is counts by its device's clock, as far as that can be trusted:
+    a crew whose word is taken for an old one is free, or broken down, and nobody knows.
+    """
+    age_s = command.age_s - unit.behind_s - DEVICE_CLOCK_S
     if command.assignment_id is None and unit.incident_id is not None:
         began = _assignment(state.incidents[unit.incident_id], unit).assigned_at
-        if command.age_s > (now - began).total_seconds() + DEVICE_CLOCK_S:
+        if age_s > (now - began).total_seconds():
             late = f"{unit.call_sign} said that it was {command.status} before its present assignment"
             return refuse("assignment_over", late)
     if command.assignment_id is not None and command.assignment_id != unit.assignment_id:
         # Free again or broken down is true without an assignment: a crew that still names its last one is believed.
         after_work = unit.status in FREE and command.status not in WORKING
-        if not after_work or command.age_s > (now - unit.since).total_seconds() + DEVICE_CLOCK_S:
+        if not after_work or age_s > (now - unit.since).total_seconds():
             return refuse("assignment_over", f"assignment {command.assignment_id} of {unit.call_sign} is over")
     if command.status in WORKING and unit.assignment_id is None:
         return refuse("no_assignment", f"unit {unit.call_sign} cannot be {command.status} without an assignment")
@@ -104,17 +108,26 @@ def _report_obstacle(state: RegionState, unit: Unit, command: c.ReportStatus, no
     return None
 
 
-def _accepted(state: RegionState, unit: Unit) -> list[e.Event]:
+def _accepted(state: RegionState, unit: Unit, command: c.ReportStatus, now: datetime) -> list[e.Event]:
     """A crew that drives has plainly got its order, whatever became of the acknowledgement."""
-    order = _order_of(state, unit)
-    return [] if order is None else [e.OrderStaged(order_id=order.order_id, stage=Stage.ACCEPTED)]
-
-
-def _order_of(state: RegionState, unit: Unit) -> Order | None:
-    """The order of the unit's present assignment, while it is not accepted."""
     assert unit.incident_id is not None
     found = _assignment(state.incidents[unit.incident_id], unit)
-    return state.orders.get(found.order_id)
+    if found.order_id not in state.orders:
+        return []
+    # It was said since the assignment began: an age beyond that is the clock's.
+    slow_s = command.age_s - (now - found.assigned_at).total_seconds()
+    behind_s = slow_s if slow_s > unit.behind_s + DEVICE_CLOCK_S else None
+    return [e.OrderStaged(order_id=found.order_id, stage=Stage.ACCEPTED, behind_s=behind_s)]
+
+
+def _news_of_clock(unit: Unit, age_s: float | None) -> float | None:
+    """How slow the clock of the unit's device is, by the age of a word that was sent as it was said; None when that is
+    known already, or nobody can say.
+    """
+    if age_s is None:
+        return None
+    behind_s = age_s if age_s > DEVICE_CLOCK_S else 0.0
+    return behind_s if abs(behind_s - unit.behind_s) > DEVICE_CLOCK_S else None
 
 
 def _assignment(incident: Incident, unit: Unit) -> Assignment:
@@ -143,7 +156,8 @@ def stage(state: RegionState, command: c.StageOrder, now: datetime) -> Verdict:
         return facts(*_heard(unit))
     if not said_by_units or not may(ORDER, order.stage, command.stage):
         return refuse("illegal_status", f"order {order.order_id} is {order.stage}, not to be {command.stage}")
-    said = e.OrderStaged(order_id=order.order_id, stage=command.stage, reason=command.reason)
+    behind_s = _news_of_clock(unit, command.age_s)
+    said = e.OrderStaged(order_id=order.order_id, stage=command.stage, reason=command.reason, behind_s=behind_s)
     turned_down = command.stage is Stage.REFUSED and order.kind is not OrderKind.MESSAGE
     if not turned_down or order.assignment_id is None or order.assignment_id != unit.assignment_id:
         return facts(*_heard(unit), said)

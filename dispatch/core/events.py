@@ -275,16 +275,16 @@ class PlaceTold(Event, frozen=True, kw_only=True, tag="place_told"):
 class OrderSent(Event, frozen=True, kw_only=True, tag="order_sent"):
     order_id: OrderId
     send_again_at: datetime
-    # With it the order's time begins anew, for until now nobody could have answered.
-    expires_at: datetime | None = None
+    expires_at: datetime | None = None  # With it the order's time begins anew: until now nobody could have answered.
 
 
 class OrderStaged(Event, frozen=True, kw_only=True, tag="order_staged"):
-    """The unit says how far the order has come."""
+    """The unit says how far the order has come. `behind_s`: how slow its device's clock is, where that is news."""
 
     order_id: OrderId
     stage: Stage
     reason: str | None = None
+    behind_s: float | None = None
 
 
 class OrderDropped(Event, frozen=True, kw_only=True, tag="order_dropped"):

@@ -99,6 +99,8 @@ def _order_sent(state: RegionState, event: e.OrderSent, at: datetime) -> None:
 def _order_staged(state: RegionState, event: e.OrderStaged, at: datetime) -> None:
     order = state.orders[event.order_id]
     stage = moved(ORDER, order.stage, event.stage)
+    if event.behind_s is not None:
+        state.put_unit(replace(state.units[order.unit_id], behind_s=event.behind_s))
     # A word about an assignment is over once the device has it; only the order itself is waited for.
     awaited = order.kind is not OrderKind.MESSAGE and order.assignment_id in state.live
     if awaited:

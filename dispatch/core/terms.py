@@ -308,7 +308,7 @@ class Incident(Value, frozen=True, kw_only=True):
 
 
 class Unit(Value, frozen=True, kw_only=True):
-    """A crewed vehicle. Its position is no part of the state: positions are not events."""
+    """A crewed vehicle, without its position: positions are not events. `behind_s`: how slow its device's clock is."""
 
     unit_id: UnitId
     call_sign: str
@@ -323,6 +323,7 @@ class Unit(Value, frozen=True, kw_only=True):
     incident_id: IncidentId | None = None
     on_shift: bool = False
     linked: bool = True
+    behind_s: float = 0.0
     last_status_id: str | None = None
 
 

@@ -187,10 +187,11 @@ class Scene:
     def said(self, unit: str, status: UnitStatus, **changes: Any) -> c.ReportStatus:
         return c.ReportStatus(actor=ActorId(f"unit:{unit}"), unit_id=UnitId(unit), status=status, **changes)
 
-    def stage(self, unit: str, stage: Stage, order: Order | None = None) -> list[e.Event]:
-        """What a unit says of its order."""
+    def stage(self, unit: str, stage: Stage, order: Order | None = None, age_s: float | None = None) -> list[e.Event]:
+        """What a unit says of its order; `age_s` by the clock of its device."""
         about = order or self.order_of(unit)
-        said = c.StageOrder(actor=ActorId(unit), unit_id=UnitId(unit), order_id=about.order_id, stage=stage)
+        named = {"unit_id": UnitId(unit), "order_id": about.order_id, "stage": stage, "age_s": age_s}
+        said = c.StageOrder(actor=ActorId(unit), **named)  # type: ignore[arg-type]
         return self.do(said)
 
     def tick(self, seconds: float) -> list[e.Event]:

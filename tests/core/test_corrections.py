@@ -187,6 +187,65 @@ def test_what_a_crew_says_now_or_by_a_clock_a_little_slow_is_taken() -> None:
     assert scene.unit_now("A1").status is UnitStatus.EN_ROUTE
 
 
+SLOW_S = 600.0
+
+
+def sent_with_a_slow_clock() -> Scene:
+    """A unit sent whose device has acknowledged, and is ten minutes behind."""
+    scene = Scene()
+    scene.unit("A1")
+    scene.assign(scene.incident(), "A1")
+    scene.wait(2)
+    scene.stage("A1", Stage.DELIVERED, age_s=SLOW_S + 1)
+    return scene
+
+
+@pytest.mark.parametrize("status", [UnitStatus.EN_ROUTE, UnitStatus.AVAILABLE, UnitStatus.OUT_OF_SERVICE])
+def test_what_a_crew_says_at_work_is_believed_however_slow_its_clock_is(status: UnitStatus) -> None:
+    scene = sent_with_a_slow_clock()
+    scene.wait(60)
+    scene.report("A1", status, age_s=SLOW_S + 5)
+    assert scene.unit_now("A1").status is status
+
+
+def test_a_crew_whose_acknowledgements_were_lost_shows_its_clock_by_setting_out() -> None:
+    scene = Scene()
+    scene.unit("A1")
+    scene.assign(scene.incident(), "A1")
+    named = scene.unit_now("A1").assignment_id
+    scene.report("A1", UnitStatus.EN_ROUTE, assignment_id=named, age_s=SLOW_S)
+    scene.wait(60)
+    scene.report("A1", UnitStatus.AVAILABLE, age_s=SLOW_S)
+    assert scene.unit_now("A1").status is UnitStatus.AVAILABLE
+
+
+def test_a_breakdown_on_the_way_home_is_believed_of_a_slow_clock_too() -> None:
+    scene = sent_with_a_slow_clock()
+    named = scene.unit_now("A1").assignment_id
+    for status in (UnitStatus.EN_ROUTE, UnitStatus.ON_SCENE, UnitStatus.RETURNING):
+        scene.report("A1", status, assignment_id=named, age_s=SLOW_S)
+    scene.wait(60)
+    scene.report("A1", UnitStatus.OUT_OF_SERVICE, assignment_id=named, age_s=SLOW_S)
+    assert scene.unit_now("A1").status is UnitStatus.OUT_OF_SERVICE
+
+
+def test_an_old_word_by_a_slow_clock_stays_an_old_word() -> None:
+    scene = sent_with_a_slow_clock()
+    scene.wait(28)
+    old = scene.said("A1", UnitStatus.AVAILABLE, age_s=SLOW_S + 1 + 30 + DEVICE_CLOCK_S + 1)
+    assert scene.refusal(old) == "assignment_over"
+
+
+def test_a_clock_that_is_set_right_is_right_from_then_on() -> None:
+    scene = sent_with_a_slow_clock()
+    assert scene.unit_now("A1").behind_s == SLOW_S + 1
+    scene.stage("A1", Stage.SEEN)
+    assert scene.unit_now("A1").behind_s == SLOW_S + 1, "said without a time, as by a dispatcher"
+    scene.stage("A1", Stage.ACCEPTED, age_s=0.2)
+    assert scene.unit_now("A1").behind_s == 0.0
+    assert scene.refusal(scene.said("A1", UnitStatus.AVAILABLE, age_s=SLOW_S)) == "assignment_over"
+
+
 # A call that is another region's
 
 

@@ -238,6 +238,16 @@ async def test_a_word_is_judged_by_when_it_was_said(world: FieldPageWorld) -> No
         assert (await crew.next("receipt"))["refused"] == "assignment_over"
 
 
+async def test_a_phone_whose_clock_is_slow_is_believed_once_it_has_acknowledged(world: FieldPageWorld) -> None:
+    await world.send(await world.incident())
+    [order] = world.api.engine.replicas.states[TK].orders.values()
+    slow = (world.api.clock.wall() - timedelta(minutes=10)).isoformat()
+    async with world.page() as crew:
+        await crew.say(world.ack(order.order_id, "accepted") | {"at": slow})
+        await crew.say(world.status("available", "s-1") | {"at": slow})
+        assert await crew.next("receipt") == {"type": "receipt", "status_id": "s-1"}
+
+
 async def test_the_orders_of_another_unit_are_not_this_crew_s(world: FieldPageWorld) -> None:
     await world.send(await world.incident())
     [order] = world.api.engine.replicas.states[TK].orders.values()

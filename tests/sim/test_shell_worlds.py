@@ -5,14 +5,17 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
+from functools import cache
 from random import Random
 
 import pytest
 
-from simulators.faults import CALM, STORM
-from simulators.seeds import Level, run_world
+from simulators.faults import CALM, SERVICE_FAULTS, STORM
+from simulators.seeds import Level, Outcome, run_world
 from simulators.shell import ShellPlan, ShellWorld
 from simulators.sim import SEEDS, SHELL_SHARE
+from simulators.townsfolk import PATIENCE_S
 from simulators.twins import Database
 from simulators.virtual import Owner, Stuck, VirtualClock, VirtualLoop
 from simulators.writer import Broken
@@ -30,11 +33,26 @@ def fingerprint(seed: int) -> str:
     return hashlib.sha256(repr(world.journal).encode()).hexdigest()
 
 
+@cache
+def worlds_from(first: int) -> list[Outcome]:
+    """A block of the worlds that these tests run, once."""
+    return [run_world(Level.SHELL, seed) for seed in range(first, first + BLOCK)]
+
+
 @pytest.mark.parametrize("first", range(0, WORLDS, BLOCK))
 def test_every_world_stays_whole(first: int) -> None:
-    worlds = [run_world(Level.SHELL, seed) for seed in range(first, first + BLOCK)]
+    worlds = worlds_from(first)
     assert [world.account for world in worlds if world.broken] == []
     assert sum(world.events for world in worlds) > BLOCK * 100
+
+
+def test_every_fault_that_processes_can_meet_did_happen() -> None:
+    struck: Counter[str] = Counter()
+    for first in range(0, WORLDS, BLOCK):
+        for world in worlds_from(first):
+            struck.update(world.struck)
+    assert [fault for fault, times in struck.items() if not times] == []
+    assert struck.keys() > {*SERVICE_FAULTS}
 
 
 def test_the_tests_run_at_least_the_share_that_the_command_runs() -> None:
@@ -79,6 +97,25 @@ def test_a_fault_that_a_loop_of_ours_catches_breaks_the_world(monkeypatch: pytes
 
     monkeypatch.setattr("dispatch.writing.leading.due", bug)
     with pytest.raises(Broken, match="a deadline failed: LookupError"):
+        ShellWorld(1, SHORT, CALM).run()
+
+
+def test_a_fault_in_what_nobody_waits_for_breaks_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def bug(*_: object) -> None:
+        raise LookupError("a planted fault")
+
+    monkeypatch.setattr("consoles.gateway.Gateway.handle", bug)
+    with pytest.raises(Broken, match=r"a fault in our own code, .* LookupError"):
+        ShellWorld(1, SHORT, CALM).run()
+
+
+def test_a_fault_after_the_caller_has_hung_up_breaks_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def late(*_: object) -> None:
+        await asyncio.sleep(PATIENCE_S + 1.0)
+        raise LookupError("a planted fault")
+
+    monkeypatch.setattr("dispatch.intake.Intake.take", late)
+    with pytest.raises(Broken, match=r"a fault in our own code, .* LookupError"):
         ShellWorld(1, SHORT, CALM).run()
 
 

@@ -3,12 +3,15 @@
 A failure prints its seed, what broke, the last events, and the line that runs that world again.
 """
 
+from collections import Counter
+from functools import cache
+
 import msgspec
 import pytest
 
 from dispatch.core import incidents, verdict
-from simulators.faults import STORM, Faults
-from simulators.seeds import Level, run_world, run_worlds
+from simulators.faults import SERVICE_FAULTS, STORM, Faults
+from simulators.seeds import Level, Outcome, run_world, run_worlds
 from simulators.sim import SEEDS
 from simulators.world import Plan, World
 from simulators.writer import Broken
@@ -16,13 +19,31 @@ from simulators.writer import Broken
 BLOCK = 20
 SHORT = Plan(regions=2, units_each=6, storm_s=240.0, calls_each=4)
 
+OF_THE_SHELL = frozenset(SERVICE_FAULTS) - {"crashes", "dies_unpublished"}
+"""What can happen only where there are processes and servers."""
+
+
+@cache
+def worlds_from(first: int) -> list[Outcome]:
+    """A block of the worlds that these tests run, once."""
+    return [run_world(Level.CORE, seed) for seed in range(first, first + BLOCK)]
+
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
 def test_every_world_stays_whole(first: int) -> None:
-    worlds = [run_world(Level.CORE, seed) for seed in range(first, first + BLOCK)]
+    worlds = worlds_from(first)
     assert [world.account for world in worlds if world.broken] == []
     assert sum(world.events for world in worlds) > BLOCK * 100
     assert sum(world.refused for world in worlds) > BLOCK
+
+
+def test_every_fault_that_the_core_can_meet_did_happen() -> None:
+    struck: Counter[str] = Counter()
+    for first in range(0, SEEDS, BLOCK):
+        for world in worlds_from(first):
+            struck.update(world.struck)
+    happened = {fault for fault, times in struck.items() if times}
+    assert happened == set(Faults.__struct_fields__) - {"delay_s"} - OF_THE_SHELL
 
 
 def test_worlds_stay_whole_where_calls_end_one_by_one_after_their_incident(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +80,10 @@ def test_worlds_come_in_the_order_of_their_seeds_however_many_run_them() -> None
 def test_a_clogged_region_gets_everything_late_in_another_order_and_nothing_twice() -> None:
     world = World(3, SHORT)
     heard: list[int] = []
+    world.dice.faults = Faults(lost=1.0)
     world.line.clog("UZ-TK", 10.0)
     for number in range(30):
-        world.line.send(Faults(lost=1.0), "UZ-TK", lambda number=number: heard.append(number))  # type: ignore[misc]
+        world.line.send("UZ-TK", lambda number=number: heard.append(number))  # type: ignore[misc]
     for _, _, action in sorted(world._agenda)[:1]:
         world._agenda.clear()
         action()
