@@ -4,6 +4,9 @@ Secrets are 256 random bits and only their SHA-256 is kept, so a copy of the dat
 are argon2id. What an actor may do is `dispatch/actors.py`. A verified secret is believed for RECHECK_S
 without asking again; while the database is away it is believed for AWAY_S, and a program's that is on our own
 list for a day (`programs.py`), because calls must come in then.
+
+Nobody guesses 256 random bits, so a secret is looked up before anything is held against its address: a whole
+network's callers may come by one. What an address that sent many wrong ones asks for is only looked up by turns.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from consoles.programs import Programs, actor_of_device, scope_of
-from consoles.throttle import Throttle
+from consoles.throttle import Lines, Throttle
 from dispatch.actors import Actor, Role
 from dispatch.clock import Clock
 from dispatch.core.terms import ActorId, Body
@@ -45,6 +48,9 @@ AWAY_S = 3600.0
 """Of a person; a program on our list is believed for BELIEVED_FOR (`programs.py`)."""
 KNOWN_MAX = 20_000
 SECRET_MAX = 200
+DOUBTED_AT_ONCE = 2
+DOUBTED_MAX = 200
+"""Secrets of one address that stand in line to be looked up, once it has sent too many that were nobody's."""
 LOG_OUT = "/api/v1/sessions/current"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -77,6 +83,7 @@ class Access:
         self._by_name = Throttle(burst=5, refill_s=12.0)
         self._by_address = Throttle(burst=50, refill_s=1.0)
         self._guesses = Throttle(burst=100, refill_s=0.2)
+        self._doubted = Lines(DOUBTED_AT_ONCE, DOUBTED_MAX)
 
     # Log-in
 
@@ -143,21 +150,23 @@ class Access:
         return await self.verified(secret, socket.peer)
 
     async def verified(self, secret: str, address: str = "") -> Actor:
-        """Whose secret this is. Raises Problem `unauthenticated` or `token_expired` when it is nobody's."""
+        """Whose secret this is.
+
+        Raises Problem `unauthenticated` or `token_expired` when it is nobody's, `too_many_requests` instead where
+        the address has sent many such, or more than can be looked up.
+        """
         token = digest(secret)
         known = self._known.get(token)
         now_s = monotonic()
         if known is not None and now_s - known.asked_s < RECHECK_S:
             return known.actor
-        if known is None and self._guesses.wait_s(address):
-            raise Problem("too_many_requests", retry_after_s=self._guesses.wait_s(address))
-        if known is not None:
-            # Others that come while we look are answered by what was known a second ago.
-            known.asked_s = now_s
+        if known is None:
+            return await self._first_seen(token, address)
+        # Others that come while we look are answered by what was known a second ago.
+        known.asked_s = now_s
         actor = await self._looked_up(token, known)
         if actor is None:
-            self._guesses.failed(address)
-            raise Problem("unauthenticated" if known is None else "token_expired")
+            raise Problem("token_expired")
         return actor
 
     async def live(self, actor: Actor) -> bool:
@@ -171,6 +180,28 @@ class Access:
             return True
 
     # Inside
+
+    async def _first_seen(self, token: bytes, address: str) -> Actor:
+        """Look up a secret that came here never before. Raises Problem; see `verified`."""
+        wait_s = self._guesses.wait_s(address)
+        if not wait_s or self._is_noted(token):
+            actor = await self._looked_up(token, None)
+        elif self._doubted.is_full(address):
+            raise Problem("too_many_requests", retry_after_s=wait_s)
+        else:
+            async with self._doubted.turn(address):
+                actor = await self._looked_up(token, None)
+        if actor is not None:
+            return actor
+        wait_s = self._guesses.wait_s(address)
+        if wait_s:
+            raise Problem("too_many_requests", retry_after_s=wait_s)
+        self._guesses.failed(address)
+        raise Problem("unauthenticated")
+
+    def _is_noted(self, token: bytes) -> bool:
+        """Whether a program on our own list has this token: who only guesses has none of it."""
+        return self._programs is not None and self._programs.actor_of(token) is not None
 
     async def _looked_up(self, token: bytes, known: Known | None) -> Actor | None:
         """Ask the store. Raises Problem `token_expired`; ServiceAway when nobody was sure lately either."""

@@ -74,7 +74,7 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
     async def run(self) -> None:
         """What the addresses need done beside them, until cancelled."""
         async with asyncio.TaskGroup() as group:  # Whoever begins again after a fault must not find one still running.
-            group.create_task(self.intake.run())
+            group.create_task(self.intake.drain.run())
             group.create_task(self.aml.run())
 
 

@@ -21,7 +21,7 @@ from dispatch.formats.mqtt import LinkReport, Order, OrderAck, Receipt, StatusRe
 from dispatch.web.alarms import Alarm
 
 Json = dict[str, Any]
-Word = Literal["ok", "away", "none", "degraded"]
+Word = Literal["ok", "away", "none", "degraded", "unknown"]
 Row = dict[str, Any]
 
 
@@ -122,8 +122,10 @@ class Positions(Message, frozen=True, kw_only=True, tag="positions"):
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     """Each second. `at` is service time, which runs `speed` times as fast as the wall's.
 
-    `health`: postgres, mqtt, redis, travel, disk, cells; from a gateway process also `core`: whether commands reach it.
-    `alarms`: all that stand now, each with the role that owns it. One that is no longer here is over.
+    `health`: postgres, mqtt, redis, travel, disk, cells; from a gateway process also `core`: whether commands reach it,
+    and while none does `unknown` for what only that could say.
+    `alarms`: all that stand now, each with the role that owns it; from a gateway process also those of whoever leads,
+    without `detail`. One that is no longer here is over.
     """
 
     at: datetime

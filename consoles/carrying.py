@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import aiohttp
 import msgspec
@@ -17,7 +17,7 @@ from aiohttp import web
 
 from dispatch.cells.exchange import Answer, Message, fault_in
 from dispatch.cells.inbox import Inbox
-from dispatch.core.terms import RegionId
+from dispatch.core.terms import CallId, RegionId
 from dispatch.engine import Reply
 from dispatch.errors import ServiceAway
 from dispatch.following.leaders import Leaders
@@ -53,6 +53,12 @@ class Carried(msgspec.Struct, frozen=True):
     calls: tuple[Spooled, ...]
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """Which of the carried calls are in the journal, where not all of them are."""
+
+    calls: tuple[CallId, ...]
+
+
 class Known(msgspec.Struct, frozen=True):
     """The first answer to a key; None where nothing was answered under it."""
 
@@ -73,10 +79,10 @@ class Carrier:
         return [
             Route(
                 method="POST", path=PATH, handler=self.receive, tag="calls", request=Carried,
-                summary="Calls that another process of this service spooled", responses={204: None},
+                summary="Calls that another process of this service spooled", responses={200: Kept, 204: None},
                 errors=("unauthenticated",), body_max=CARRIED_BYTES_MAX,
                 description="Between processes only: `Authorization: Process SECRET`, as the receiving process "
-                "has written it into the table of processes.",
+                "has written it into the table of processes. 204: all of them are in the journal.",
             ),
             Route(
                 method="POST", path=SAID_PATH, handler=self.hear, tag="cells", request=Message,
@@ -96,8 +102,8 @@ class Carrier:
     async def receive(self, request: web.Request) -> web.Response:
         """POST /spooled."""
         self._admit(request)
-        await self.keep(await body(request, Carried, CARRIED_BYTES_MAX))
-        return nothing()
+        kept = await self.keep(await body(request, Carried, CARRIED_BYTES_MAX))
+        return nothing() if kept is None else answer(kept)
 
     async def hear(self, request: web.Request) -> web.Response:
         """POST /said."""
@@ -109,10 +115,10 @@ class Carrier:
         self._admit(request)
         return answer(Known(await self._intake.answered(await body(request, Key))))
 
-    async def keep(self, carried: Carried) -> None:
-        """Commit what another process spooled. Raises ServiceAway when not all of it is; all may be sent again."""
-        for unkept in (await self._intake.drained(carried.calls, onward=False)).values():
-            raise unkept
+    async def keep(self, carried: Carried) -> Kept | None:
+        """Commit what another process spooled, and say which it is; None: all of it. All may be sent again."""
+        unkept = await self._intake.drain.drained(carried.calls, onward=False)
+        return Kept(tuple(call.call_id for call in carried.calls if call.call_id not in unkept)) if unkept else None
 
     async def answered(self, raw: bytes) -> Answer:
         """What our region answers to the words of another's. Raises Unreadable, Problem, ServiceAway."""
@@ -141,15 +147,17 @@ class Carrier:
             raise ServiceAway(f"the leader of {message.to} answers {status}")
         return msgspec.json.decode(raw, type=Answer)
 
-    async def carry(self, calls: Sequence[Spooled], region: RegionId) -> bool:
-        """Whether the process that leads the region has committed the calls."""
+    async def carry(self, calls: Sequence[Spooled], region: RegionId) -> Collection[CallId]:
+        """Which of the calls the process that leads the region has committed."""
         carried = msgspec.json.encode(Carried(calls=tuple(calls)))
         try:
-            status, _ = await self._posted(PATH, carried, region)
-        except ServiceAway as away:
+            status, raw = await self._posted(PATH, carried, region)
+            if status == 204:
+                return {call.call_id for call in calls}
+            return msgspec.json.decode(raw, type=Kept).calls if status == 200 else ()
+        except (ServiceAway, msgspec.MsgspecError) as away:
             log.warning("spooled calls could not be carried: %s", away, extra={"region": region})
-            return False
-        return status == 204
+            return ()
 
     async def ask(self, key: Key) -> Reply | None:
         """What another process has answered to the key; None where none of those that can be asked says so."""

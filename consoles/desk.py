@@ -194,22 +194,33 @@ class Desk:
         kind: type[Any] = act.body
         raw, body = await asked_body(request, kind)
         key = key_of(request, actor, raw)
-        other = act.other(body) if act.other is not None else None
-        # Who asks again hears what was answered first, whoever has gone away since.
-        if other is not None and (key is None or await self.engine.answered(key) is None):
-            self._heard_by(other)
         words = act.note(body) if act.note is not None else None
         kept = self.sealed_note(words, actor, region) if words else None
         note = (kept.id, commitment(kept.salt, kept.document)) if kept is not None else None
         asked = Asked(actor=actor, region=region, id=id, body=body, wall=self.clock.wall(), note=note)
+        try:
+            command = self._made(act, asked)
+        except Problem:
+            # Who asks again hears what was answered first, whatever has gone away here since.
+            first = await self.engine.answered(key) if key is not None else None
+            if first is None:
+                raise
+            return replied(first)
         reply = await self.engine.submit(
             region,
-            act.make(asked),
+            command,
             answer=answer(asked),
             key=key,
             personal=(kept,) if kept is not None else (),
         )
         return replied(self._of_closed(reply, region, id))
+
+    def _made(self, act: Act, asked: Asked) -> Command:
+        """The command that is asked for. Raises Problem."""
+        other = act.other(asked.body) if act.other is not None else None
+        if other is not None:
+            self._heard_by(other)
+        return act.make(asked)
 
     def _heard_by(self, region: str) -> None:
         """Raises Problem where a word to this region would wait for ever."""

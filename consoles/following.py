@@ -2,7 +2,8 @@
 
 `GET /calls/{id}/stream` is a stream of server-sent events (the living standard's `text/event-stream`):
 `state` with the whole state each time it changes, a comment now and then so that both sides notice a dead
-line, `end` when the call is over. Values of the core are frozen, so "has it changed" is one comparison of
+line, `end` when the call is over. A call that was handed over to another cell is `transferred` and goes on there:
+the stream stays open, for it may come back. Values of the core are frozen, so "has it changed" is one comparison of
 identity a look.
 """
 
@@ -17,7 +18,7 @@ from aiohttp import web
 from consoles.desk import Desk
 from dispatch.calling.calls import flags_of
 from dispatch.calling.evidence import whereabouts
-from dispatch.core.needs import live
+from dispatch.core.needs import lent, live
 from dispatch.core.terms import Call, CallId, CallStatus, Incident
 from dispatch.web.application import ACTOR
 from dispatch.web.problems import Problem
@@ -89,7 +90,7 @@ class Following:
             if seen is not None and (told is None or seen[0] is not told[0] or seen[1] is not told[1]):
                 told, quiet = seen, 0
                 await response.write(event("state", state_of(*seen)))
-                if seen[0].status is CallStatus.CLOSED:
+                if seen[0].status is CallStatus.CLOSED and not _has_gone(seen[0]):
                     await response.write(event("end", {"call_id": call_id}))
                     break
             quiet += 1
@@ -115,13 +116,18 @@ def state_of(call: Call, incident: Incident | None) -> Row:
     """What a caller is told: nothing about other callers, and of the crews only that they come and when."""
     return {
         "call_id": call.call_id,
-        "status": call.status,
-        "region": call.region,
+        "status": CallStatus.TRANSFERRED if _has_gone(call) else call.status,
+        "region": call.moving_to if _has_gone(call) else call.region,
         "incident_id": call.incident_id,
         "location": whereabouts(call.location),
         "flags": flags_of(call),
         "help": [] if incident is None else _help(incident),
     }
+
+
+def _has_gone(call: Call) -> bool:
+    """Whether another cell has the call: closed in our books alone."""
+    return call.status is CallStatus.CLOSED and call.moving_to is not None
 
 
 def event(name: str, data: Row) -> bytes:
@@ -140,5 +146,5 @@ def _help(incident: Incident) -> list[Row]:
             "eta_p90_s": assignment.eta_p90_s,
             "on_scene_at": assignment.on_scene_at,
         }
-        for assignment in live(incident)
+        for assignment in (*live(incident), *lent(incident))
     ]

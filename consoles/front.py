@@ -29,7 +29,7 @@ from dispatch.door import open_door
 from dispatch.engine import Listener
 from dispatch.errors import UserMistake
 from dispatch.store import Store
-from dispatch.web.alarms import TECHNICIAN, Alarms, Watched
+from dispatch.web.alarms import TECHNICIAN, Alarm, Alarms, Watched, merged
 from dispatch.web.application import application
 from dispatch.web.audit import Audit
 from dispatch.web.health import Health
@@ -38,6 +38,7 @@ from dispatch.web.routes import Route, Routes
 from dispatch.web.websocket import Socket
 from dispatch.writing.positions import Positions
 from dispatch.writing.replica import Replicas
+from dispatch.writing.upkeep import beside
 from routing.basemap import Basemap, outlines_geojson
 from routing.roads import Roads
 
@@ -70,6 +71,8 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     """Server -> a word for the heartbeat; see health.py."""
     watched: Sequence[Watched] = ()
     """What else is an alarm, beside a server that is away."""
+    elsewhere: Callable[[], tuple[Alarm, ...]] = tuple
+    """Alarms of other processes whose work is shown here; must not wait."""
 
 
 @asynccontextmanager
@@ -96,13 +99,21 @@ async def opened(front: Front) -> AsyncIterator[int]:
             host, port = front.listen
             raise UserMistake(f"cannot listen at {host}, port {port}: {fault.strerror}") from None
         onward.at = _ourselves(front.listen[0], door.port)
-        sockets = (broadcast.run(), gateway.sittings.run(), crews.run(), crews.sittings.run())
-        beside = [asyncio.create_task(work) for work in (health.run(), alarms.run(), front.audit.run(), *sockets)]
+        parts = {
+            "health": health.run,
+            "alarms": alarms.run,
+            "audit": front.audit.run,
+            "boards": broadcast.run,
+            "board_sittings": gateway.sittings.run,
+            "crews": crews.run,
+            "crew_sittings": crews.sittings.run,
+        }
+        loops = beside(parts, front.metrics)
         try:
             yield door.port
         finally:
             await door.close()
-            await cancelled(*beside)
+            await cancelled(*loops)
             await front.audit.flush()
 
 
@@ -132,7 +143,12 @@ def _broadcast(front: Front, health: Health, alarms: Alarms) -> Broadcast:
         front.positions,
         clock=front.clock,
         metrics=front.metrics,
-        scene=Scene(mode=front.mode, speed=front.speed, health=health.words, alarms=alarms.standing),
+        scene=Scene(
+            mode=front.mode,
+            speed=front.speed,
+            health=health.words,
+            alarms=lambda: merged(alarms.standing(), front.elsewhere()),
+        ),
     )
     front.follow(made.committed)
     alarms.watch(Watched(code="board_faulty", owner=TECHNICIAN, said=made.faulty, grave=True))
@@ -140,7 +156,11 @@ def _broadcast(front: Front, health: Health, alarms: Alarms) -> Broadcast:
 
 
 def _routes(front: Front, health: Health, pages: Pages, alarms: Alarms) -> Routes:
-    about = AboutPage(tuple(front.regions), front.mode, front.speed, alarms.for_anybody)
+    def standing() -> tuple[Alarm, ...]:
+        # On /healthz stand our own alone: processes that read it of each other would never end one.
+        return merged(alarms.for_anybody(), front.elsewhere())
+
+    about = AboutPage(tuple(front.regions), front.mode, front.speed, standing)
     if front.mode != "LIVE":
         about.offer(dict(front.logins))
     sessions = Sessions(front.access, front.audit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -16,10 +16,12 @@ import msgspec
 from consoles.access import Access
 from consoles.api import Interface, Parts, interface
 from consoles.front import Front, cancelled, opened
-from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER
+from consoles.peers import ASKS_THE_ENGINE, KNOWN_BETTER, TOLD_TO_ALL, authorizations
 from consoles.programs import Programs
 from consoles.serving import Options, clock_from, regions_of
 from consoles.starting import Say, Steps
+from consoles.watched import followed
+from dispatch.calling.aml import trusted
 from dispatch.cells.neighbours import Neighbours
 from dispatch.clock import Clock
 from dispatch.engine import Engine
@@ -109,7 +111,7 @@ def _assembled(settings: Settings, store: PostgresStore, roads: Roads | None, cl
     fanout = RedisFanout(settings.redis_url, store) if settings.redis_url else PolledFanout(store)
     follower = Follower(store, fanout, engine.replicas, positions)
     follower.on_commit = engine.on_commit
-    leaders = Leaders(store.led_at, lambda: engine.replicas.states)
+    leaders: Leaders = Leaders(lambda: _led_at(store, leaders), lambda: engine.replicas.states)
     metrics = Metrics()
     metrics.registry.register(Depths(engine.replicas.states))
     return GatewayProcess(
@@ -127,18 +129,25 @@ def _assembled(settings: Settings, store: PostgresStore, roads: Roads | None, cl
     )
 
 
+async def _led_at(store: PostgresStore, leaders: Leaders) -> Mapping[str, str]:
+    """Where each region is led, and on the way what lets us in there."""
+    view = await store.leadership()
+    leaders.meet(authorizations(view.processes))
+    return {seat.region: seat.address for seat in view.seats if seat.address}
+
+
 @asynccontextmanager
 async def _at_work(process: GatewayProcess) -> AsyncIterator[None]:
     """Every region loaded and followed, and whoever leads it known."""
     await process.follower.start(regions_of(process.settings))
     await process.leaders.look()
     await process.leaders.ask()
-    works = (process.fanout.run(), process.follower.run(), process.leaders.run())
-    running = [asyncio.create_task(work) for work in works]
+    parts = {"fanout": process.fanout.run, "follower": process.follower.run, "leaders": process.leaders.run}
+    loops = beside(parts, process.metrics)
     try:
         yield
     finally:
-        await cancelled(*running)
+        await cancelled(*loops)
         await process.leaders.close()
 
 
@@ -174,11 +183,13 @@ def _front(process: GatewayProcess, options: Options, api: Interface, who: tuple
         positions=process.positions,
         follow=process.follower.on_commit.append,
         regions=regions_of(settings),
-        routes=[_answered(forwarder, route) for route in (*api.routes, *between.routes())],
+        routes=[_answered(forwarder, route, api) for route in (*api.routes, *between.routes())],
         roads=process.roads,
         mode=options.mode,
         speed=options.speed,
         ready=lambda: process.follower.ready,
+        watched=[followed(process.follower)],
+        elsewhere=leaders.alarms,
         words={
             "core": leaders.health,
             "mqtt": lambda: leaders.word("mqtt"),
@@ -199,12 +210,15 @@ def _interface(process: GatewayProcess, access: Access, audit: Audit) -> Interfa
         audit=audit,
         authenticate=access.actor_of,
         ids=IdSource(process.clock),
+        trust=trusted(process.settings.data_dir),
     )
     return interface(parts)
 
 
-def _answered(forwarder: Forwarder, route: Route) -> Route:
+def _answered(forwarder: Forwarder, route: Route, api: Interface) -> Route:
     """By whom an address is answered here: commands by whoever leads, the rest by ourselves."""
+    if route.path in TOLD_TO_ALL:
+        return forwarder.forwarded(route, api.aml.vouches)
     if route.method != "GET" or route.path in ASKS_THE_ENGINE:
         return forwarder.forwarded(route)
     return forwarder.preferred(route) if route.path in KNOWN_BETTER else route

@@ -6,11 +6,13 @@ One of these in every process that leads. Alone on its database it has nothing t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from consoles.api import Interface
-from consoles.carrying import Carrier, by_http
+from consoles.carrying import SCHEME, Carrier, by_http
 from consoles.front import cancelled
+from consoles.watched import followed
+from dispatch.calling.along import with_handsets
 from dispatch.cells.neighbours import Neighbours
 from dispatch.core.terms import RegionId
 from dispatch.engine import Engine, Listener
@@ -21,9 +23,11 @@ from dispatch.following.forwarding import VIA_CORE, Forwarder
 from dispatch.following.leaders import Leaders
 from dispatch.following.polled import PolledFanout
 from dispatch.keeping.postgres import PostgresStore
+from dispatch.web.alarms import Alarm, Watched
 from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route
 from dispatch.writing.leading import Leader
+from dispatch.writing.records import Process
 
 ASKS_THE_ENGINE = {"/api/v1/incidents/{incident_id}/recommendation", "/api/v1/cells", "/api/v1/vehicles"}
 """Shown by GET, but known only to whoever leads: recommendations are confirmed there by their id, feeds read there."""
@@ -51,6 +55,15 @@ class Peers:
     def ready(self) -> bool:
         """Whether every region that another process leads is shown here as well."""
         return self._follower.ready
+
+    @property
+    def watched(self) -> Watched:
+        """The condition of those regions."""
+        return followed(self._follower)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """What stands at the processes that lead them."""
+        return self._leaders.alarms()
 
     def told(self, listener: Listener) -> None:
         """Tell a listener of what is committed, here or elsewhere."""
@@ -82,7 +95,8 @@ class Peers:
     def answered(self, api: Interface, neighbours: Neighbours, metrics: Metrics) -> list[Route]:
         """By whom each address is answered: here what we lead, by its leader what another leads."""
         carrier = Carrier(api.intake, neighbours.inbox, self._leader.leases, by_http(self._leaders))
-        api.intake.carry, api.intake.ask = carrier.carry, carrier.ask
+        api.intake.drain.carry, api.intake.ask = with_handsets(api.intake.reception, carrier.carry), carrier.ask
+        api.aml.admits = carrier.admits
         neighbours.beside(carrier)
         forwarder = Forwarder(self._leaders, self._engine.replicas, metrics, self._follower.reached, VIA_CORE)
         return [*(self._answered(forwarder, route) for route in (*api.routes, *neighbours.routes())), *carrier.routes()]
@@ -102,4 +116,10 @@ class Peers:
         leases = self._leader.leases
         if not leases.fresh:
             raise ServiceAway("the database has not said for a while who leads")
+        self._leaders.meet(authorizations(leases.view.processes))
         return {region: seat.address for region, seat in leases.elsewhere.items() if seat.address}
+
+
+def authorizations(processes: Iterable[Process]) -> dict[str, str]:
+    """By address what each process knows the others by."""
+    return {process.address: SCHEME + process.secret for process in processes}

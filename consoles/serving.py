@@ -392,5 +392,6 @@ def _front(running: Running, options: Options, routes: Sequence[Route], who: tup
             "travel": lambda: "ok" if running.roads is not None else "degraded",
             "disk": running.disk.word,
         },
-        watched=watched(running.disk, running.spool, running.field),
+        watched=(*watched(running.disk, running.spool, running.field), running.peers.watched),
+        elsewhere=running.peers.alarms,
     )

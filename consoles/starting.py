@@ -126,6 +126,7 @@ async def _calls_only(settings: Settings, store: Store, regions: Sequence[Region
         yield
     finally:
         await door.close()
+        await intake.finished()
         await cancelled(looking)
         await contacts.drain()
 

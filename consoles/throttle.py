@@ -1,9 +1,18 @@
-"""How often somebody may fail: an allowance that refills with time, for a bounded number of names."""
+"""How often somebody may fail: an allowance that refills with time, for a bounded number of names.
 
+And in what order those are looked at whose allowance is used up: a few at once, and few that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
+
+import msgspec
 
 NAMES_MAX = 10_000
 
@@ -37,3 +46,42 @@ class Throttle:
         """Give the last failure back: it was none."""
         if name in self._full_at_s:
             self._full_at_s[name] -= self._refill_s
+
+
+class _Line(msgspec.Struct):
+    """Who stands in one name's line."""
+
+    turn: asyncio.Semaphore
+    length: int = 0
+
+
+class Lines:
+    """A line for each name: `at_once` of it have their turn, `length_max` stand in it with those.
+
+    A name is kept only while somebody stands in its line, so their number is that of requests under way.
+    """
+
+    def __init__(self, at_once: int, length_max: int) -> None:
+        assert 1 <= at_once <= length_max
+        self._at_once = at_once
+        self._length_max = length_max
+        self._lines: dict[str, _Line] = {}
+
+    def is_full(self, name: str) -> bool:
+        """Whether nobody more may stand in the name's line now."""
+        line = self._lines.get(name)
+        return line is not None and line.length >= self._length_max
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Wait for a turn in the name's line, and have it for the block. It must not be full."""
+        assert not self.is_full(name)
+        line = self._lines.setdefault(name, _Line(asyncio.Semaphore(self._at_once)))
+        line.length += 1
+        try:
+            async with line.turn:
+                yield
+        finally:
+            line.length -= 1
+            if not line.length:
+                del self._lines[name]

@@ -1,12 +1,13 @@
-"""What a process that leads raises an alarm for, beside servers that are away: waiting calls and orders,
-lines that a disk spoilt, and full disks."""
+"""What a process raises an alarm for, beside servers that are away. Of one that leads: waiting calls and orders,
+lines that a disk spoilt, and full disks. Of one that follows: regions whose boards stand still."""
 
 from __future__ import annotations
 
 from dispatch.field import Field
+from dispatch.following.follower import Follower
 from dispatch.keeping.disk import Disk, Level
 from dispatch.keeping.spool import Spool
-from dispatch.web.alarms import SUPERVISOR, TECHNICIAN, Watched
+from dispatch.web.alarms import AWAY_LOOKS, SUPERVISOR, TECHNICIAN, Watched
 
 GIVEN_UP = {
     Level.EARLY: "make room",
@@ -51,3 +52,8 @@ def watched(disk: Disk, spool: Spool, field: Field) -> tuple[Watched, ...]:
         Watched(code="orders_unsent", owner=SUPERVISOR, said=unsent, grave=True),
         *map(full, GIVEN_UP),
     )
+
+
+def followed(follower: Follower) -> Watched:
+    """The condition of the regions that other processes lead: one that is loaded anew is no alarm yet."""
+    return Watched(code="region_unfollowed", owner=TECHNICIAN, said=follower.behind, grave=True, looks=AWAY_LOOKS)

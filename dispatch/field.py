@@ -169,7 +169,7 @@ class Field:
         self._clock = clock
         self._states = states
         self.outbox = Outbox(states, self.line, clock, engine.leads)
-        self.held: Held[Report] = Held(elapsing_s)
+        self.held: Held[OrderAck | LinkReport] = Held(elapsing_s)
         self.lanes: Lanes[Report] = Lanes(self._work_off)
         self._receipts: dict[UnitId, OrderedDict[str, bytes]] = {}
         self._up_at_s = 0.0
@@ -265,12 +265,17 @@ class Field:
             self.counts.overflowed += 1
 
     def _leave(self, unit_id: UnitId, report: Report) -> None:
-        """A unit whose region is led elsewhere: for its leader, or for us if we are the next."""
-        if any(unit_id in state.units for state in self._states.values()):
-            self.counts.elsewhere += 1
-            self.held.keep(unit_id, report)
-        else:
+        """A unit whose region is led elsewhere: for its leader, or for us if we are the next.
+
+        A status is not held: its unit repeats the one that has no receipt yet, and those before it are past. Said
+        again here, such a one would move a unit that has been sent out since.
+        """
+        if not any(unit_id in state.units for state in self._states.values()):
             self.counts.unknown_unit += 1
+            return
+        self.counts.elsewhere += 1
+        if isinstance(report, OrderAck | LinkReport):
+            self.held.keep(unit_id, report)
 
     async def _work_off(self, unit_id: UnitId, report: Report) -> None:
         region = self._engine.region_of_unit(unit_id)

@@ -2,7 +2,7 @@
 
 The order of one contact: read and decode -> a committed call (reception.py) -> the answer. What cannot be
 understood is kept raw (contacts.py). While the database is away calls go into the spool, their answers say
-so, and they are committed in order afterwards.
+so, and they are committed in order afterwards (draining.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
@@ -23,7 +23,8 @@ from dispatch.calling.contacts import RAW_MAX_BYTES, Contacts
 from dispatch.calling.evidence import Evidence, fault_of
 from dispatch.calling.reception import Contact, Reception, caller_known_by
 from dispatch.core.terms import Call, CallId, RegionId
-from dispatch.engine import REUSED, Reply
+from dispatch.draining import Drain, is_reused, key_of_its_own
+from dispatch.engine import Reply
 from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.keeping.spool import Spool, Spooled
 from dispatch.web.application import ACTOR
@@ -33,23 +34,12 @@ from dispatch.web.problems import Problem, Unreadable
 from dispatch.web.replies import encode, key_of, replied
 from dispatch.web.routes import Route
 from dispatch.writing.keys import Key
-from dispatch.writing.records import Answer
 
 log = logging.getLogger(__name__)
-
-DRAIN_S = 0.5
-"""How often what waits for the database is tried."""
-
-OWN_KEY = "calls:"
-"""Before the key of a call whose sender has used that key at another address."""
 
 LOOK_AGAIN_S = 0.05
 """How often it is looked whether an answer that is waited for has become a question to the others."""
 
-DRAINED_AT_ONCE = 50
-"""One by one a thousand calls would wait a minute longer than they must."""
-
-Carry = Callable[[Sequence[Spooled], RegionId], Awaitable[bool]]
 Ask = Callable[[Key], Awaitable[Reply | None]]
 
 JSON_TYPES = ("application/json", "application/octet-stream")
@@ -63,13 +53,11 @@ class Intake:
         self.matcher = reception.matcher
         self.contacts = contacts
         self.spool = spool
-        self.carry: Carry | None = None
-        """Takes calls of the spool to the process that leads their region; says whether that has them now."""
+        self.drain = Drain(reception, contacts, spool)
         self.ask: Ask | None = None
         """What another process answered to a key, while we cannot look it up ourselves; None where none says so."""
         self._taking: dict[tuple[str, str], asyncio.Task[Reply]] = {}
         self._asking: set[tuple[str, str]] = set()
-        self._draining: dict[str, asyncio.Task[None]] = {}
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
             "From a call's request head to its commit",
@@ -148,6 +136,13 @@ class Intake:
         """The first answer to the key; who hangs up meanwhile has called all the same."""
         return self._waiting(contact.key) or await self._kept(contact, raw, patient)
 
+    async def finished(self) -> None:
+        """Wait for the calls that are still being kept though whoever asked is gone: their files are ours till then."""
+        while self._taking:
+            await asyncio.wait(list(self._taking.values()))
+        if self.spool is not None:
+            await self.spool.written()
+
     async def relocate(self, request: web.Request) -> web.Response:
         """POST /calls/{call_id}/location."""
         actor, reception = request[ACTOR], self.reception
@@ -166,65 +161,6 @@ class Intake:
             raise await self.contacts.refused(cause, actor, request.content_type) from None
         fix = reception.locator.fixes([piece], reception.clock.now(), reception.clock.wall())[0]
         return replied(await reception.locate(region, call, fix, actor.actor_id, key, words=piece.text))
-
-    async def run(self) -> None:
-        """Commit what waited for the database as soon as it is back, until cancelled."""
-        async with asyncio.TaskGroup() as draining:
-            while True:
-                await asyncio.sleep(DRAIN_S)
-                await self._catch_up(draining)
-
-    async def _catch_up(self, draining: asyncio.TaskGroup) -> None:
-        """Begin with what waits, each region's in order: one that cannot be written holds no other up."""
-        await self.contacts.drain()
-        if self.spool is not None:
-            for region in self.spool.regions():
-                if (task := self._draining.get(region)) is None or task.done():
-                    self._draining[region] = draining.create_task(self._catch_up_with(self.spool, region))
-
-    async def _catch_up_with(self, spool: Spool, region: str) -> None:
-        while calls := spool.oldest(region, DRAINED_AT_ONCE):
-            unkept = await self.drained(calls)
-            if kept := [call for call in calls if call.call_id not in unkept]:
-                await spool.committed(kept)
-            if unkept:
-                return
-
-    async def drained(self, calls: Sequence[Spooled], *, onward: bool = True) -> dict[CallId, ServiceAway]:
-        """Commit calls of a spool side by side, decided in their order; those that could not be now, and why. What
-        another process leads is carried to it, `onward` from the one that spooled it only.
-        """
-        found = await asyncio.gather(*map(self.drain, calls), return_exceptions=True)
-        unkept: dict[CallId, ServiceAway] = {}
-        moved: dict[RegionId, list[Spooled]] = {}
-        for call, fault in zip(calls, found, strict=True):
-            if isinstance(fault, Elsewhere) and onward:
-                moved.setdefault(RegionId(fault.region), []).append(call)
-            elif isinstance(fault, ServiceAway):
-                unkept[call.call_id] = fault
-            elif fault is not None:
-                raise fault
-        for region, some in moved.items():
-            if self.carry is None or not await self.carry(some, region):
-                unkept |= {call.call_id: Elsewhere(region) for call in some}
-                continue
-            for call in some:
-                self._remember(call, region)
-        return unkept
-
-    def _remember(self, call: Spooled, region: RegionId) -> None:
-        """Another process has committed the call: in the next outage its sender is to hear of no second one."""
-        if call.key is not None:
-            answer = Answer(
-                actor=call.actor.actor_id,
-                key=call.key,
-                region=region,
-                body_hash=call.body_hash,
-                status=201,
-                body=call.answer,
-                at=call.at,
-            )
-            self.reception.engine.remember(answer)
 
     def _open(self, call_id: CallId, actor: Actor) -> tuple[RegionId, Call]:
         """The call, also one on its way or gone to another cell, if this actor may add to it. Raises Problem and
@@ -259,13 +195,11 @@ class Intake:
         if self.spool is not None and self.spool.holds(caller_known_by(contact)):
             # Only this caller's own calls wait behind each other: nobody else waits for the spool.
             with contextlib.suppress(ServiceAway):  # Better out of its order than not kept.
-                return await self._put_by(contact, raw)
+                return await self._told_before(contact.key) or await self._put_by(contact, raw)
         try:
             reply = await self.reception.receive(contact)
-            if reply.refusal is not None and reply.refusal.code == REUSED and contact.key is not None:
-                # An emergency is not refused for a key: the call has one of its own, for its repetitions too.
-                own_key = msgspec.structs.replace(contact.key, key=f"{OWN_KEY}{contact.key.key}")
-                contact = msgspec.structs.replace(contact, key=own_key)
+            if is_reused(reply) and contact.key is not None:
+                contact = msgspec.structs.replace(contact, key=key_of_its_own(contact.key))
                 reply = await self.reception.receive(contact)
         except ServiceAway as away:
             if isinstance(away, Elsewhere) and patient:
@@ -280,12 +214,20 @@ class Intake:
         actor = request[ACTOR]
         try:
             key = key_of(request, actor, cause.raw)
-            if key is None:
-                return None
-            reply = self._waiting(key) or await self.reception.engine.answered(key)
-        except (Problem, ServiceAway):
+        except Problem:
             return None
-        return reply if reply is not None and reply.refusal is None else None
+        return self._waiting(key) or await self._told_before(key)
+
+    async def _told_before(self, key: Key | None) -> Reply | None:
+        """The first answer to the key of a call, where the journal or our memory of it can be asked and has one."""
+        if key is None:
+            return None
+        with contextlib.suppress(ServiceAway):
+            for each in (key, key_of_its_own(key)):
+                reply = await self.reception.engine.answered(each)
+                if reply is None or not is_reused(reply):
+                    return reply
+        return None
 
     async def answered(self, key: Key) -> Reply | None:
         """What this process has answered to a key, or is about to; None when nothing. Raises ServiceAway.
@@ -317,10 +259,11 @@ class Intake:
         return await self._spooled(contact, raw)
 
     def _waiting(self, key: Key | None) -> Reply | None:
-        """The answer of a call that waits in the spool under the same key."""
+        """The answer of a call that waits in the spool under the same key, or under one of its own beside that."""
         if self.spool is None or key is None:
             return None
-        waiting = self.spool.repeated(key.actor, key.key)
+        names = (key.key, key_of_its_own(key).key)
+        waiting = next((call for name in names if (call := self.spool.repeated(key.actor, name)) is not None), None)
         if waiting is None:
             return None
         mismatch = waiting.body_hash != key.body_hash
@@ -349,33 +292,6 @@ class Intake:
         await self.spool.add(call)
         self._received.labels(said.channel.value, "spooled").inc()
         return Reply(status=201, body=body, region=region)
-
-    async def drain(self, call: Spooled) -> None:
-        """Commit one call of a spool, ours or another process's, under the id and with the answer it was given.
-
-        Raises ServiceAway, Elsewhere where its region is led by another process.
-        """
-        name = call.key or f"spool:{call.call_id}"
-        key = Key(actor=call.actor.actor_id, key=name, body_hash=call.body_hash)
-        try:
-            said = decode(call.raw, NewCall)
-            said = said if said.at is not None else msgspec.structs.replace(said, at=call.at)
-            contact = Contact(said=said, actor=call.actor, call_id=call.call_id, key=key, answer=call.answer)
-            reply = await self.reception.receive(contact)
-            if reply.refusal is not None and reply.refusal.code == REUSED:
-                # Its key went to another command meanwhile; the call was promised all the same.
-                key = msgspec.structs.replace(key, key=f"spool:{call.call_id}")
-                reply = await self.reception.receive(msgspec.structs.replace(contact, key=key))
-            fault = reply.refusal.message if reply.refusal is not None else None
-        except ServiceAway:
-            raise
-        except Exception as bug:
-            # One call, such as another version of us took, must not keep those behind it from being committed.
-            log.exception("a call of the spool cannot be committed", extra={"call": call.call_id})
-            fault = f"our own fault: {type(bug).__name__}"
-        if fault is not None:
-            # Its sender was told that it is kept: neither a rate nor a backlog may drop it.
-            await self.contacts.keep_surely(call.raw, fault, call.actor, ("spool", "application/json"))
 
 
 def _key(request: web.Request, actor: Actor, raw: bytes) -> Key | None:

@@ -179,9 +179,6 @@ class Store(Protocol):
     async def release(self, regions: Sequence[str], holder: str) -> None:
         """Give the regions up, so that a standby need not wait for the lease to run out."""
 
-    async def led_at(self) -> dict[str, str]:
-        """Region -> the address of the process that leads it now; without those that have none."""
-
     async def attend(self, process: Process, lease_s: float) -> None:
         """Say that a core process lives, for so long; another time under the same holder says it anew."""
 

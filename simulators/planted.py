@@ -29,6 +29,7 @@ from dispatch.core import events as e
 from dispatch.core.steps import STEPS
 from dispatch.core.terms import Stage
 from dispatch.core.verdict import NOTHING
+from dispatch.draining import Drain
 from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.intake import Intake
@@ -396,4 +397,4 @@ def who_asks_twice_in_an_outage_is_told_of_two_calls() -> AbstractContextManager
 
 @bug(Level.SHELL)
 def who_asks_twice_is_told_of_two_calls_once_one_was_carried_away() -> AbstractContextManager[None]:
-    return swapped((Intake, "_remember", lambda self, call, region: None))
+    return swapped((Drain, "_remember", lambda self, call, region: None))

@@ -168,7 +168,7 @@ class Station:
         leases.on_elsewhere.append(follower.begin)
         follower.on_commit.append(self.broadcast.committed)
         self.carrier = Carrier(self.intake, self.neighbours.inbox, leases, self._posted)
-        self.intake.carry, self.intake.ask = self.carrier.carry, self.carrier.ask
+        self.intake.drain.carry, self.intake.ask = self.carrier.carry, self.carrier.ask
         self.neighbours.beside(self.carrier)
 
     async def _posted(self, process: Process, path: str, raw: bytes) -> tuple[int, bytes]:
@@ -191,8 +191,8 @@ class Station:
             return 401, b""
         try:
             if path == PATH:
-                await self.carrier.keep(decode(raw, Carried))
-                return 204, b""
+                kept = await self.carrier.keep(decode(raw, Carried))
+                return (204, b"") if kept is None else (200, msgspec.json.encode(kept))
             if path == ANSWERED_PATH:
                 return 200, msgspec.json.encode(Known(await self.intake.answered(decode(raw, Key))))
             return 200, msgspec.json.encode(await self.carrier.answered(raw))
@@ -236,7 +236,7 @@ class Station:
             "cells": self.neighbours.run,
             "peers": self.polled.run,
             "field": self.field.run,
-            "intake": self.intake.run,
+            "intake": self.intake.drain.run,
             "fanout": self.fanout.run,
             "broadcast": self.broadcast.run,
             "gateway": self.gateway.sittings.run,

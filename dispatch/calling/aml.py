@@ -2,26 +2,27 @@
 asks.
 
 `POST /aml` takes Google's HTTPS form and the text of an SMS from a gateway. A message is used only when its
-hmac is right, or when it comes from a logged-in device or an allowed address; the answer is 204 whatever
-becomes of it, because the sender can do nothing about it, and every outcome is counted. Which call it
-belongs to is matching.py's question.
+hmac is right, or when it comes from a logged-in device or an allowed address, or when another process of the
+service vouches for it; the answer is 204 whatever becomes of it, because the sender can do nothing about it,
+and every outcome is counted. Which call it belongs to is matching.py's question.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+import msgspec
 from aiohttp import web
 from prometheus_client import Counter, Gauge
 
 from dispatch.actors import Actor, Role, may
 from dispatch.calling.contacts import Contacts
 from dispatch.calling.locating import aml_fix
-from dispatch.calling.matching import Matcher
+from dispatch.calling.matching import Match, Matcher, Waiting
+from dispatch.calling.reception import is_of_a_caller
 from dispatch.calling.recognising import PersonalShelf, Recogniser
 from dispatch.core.commands import LocateCall
 from dispatch.core.terms import ActorId, Call, CallId, LocationFix
@@ -30,7 +31,7 @@ from dispatch.formats.aml import MAX_AML_BYTES, AmlMessage, decode
 from dispatch.formats.values import FormatError
 from dispatch.intake import Intake
 from dispatch.web.application import Authenticate, nothing
-from dispatch.web.bodies import read
+from dispatch.web.bodies import SETTLED, VOUCHED, read
 from dispatch.web.metrics import Metrics
 from dispatch.web.problems import Problem, Unreadable
 from dispatch.web.routes import Route
@@ -68,6 +69,12 @@ FOR_A_PERSON = {
     "misplaced": "AML without a usable position",
 }
 """Outcomes in which somebody's place would be lost unless a person looks at the message."""
+
+WAITS = {"waiting", "away"}
+"""Outcomes of a message that is kept until its call comes, or can be told."""
+
+OF_ITSELF = {"no_position", "misplaced", "unnamed", "unreadable"}
+"""Outcomes in which no call has a part: whoever hears such a message first has done all that is to be done."""
 
 
 class Trust:
@@ -111,12 +118,13 @@ class AmlDoor:
         self, intake: Intake, trust: Trust, authenticate: Authenticate, metrics: Metrics, *, shelf: PersonalShelf
     ) -> None:
         self._reception = intake.reception
+        self._spool = intake.spool
         self._trust = trust
         self._authenticate = authenticate
+        self.admits: Callable[[str], bool] = lambda shown: False
+        """Whether whoever shows this as its authorization is another process of the service."""
         self.matcher: Matcher = intake.matcher
         self.contacts: Contacts = intake.contacts
-        self._away: set[CallId] = set()
-        """Calls whose locations wait until their region is written again."""
         self._recogniser = Recogniser(self.matcher, shelf, self._put_waiting)
         said = "AML messages: " + "; ".join(f"{name}: {what}" for name, what in OUTCOMES.items())
         self._counter = Counter("dispatch112_aml_total", said, ["outcome"], registry=metrics.registry)
@@ -132,7 +140,8 @@ class AmlDoor:
                 description="Google's ELS form signed with `hmac` as its last field: the hex HMAC-SHA256 (or SHA1) "
                 "of everything before `&hmac=`, under the installation's `aml.key`; or text/plain with `A\"ML=…` and "
                 "the number that sent it in `?from=`. Always 204; what is not authenticated is counted and never "
-                "used, nor is a form whose hmac is wrong or cannot be tried, whoever sent it.",
+                "used, nor is a form whose hmac is wrong or cannot be tried, whoever sent it. A process tells the "
+                "others what it vouches for with `Authorization: Process SECRET`, as for `POST /spooled`.",
             ),
         )  # fmt: skip
 
@@ -141,10 +150,12 @@ class AmlDoor:
         try:
             raw = await read(request, MAX_AML_BYTES)
         except Unreadable as cause:
-            self._count("unreadable")
             await self._kept_raw(request, cause.raw, cause.detail)
-            return nothing()
-        self._count(await self._taken(request, raw))
+            outcome = "unreadable"
+        else:
+            outcome = await self._taken(request, raw)
+        self._count(outcome)
+        request[SETTLED] = outcome in OF_ITSELF
         return nothing()
 
     async def _taken(self, request: web.Request, raw: bytes) -> str:
@@ -153,17 +164,26 @@ class AmlDoor:
         except FormatError as fault:
             await self._kept_raw(request, raw, str(fault))
             return "unreadable"
-        signed = b"hmac=" in raw.lower() and message.transport == "form"
-        if signed and message.verified is not True:
+        request[VOUCHED] = vouched = self._knows(request, raw, message)
+        if not vouched and _is_signed(raw, message):
             return "forged"
-        sender = GATEWAY if message.verified else await self._sender_of(request)
+        sender = GATEWAY if vouched else await self._logged_in(request)
         if sender is None:
             return "unauthenticated"
         outcome = await self.deliver(message)
         if outcome in FOR_A_PERSON:
-            why = self._words(outcome, message)
+            why = self._words(outcome, message, self.matcher.match(message, self._reception.clock.now()))
             await self.contacts.keep(raw, why, sender, ("aml", request.content_type))
         return outcome
+
+    def vouches(self, request: web.Request, raw: bytes) -> bool:
+        """Whether this process knows the sender itself, by the hmac or the address. One that only sends messages on
+        must say so: by the time that another has them, they come from our address.
+        """
+        try:
+            return self._knows(request, raw, decode(raw, key=self._trust.key))
+        except FormatError:
+            return self._knows(request, raw, None)
 
     async def deliver(self, message: AmlMessage) -> str:
         """Hand an authenticated message to its call, or keep it until the call comes. The outcome."""
@@ -173,18 +193,22 @@ class AmlDoor:
             return "no_position" if message.unknown else "misplaced"
         if message.number is None and message.imei is None:
             return "unnamed"
-        match = self.matcher.match(message, now)
-        if match is None:
-            return self._waits(message, now, "waiting")
-        if self._reception.is_arriving(match.call_id):
-            return self._waits(message, now, "waiting")
+        outcome = await self._handed(self.matcher.match(message, now), fix)
+        if outcome in WAITS:
+            self._count("dropped", self.matcher.keep(message, now))
+        return outcome
+
+    async def _handed(self, match: Match | None, fix: LocationFix) -> str:
+        """What becomes of a location that belongs to this call, if there is one yet."""
+        if match is None or self._reception.is_arriving(match.call_id):
+            return "waiting"
         try:
-            if self._reception.away(match.call_id) is not None:
+            if self._reception.unwritten(match.call_id) is not None:
                 raise ServiceAway("nobody writes its region here now")
             outcome = await self._put(match.call_id, fix)
         except ServiceAway:
-            self._away.add(match.call_id)
-            return self._waits(message, now, "away")
+            self._reception.untold.add(match.call_id)
+            return "away"
         return "shared" if outcome == "used" and match.shared else outcome
 
     async def _put(self, call_id: CallId, fix: LocationFix) -> str:
@@ -199,16 +223,11 @@ class AmlDoor:
         reply = await self._reception.locate(region, call, fix, GATEWAY.actor_id)
         return "used" if reply.refusal is None else "refused"
 
-    def _words(self, outcome: str, message: AmlMessage) -> str:
+    def _words(self, outcome: str, message: AmlMessage, match: Match | None) -> str:
         """Why a message waits for a person, and with which call it belongs."""
-        match = self.matcher.match(message, self._reception.clock.now())
         of = f" (call {match.call_id})" if match is not None else ""
         why = "; ".join(message.warnings) if outcome == "misplaced" else ""
         return f"{FOR_A_PERSON[outcome]}{of}{': ' + why if why else ''}"
-
-    def _waits(self, message: AmlMessage, now: datetime, outcome: str) -> str:
-        self._count("dropped", self.matcher.keep(message, now))
-        return outcome
 
     async def recognise(self, calls: Iterable[Call]) -> None:
         """Know open calls by their callers, at start and whenever they come to us; what waited for them is theirs."""
@@ -220,29 +239,56 @@ class AmlDoor:
             await asyncio.sleep(TIDY_S)
             self.tidy()
             await self._recogniser.read()
-            for call_id in [call_id for call_id in self._away if self._reception.away(call_id) is None]:
-                self._away.discard(call_id)
+            untold = self._reception.untold
+            for call_id in [call_id for call_id in untold if self._reception.unwritten(call_id) is None]:
+                untold.discard(call_id)
                 await self._put_waiting(call_id, self.matcher.claim_for(call_id))
 
     def tidy(self) -> None:
         """One turn of it."""
-        self._count("expired", self._reception.tidy())
+        self._count("expired", self._reception.tidy(self._is_awaited))
 
-    async def _put_waiting(self, call_id: CallId, messages: Sequence[AmlMessage]) -> None:
+    def _is_awaited(self, message: AmlMessage) -> bool:
+        """Whether a call of the message's sender is in the spool: it has to wait as long."""
+        return self._spool is not None and is_of_a_caller(message, self._spool.holds)
+
+    async def _put_waiting(self, call_id: CallId, waiting: Sequence[Waiting]) -> None:
         """What waited for a call; with its region away once more it waits again. One that is over by now, or went to
         another cell, has it as from whoever sends it now.
         """
-        if self._reception.open_call(call_id) is None and self._reception.away(call_id) is None:
-            for message in messages:
-                self._count(await self.deliver(message))
-        elif not await self._reception.put(call_id, messages):
-            self._away.add(call_id)
+        if self._reception.open_call(call_id) is not None or self._reception.away(call_id) is not None:
+            await self._reception.put(call_id, waiting)
+            return
+        for each in waiting:
+            await self._put_late(each)
 
-    async def _sender_of(self, request: web.Request) -> Actor | None:
-        """Who vouches for a message without a right hmac: an allowed address, or somebody logged in."""
+    async def _put_late(self, waiting: Waiting) -> None:
+        message, fix = waiting.message, self._reception.fix_of(waiting)
+        assert fix is not None, "a message without a position waits for nothing"
+        match = self.matcher.match(message, self._reception.clock.now(), waiting.received_at)
+        if match is not None and self._reception.has_heard(match.call_id, fix):
+            # From whoever led its region then: this was our copy.
+            self.matcher.used([waiting])
+            return
+        outcome = await self._handed(match, fix)
+        self._count(outcome)
+        (self.matcher.give_back if outcome in WAITS else self.matcher.used)([waiting])
+        if outcome in FOR_A_PERSON:
+            # As it was read: how it was written has gone with whoever sent it.
+            raw, why = msgspec.json.encode(message), self._words(outcome, message, match)
+            await self.contacts.keep(raw, why, GATEWAY, ("aml", "application/json"))
+
+    def _knows(self, request: web.Request, raw: bytes, message: AmlMessage | None) -> bool:
+        """Whether we know the sender: another process, a right hmac, or an allowed address that signs nothing."""
+        if self.admits(request.headers.get("Authorization", "")):
+            return True
+        if message is not None and _is_signed(raw, message):
+            return message.verified is True
         # What somebody sent on comes from that somebody's address, not from the sender's.
-        if not FORWARDED & request.headers.keys() and self._trust.allows(request.remote):
-            return GATEWAY
+        return not FORWARDED & request.headers.keys() and self._trust.allows(request.remote)
+
+    async def _logged_in(self, request: web.Request) -> Actor | None:
+        """Whoever is logged in and may send AML."""
         try:
             actor = await self._authenticate(request)
         except (Problem, ServiceAway):
@@ -250,7 +296,7 @@ class AmlDoor:
         return actor if actor is not None and may(actor, "aml.receive") else None
 
     async def _kept_raw(self, request: web.Request, raw: bytes, fault: str) -> None:
-        sender = await self._sender_of(request)
+        sender = GATEWAY if self._knows(request, raw, None) else await self._logged_in(request)
         if sender is not None:
             await self.contacts.keep(raw, fault, sender, ("aml", request.content_type))
 
@@ -264,3 +310,7 @@ def _sender(request: web.Request) -> str | None:
     """The number an SMS came from; a plus that was not escaped arrives as a blank."""
     sender = request.query.get("from")
     return "+" + sender.strip() if sender is not None and sender.startswith(" ") else sender
+
+
+def _is_signed(raw: bytes, message: AmlMessage) -> bool:
+    return message.transport == "form" and b"hmac=" in raw.lower()

@@ -140,9 +140,12 @@ def confirmed_by_device(piece: Evidence, actor: Actor, pointer: str) -> Fault | 
     return None
 
 
-def caller_of(said: NewCall, call_id: CallId, now: datetime) -> Caller:
-    """By what the call will be recognised when the handset's own location arrives."""
-    began = said.at if said.at is not None and now - LATE_MAX <= said.at <= now else now
+def caller_of(said: NewCall, call_id: CallId, now: datetime, *, waited: bool = False) -> Caller:
+    """By what the call will be recognised when the handset's own location arrives. One that `waited` in the spool may
+    have begun long ago.
+    """
+    believed = said.at is not None and said.at <= now and (waited or now - said.at <= LATE_MAX)
+    began = said.at if said.at is not None and believed else now
     if said.caller is None:
         return Caller(call_id=call_id, started_at=began)
     return Caller(

@@ -7,6 +7,7 @@ database is away. Everything beyond is counted, never written to a log: it may h
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict, deque
 from typing import Any, Protocol
@@ -98,6 +99,7 @@ class Contacts:
         self._counter.labels(came[0], "kept").inc()
 
     def _contact(self, raw: bytes, fault: str, actor: Actor, came: tuple[str, str]) -> UnreadableContact:
+        """What is kept. A fault quotes its contact, and the database has no text with a NUL in it."""
         door, content_type = came
         return UnreadableContact(
             contact_id=self._ids.contact_id(),
@@ -106,7 +108,7 @@ class Contacts:
             door=door,
             content_type=content_type[:200],
             raw=raw[:RAW_MAX_BYTES],
-            fault=fault[:FAULT_MAX],
+            fault=fault[:FAULT_MAX].replace("\0", "\ufffd"),
             region=home_of(actor),
         )
 
@@ -119,6 +121,13 @@ class Contacts:
             except ServiceAway:
                 self._backlog.appendleft(contact)
                 break
+            except asyncio.CancelledError:
+                # Whoever gave it to us was told its name; kept twice, it is there once.
+                self._backlog.appendleft(contact)
+                raise
+            except Exception:
+                log.exception("an unreadable contact cannot be kept", extra={"action": "contact"})
+                self._counter.labels(contact.door, "lost").inc()
         return len(self._backlog)
 
     def _within_rate(self, sender: str) -> bool:

@@ -26,6 +26,7 @@ EVIDENCE_MAX = 16
 
 TEXT_MAX = 2000
 RANGE_MAX_M = 100_000.0
+ACCURACY_MAX_M = 1_000_000.0
 USUAL_WIDTH_DEG = 120.0
 """The opening of an antenna whose direction alone is said."""
 CORNERS_MAX = 100
@@ -43,7 +44,7 @@ Accuracy = Annotated[
     float,
     Meta(
         ge=0,
-        le=1_000_000,
+        le=ACCURACY_MAX_M,
         description="Radius in metres as the source states it: 68 % for aml and app, 95 % for ecall, the reach of a "
         "cell (80 %) or of what was named (90 %).",
     ),

@@ -3,7 +3,7 @@
 Numbers and IMEIs live only in this memory and in `personal`; the index is made again at start from the open
 calls. Everything here is bounded, knows no clock and waits for nothing. The rules are those of the AML
 specification's practice: from 60 s before a call to 120 s after its end; an unmatched message waits 10
-minutes for its call; of two open calls with one number the newer is meant.
+minutes for its call, and longer for one that waits itself; of two open calls with one number the newer is meant.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
 
 
-class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that waits for its call. `turn` is its place among them: they came in this order."""
+
+    turn: int
     message: AmlMessage
     received_at: datetime
 
@@ -55,7 +58,11 @@ Mark = tuple[str, str]
 
 
 class Matcher:
-    """Callers by number and IMEI, and messages that wait for their call."""
+    """Callers by number and IMEI, and messages that wait for their call.
+
+    Whoever claims waiting messages has them in hand and says which are used, or gives them back. However often that
+    happens, their ten minutes count from when they came.
+    """
 
     def __init__(self, is_open: Callable[[CallId], bool]) -> None:
         """`is_open` says whether a call that was indexed is still going on."""
@@ -63,8 +70,11 @@ class Matcher:
         self._callers: OrderedDict[CallId, Caller] = OrderedDict()
         self._marked: dict[Mark, list[CallId]] = {}
         self._ended: OrderedDict[CallId, datetime] = OrderedDict()
-        self._waiting: OrderedDict[int, _Waiting] = OrderedDict()
+        self._waiting: dict[int, Waiting] = {}
         self._waiting_by: dict[Mark, list[int]] = {}
+        self._since: OrderedDict[int, datetime] = OrderedDict()
+        """From when each one's ten minutes count, the longest past first."""
+        self._in_hand: set[int] = set()
         self._kept = 0
 
     def __len__(self) -> int:
@@ -72,11 +82,11 @@ class Matcher:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait for a call."""
-        return len(self._waiting)
+        """How many messages wait for a call, and nobody has them in hand."""
+        return len(self._waiting) - len(self._in_hand)
 
-    def called(self, caller: Caller) -> list[AmlMessage]:
-        """Index a call; returns the messages that waited for it, oldest first, and forgets them."""
+    def called(self, caller: Caller) -> list[Waiting]:
+        """Index a call; returns the messages that waited for it, oldest first: they are in the asker's hand."""
         if caller.number is None and caller.imei is None:
             return []
         if caller.call_id in self._callers:
@@ -108,10 +118,11 @@ class Matcher:
             else:
                 self._marked.pop(mark, None)
 
-    def match(self, message: AmlMessage, now: datetime) -> Match | None:
-        """The call that a message received now belongs to."""
+    def match(self, message: AmlMessage, now: datetime, received_at: datetime | None = None) -> Match | None:
+        """The call that a message belongs to, which was received now, or at that time if it has waited."""
+        came = received_at or now
         for mark in _marks(message.number, message.imei):
-            meant = [c for c in self._under(mark, now) if _begins(c) <= now <= _ends(c, now)]
+            meant = [c for c in self._under(mark, now) if _begins(c) <= came <= _ends(c, now)]
             if meant:
                 newest = max(meant, key=lambda c: (c.ended_at is None, c.started_at, c.call_id))
                 still_open = sum(c.ended_at is None for c in meant)
@@ -131,23 +142,37 @@ class Matcher:
         if not marks:
             return 0
         self._kept += 1
-        self._waiting[self._kept] = _Waiting(message=message, received_at=now)
+        self._waiting[self._kept] = Waiting(turn=self._kept, message=message, received_at=now)
+        self._since[self._kept] = now
         for mark in marks:
             self._waiting_by.setdefault(mark, []).append(self._kept)
         gone = 0
         while len(self._waiting) > WAITING_MAX:
-            self._drop(next(iter(self._waiting)))
+            self._drop(next(iter(self._since)))
             gone += 1
         return gone
 
-    def expire(self, now: datetime) -> int:
-        """Forget what has waited too long, and calls whose window is over. Returns the messages forgotten."""
-        old = list(takewhile(lambda n: now - self._waiting[n].received_at > WAITING, self._waiting))
-        for number in old:
-            self._drop(number)
+    def expire(self, now: datetime, is_awaited: Callable[[AmlMessage], bool] = lambda message: False) -> int:
+        """Forget what has waited too long, and calls whose window is over. Returns how many messages.
+
+        One that `is_awaited`, because its call waits as well, is looked at again ten minutes later.
+        """
+        gone = 0
+        for turn in list(takewhile(lambda turn: now - self._since[turn] > WAITING, self._since)):
+            if is_awaited(self._waiting[turn].message):
+                self._since[turn] = now
+                self._since.move_to_end(turn)
+            else:
+                self._drop(turn)
+                gone += 1
         for call_id in list(takewhile(lambda c: now - self._ended[c] > AFTER_CALL, self._ended)):
-            self.forget(call_id)
-        return len(old)
+            if not self._is_waited_for(self._callers[call_id]):
+                self.forget(call_id)
+        return gone
+
+    def _is_waited_for(self, caller: Caller) -> bool:
+        """Whether a message may be this call's that came in its time and could not be told yet."""
+        return any(mark in self._waiting_by for mark in _marks(caller.number, caller.imei))
 
     def _under(self, mark: Mark, now: datetime) -> list[Caller]:
         return [self._current(self._callers[call_id], now) for call_id in self._marked.get(mark, ())]
@@ -161,26 +186,37 @@ class Matcher:
         self._ended[caller.call_id] = now
         return ended
 
-    def claim(self, caller: Caller) -> list[AmlMessage]:
-        """The waiting messages that belong to this call, oldest first; they wait no longer."""
-        marks = _marks(caller.number, caller.imei)
-        numbers = sorted({n for mark in marks for n in self._waiting_by.get(mark, ())})
+    def claim(self, caller: Caller) -> list[Waiting]:
+        """The waiting messages that belong to this call, oldest first: they are in the asker's hand."""
+        turns = {turn for mark in _marks(caller.number, caller.imei) for turn in self._waiting_by.get(mark, ())}
         since = caller.started_at - BEFORE_CALL
-        mine = [n for n in numbers if self._waiting[n].received_at >= since]
-        messages = [self._waiting[n].message for n in mine]
-        for number in mine:
-            self._drop(number)
-        return messages
+        mine = [self._waiting[turn] for turn in sorted(turns - self._in_hand)]
+        claimed = [waiting for waiting in mine if waiting.received_at >= since]
+        self._in_hand.update(waiting.turn for waiting in claimed)
+        return claimed
 
-    def claim_for(self, call_id: CallId) -> list[AmlMessage]:
+    def claim_for(self, call_id: CallId) -> list[Waiting]:
         """The same for a call that is indexed."""
         caller = self._callers.get(call_id)
         return [] if caller is None else self.claim(caller)
 
-    def _drop(self, number: int) -> None:
-        message = self._waiting.pop(number).message
-        for mark in _marks(message.number, message.imei):
-            left = [n for n in self._waiting_by[mark] if n != number]
+    def used(self, claimed: Iterable[Waiting]) -> None:
+        """These have found their call: they are forgotten."""
+        for waiting in claimed:
+            self._drop(waiting.turn)
+
+    def give_back(self, claimed: Iterable[Waiting]) -> None:
+        """These have not found their call: those that were not used, and are not too old by now, wait on."""
+        self._in_hand.difference_update(waiting.turn for waiting in claimed)
+
+    def _drop(self, turn: int) -> None:
+        waiting = self._waiting.pop(turn, None)
+        if waiting is None:
+            return
+        del self._since[turn]
+        self._in_hand.discard(turn)
+        for mark in _marks(waiting.message.number, waiting.message.imei):
+            left = [other for other in self._waiting_by[mark] if other != turn]
             if left:
                 self._waiting_by[mark] = left
             else:

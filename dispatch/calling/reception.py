@@ -7,7 +7,7 @@ lost: it waits, and is put to the call right after the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 
@@ -15,11 +15,22 @@ import msgspec
 from msgspec.structs import replace
 
 from dispatch.actors import Actor, Role
-from dispatch.calling.calls import CallReceipt, NewCall, caller_of, command_of, document_of, personal_of, receipt
+from dispatch.calling.calls import (
+    CallerSaid,
+    CallReceipt,
+    NewCall,
+    caller_of,
+    command_of,
+    digits,
+    document_of,
+    number_of,
+    personal_of,
+    receipt,
+)
 from dispatch.calling.contacts import home_of
 from dispatch.calling.evidence import Spoken
 from dispatch.calling.locating import Locator, aml_fix
-from dispatch.calling.matching import Caller, Matcher
+from dispatch.calling.matching import Caller, Matcher, Waiting
 from dispatch.clock import Clock
 from dispatch.core.commands import LocateCall, LocateIncident
 from dispatch.core.state import RegionState
@@ -40,6 +51,11 @@ GOES_ON = timedelta(minutes=30)
 """So long after a call went elsewhere its handset is taken to be on the line still: nobody here sees its end."""
 
 
+AGAIN = timedelta(seconds=5)
+"""A fix that says the same of nearly the same time is the same message: it was told to another process, whose clock
+differs, or which had it a moment later."""
+
+
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """One contact to be made a call: who sent it, what it says, the id that the call will have.
 
@@ -53,11 +69,35 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     answer: bytes | None = None
 
 
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """With what a call begins, and in which region. `heard`: what waited from its handset is among the fixes."""
+
+    fixes: tuple[LocationFix, ...]
+    location: Location | None
+    region: RegionId
+    heard: bool
+
+
 def caller_known_by(contact: Contact) -> str:
-    """Whose calls must stay in their order: a number's, else those of one device; '' when nobody can say."""
-    caller = contact.said.caller
-    digits = "".join(filter(str.isdigit, caller.number or "")) if caller is not None else ""
-    return digits or (contact.actor.actor_id if contact.actor.role is Role.DEVICE else "")
+    """Whose calls must stay in their order: a number's, else a handset's, else those of one device; '' when nobody can
+    say.
+    """
+    sent = contact.said.caller or CallerSaid()
+    device = contact.actor.actor_id if contact.actor.role is Role.DEVICE else ""
+    return _line(number_of(sent.number) or sent.number) or _handset(digits(sent.imei)) or device
+
+
+def is_of_a_caller(message: AmlMessage, holds: Callable[[str], bool]) -> bool:
+    """Whether a message is of a caller for whom `holds` is true, by what `caller_known_by` calls them."""
+    return any(map(holds, filter(None, (_line(message.number), _handset(message.imei)))))
+
+
+def _line(number: str | None) -> str:
+    return "".join(filter(str.isdigit, number or ""))
+
+
+def _handset(imei: str | None) -> str:
+    return f"imei:{imei}" if imei else ""
 
 
 class Reception:
@@ -71,6 +111,8 @@ class Reception:
         self.matcher = Matcher(self._is_going_on)
         self.reaches: Callable[[RegionId], bool] = lambda region: True
         """Whether a call can be handed over to a region at all."""
+        self.untold: set[CallId] = set()
+        """Calls whose handsets' words wait until their region is written again."""
         self._arriving: set[CallId] = set()
         self._touched = engine.replicas.follow()
         self._left: dict[CallId, datetime] = {}
@@ -78,8 +120,8 @@ class Reception:
 
     async def receive(self, contact: Contact) -> Reply:
         """Commit the call. Raises ServiceAway when it was not."""
-        now = self.clock.now()
-        caller = caller_of(contact.said, contact.call_id, now)
+        waited = contact.answer is not None
+        caller = caller_of(contact.said, contact.call_id, self.clock.now(), waited=waited)
         self._arriving.add(caller.call_id)
         waiting = self.matcher.called(caller)
         kept = False
@@ -88,8 +130,10 @@ class Reception:
             kept = reply.refusal is None and not reply.replayed
         finally:
             self._arriving.discard(caller.call_id)
-            if not kept:
-                self._forget(caller, waiting, now)
+            self.matcher.give_back(waiting)
+            # The spool repeats calls that we have.
+            if not kept and self.open_call(caller.call_id) is None:
+                self.matcher.forget(caller.call_id)
         if self.open_call(caller.call_id) is not None:
             await self.put(caller.call_id, self.matcher.claim(caller))
         return reply
@@ -190,8 +234,8 @@ class Reception:
             return here if call_id in states[here].gone else None
         return next((region for region, state in states.items() if call_id in state.gone), None)
 
-    def tidy(self) -> int:
-        """Forget callers and messages past their window; returns how many messages no call came for."""
+    def tidy(self, is_awaited: Callable[[AmlMessage], bool] = lambda message: False) -> int:
+        """Forget callers, and messages past their window unless awaited; returns for how many no call came."""
         now = self.clock.now()
         for region in list(self._touched):
             calls = self._touched.pop(region).calls
@@ -202,7 +246,7 @@ class Reception:
         self.matcher.look_at(over, now)
         for call_id in over:
             del self._left[call_id]
-        return self.matcher.expire(now)
+        return self.matcher.expire(now, is_awaited)
 
     def is_arriving(self, call_id: CallId) -> bool:
         """Whether the call is on its way to its commit: nothing can be added to it yet."""
@@ -220,27 +264,42 @@ class Reception:
 
     def away(self, call_id: CallId) -> tuple[RegionId, Call] | None:
         """A call that goes on in a region which is not written here now: what is sent about it must wait."""
-        if self.engine.region_of_call(call_id) is not None or self.left_from(call_id) is not None:
-            return None
-        region = self.engine.replicas.region_of_call(call_id)
+        region = self.unwritten(call_id)
         call = self.engine.replicas.states[region].calls.get(call_id) if region is not None else None
         return (region, call) if region is not None and call is not None else None
 
-    async def put(self, call_id: CallId, messages: Sequence[AmlMessage]) -> bool:
-        """Locations of a handset that waited for its call; False: with the region away once more some wait again."""
-        now, settled = self.clock.now(), True
-        for message in messages:
-            found, fix = self.open_call(call_id), aml_fix(message, now, self.clock.wall())
+    def unwritten(self, call_id: CallId) -> RegionId | None:
+        """The region of a call, be it over or not, that is not written here now: nobody here can say what becomes of
+        its evidence.
+        """
+        if self.engine.region_of_call(call_id) is not None or self.left_from(call_id) is not None:
+            return None
+        return self.engine.replicas.region_of_call(call_id)
+
+    async def put(self, call_id: CallId, waiting: Sequence[Waiting]) -> None:
+        """Locations of a handset that waited for its call; with the region away once more they wait again."""
+        for each in waiting:
+            found, fix = self.open_call(call_id), self.fix_of(each)
             waits = self.away(call_id) is not None
-            if found is not None and fix is not None and fix not in found[1].evidence:
+            if found is not None and fix is not None and not is_again(fix, found[1].evidence):
                 try:
                     await self.locate(*found, fix, SYSTEM)
                 except ServiceAway:
                     waits = True
             if waits:
-                self.matcher.keep(message, now)
-                settled = False
-        return settled
+                self.untold.add(call_id)
+            (self.matcher.give_back if waits else self.matcher.used)([each])
+
+    def fix_of(self, waiting: Waiting) -> LocationFix | None:
+        """What a message that waited says; one that names no time was true when it came."""
+        fix = aml_fix(waiting.message, self.clock.now(), self.clock.wall())
+        return fix if fix is None or waiting.message.at is not None else replace(fix, at=waiting.received_at)
+
+    def has_heard(self, call_id: CallId, fix: LocationFix) -> bool:
+        """Whether a call here, be it over or not, has this evidence already."""
+        region = self.engine.region_of_call(call_id)
+        call = self.engine.states[region].call(call_id) if region is not None else None
+        return call is not None and is_again(fix, call.evidence)
 
     def _is_going_on(self, call_id: CallId) -> bool:
         if call_id in self._arriving or (self.open_call(call_id) or self.away(call_id)) is not None:
@@ -248,29 +307,43 @@ class Reception:
         region = self.left_from(call_id)
         return region is not None and self.clock.now() - self.engine.states[region].gone[call_id].at <= GOES_ON
 
-    async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[AmlMessage]) -> Reply:
-        said, now, given = contact.said, self.clock.now(), contact.answer
-        wall = self.clock.wall()
-        own_fixes = [fix for message in waiting if (fix := aml_fix(message, now, wall)) is not None]
-        fixes = (*self.locator.fixes(said.evidence, now, wall), *own_fixes)
-        location = self.locator.estimate(fixes, now)
-        region = self.region_for(location, contact.actor)
+    async def _submit(self, contact: Contact, caller: Caller, waiting: Sequence[Waiting]) -> Reply:
+        said, given, placed = contact.said, contact.answer, self._placed(contact, waiting)
         document = document_of(said, caller)
-        sealed = personal_of(document, caller, region, self.ids.salt()) if document is not None else None
-        return await self.engine.submit(
-            region,
-            command_of(said, contact.actor, caller, fixes=fixes, location=location, sealed=sealed),
+        sealed = personal_of(document, caller, placed.region, self.ids.salt()) if document is not None else None
+        reply = await self.engine.submit(
+            placed.region,
+            command_of(said, contact.actor, caller, fixes=placed.fixes, location=placed.location, sealed=sealed),
             answer=receipt_for(caller.call_id, 201) if given is None else lambda state, events: (201, given),
             key=contact.key,
             personal=(sealed,) if sealed is not None else (),
         )
+        if placed.heard and reply.refusal is None and not reply.replayed:
+            self.matcher.used(waiting)
+        return reply
 
-    def _forget(self, caller: Caller, waiting: Sequence[AmlMessage], now: datetime) -> None:
-        """The call was not kept, or was kept before: what waited goes on waiting. The spool repeats what we have."""
-        if self.open_call(caller.call_id) is None:
-            self.matcher.forget(caller.call_id)
-        for message in waiting:
-            self.matcher.keep(message, now)
+    def _placed(self, contact: Contact, waiting: Sequence[Waiting]) -> Placed:
+        """Where the call begins: where all that is known of it leads, if we write that region, else where it says.
+
+        What its handset said waits in this process: another may have used the same message, or never had it, and a
+        call that was sent there for it would be sent back. It begins without, and hears it when it is committed.
+        """
+        own = self.locator.fixes(contact.said.evidence, self.clock.now(), self.clock.wall())
+        told = tuple(fix for each in waiting if (fix := self.fix_of(each)) and not is_again(fix, own))
+        if told:
+            placed = self._placed_by((*own, *told), contact.actor, heard=True)
+            if self.engine.writable(placed.region) is not None:
+                return placed
+        return self._placed_by(own, contact.actor)
+
+    def _placed_by(self, fixes: tuple[LocationFix, ...], actor: Actor, *, heard: bool = False) -> Placed:
+        location = self.locator.estimate(fixes, self.clock.now())
+        return Placed(fixes=fixes, location=location, region=self.region_for(location, actor), heard=heard)
+
+
+def is_again(fix: LocationFix, evidence: Iterable[LocationFix]) -> bool:
+    """Whether the evidence says already what the fix says."""
+    return any(replace(one, at=fix.at) == fix and abs(one.at - fix.at) <= AGAIN for one in evidence)
 
 
 def _as_fix(location: Location) -> LocationFix:

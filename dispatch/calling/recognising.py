@@ -13,16 +13,15 @@ from typing import Protocol
 import msgspec
 
 from dispatch.calling.calls import CallerKnown
-from dispatch.calling.matching import Caller, Matcher
+from dispatch.calling.matching import Caller, Matcher, Waiting
 from dispatch.core.state import RegionState
 from dispatch.core.terms import Call, CallId
 from dispatch.errors import ServiceAway
-from dispatch.formats.aml import AmlMessage
 from dispatch.writing.records import Personal
 
 READ_AT_ONCE = 500
 
-Put = Callable[[CallId, Sequence[AmlMessage]], Awaitable[object]]
+Put = Callable[[CallId, Sequence[Waiting]], Awaitable[object]]
 
 
 class PersonalShelf(Protocol):
@@ -65,6 +64,6 @@ class Recogniser:
     async def _index(self, call: Call, document: bytes) -> None:
         known = msgspec.json.decode(document, type=CallerKnown)
         caller = Caller(call_id=call.call_id, started_at=call.at, number=known.number, imei=known.imei)
-        messages = self._matcher.called(caller)
-        if messages:
-            await self._put(call.call_id, messages)
+        waiting = self._matcher.called(caller)
+        if waiting:
+            await self._put(call.call_id, waiting)

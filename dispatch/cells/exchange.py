@@ -140,7 +140,7 @@ def messages(state: RegionState) -> Iterator[Message]:
             yield AidWish(origin=state.region, to=asked.to, wanted=said)
     for loan in state.loans.values():
         if not is_told(loan):
-            yield AidWord(origin=state.region, to=loan.region, report=report_of(loan, state.seq))
+            yield AidWord(origin=state.region, to=loan.region, report=report_of(loan, state.stamp))
     yield from _evidence(state)
 
 
@@ -239,7 +239,9 @@ def answer(committed: RegionState, message: Message) -> Answer:
             return _lent(committed, message.wanted)
         case AidWord():
             asked = committed.asks.get(message.id)
-            known = asked is None or asked.to != message.origin or asked.reported >= message.report.version
+            if asked is None or asked.to != message.origin:
+                return Answer(outcome=Outcome.HEARD)
+            known = asked.reported >= message.report.version and not message.report.over
             return Answer(outcome=Outcome.HEARD if known else Outcome.LATER)
 
 
@@ -259,7 +261,7 @@ def _lent(committed: RegionState, asked: Wanted) -> Answer:
     loan = committed.loans.get(asked.request_id)
     if loan is None or loan.heard < asked.version:
         return Answer(outcome=Outcome.LATER)
-    return Answer(outcome=Outcome.HEARD, report=report_of(loan, committed.seq))
+    return Answer(outcome=Outcome.HEARD, report=report_of(loan, committed.stamp))
 
 
 def concluded(message: Message, said: Answer, actor: ActorId, *, abroad: bool) -> c.Command | None:

@@ -77,12 +77,21 @@ class Inbox:
         sealed, fresh = await self._kept(message)
         call = msgspec.structs.replace(
             command.call,
-            # Whoever sent it there is nobody here: a device of ours by the same name must not be shown it.
-            device=ActorId(f"cell:{message.origin}"),
+            device=self._sender(message),
             commitment=sealed.pop(message.call.call_id, None),
             evidence=tuple(_resealed(fix, sealed) for fix in command.call.evidence),
         )
         return msgspec.structs.replace(command, call=call, sealed=sealed), fresh
+
+    def _sender(self, message: CallOffer) -> ActorId | None:
+        """Whose app may follow the call: that of a call which comes home is known here. Whoever sent another one there
+        is nobody here: a device of ours by the same name must not be shown it.
+        """
+        for state in self._engine.replicas.states.values():
+            left = state.closed_calls.get(message.call.call_id)
+            if left is not None and left.moving_to is not None:
+                return left.device
+        return ActorId(f"cell:{message.origin}")
 
     async def _located(self, message: CallEvidence, command: LocateCall, abroad: bool) -> None:
         """Evidence that another region took. Raises ServiceAway while nobody here can say where that is."""

@@ -20,7 +20,6 @@ from dispatch.cells.exchange import (
     CallOffer,
     Document,
     Message,
-    Outcome,
     chores,
     concluded,
     messages,
@@ -32,6 +31,7 @@ from dispatch.core.aid_events import AidAsked, AidTaken, AidWithdrawn
 from dispatch.core.commands import MarkSent
 from dispatch.core.events import CallDeparted, CallOffered, CallRegained, CallReleased, Event, OfferRecalled
 from dispatch.core.onward_events import EvidenceKept
+from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, RegionId
 from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
@@ -45,6 +45,7 @@ LOOK_S = 0.25
 UNDER_WAY_MAX = 64
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
+LED_ON, LED_NOWHERE = 200, 204
 
 _WAKES = (
     *(CallOffered, OfferRecalled, CallReleased, CallDeparted, CallRegained, EvidenceKept),
@@ -160,7 +161,7 @@ class Outbox:
             pauses[key] = Pause(asyncio.get_running_loop().time() + length_s, length_s)
 
     async def _settled(self, message: Message) -> bool:
-        """Whether the message was answered and the answer committed. Raises ServiceAway."""
+        """Whether the message was answered and what that led to is committed. Raises ServiceAway."""
         line = None if message.to in self._engine.led else self.lines.get(message.to)
         if isinstance(message, CallOffer):
             ready = await self._ready(message, line)
@@ -172,9 +173,10 @@ class Outbox:
             message = msgspec.structs.replace(message, documents=documents)
         said = await self._said(message, line)
         follows = concluded(message, said, SYSTEM, abroad=line is not None)
-        if follows is not None:
-            await self._engine.submit(message.origin, follows)
-        return said.outcome is not Outcome.LATER
+        if follows is None:
+            return False
+        # A word that led to nothing may still stand to be said: without a pause that would go on and on.
+        return (await self._engine.submit(message.origin, follows, answer=_led_on)).status == LED_ON
 
     async def _said(self, message: Message, line: Line | None) -> Answer:
         """The answer of whoever writes the region: another cell, we ourselves, or another process of our cell."""
@@ -206,3 +208,8 @@ class Outbox:
             Document(id=one.id, kind=one.kind, text=one.document.decode())
             for one in list(found.values())[:DOCUMENTS_MAX]
         )
+
+
+def _led_on(_: RegionState, events: tuple[Event, ...]) -> tuple[int, bytes]:
+    """Whether what follows from an answer changed anything."""
+    return (LED_ON if events else LED_NOWHERE), b"{}"

@@ -20,7 +20,7 @@ from dispatch.core.assigning import cleared, recall_order
 from dispatch.core.calls import new_incident
 from dispatch.core.evolve_between import with_report
 from dispatch.core.leaving import finished
-from dispatch.core.naming import decided
+from dispatch.core.naming import STAMPS_A_SECOND, decided, next_stamp
 from dispatch.core.needs import is_finished, live, settled, unmet
 from dispatch.core.plans import PLANS, UNSPECIFIED
 from dispatch.core.relocating import relocated
@@ -43,6 +43,8 @@ ASKS_MAX = 200
 ASKS_EACH = 8
 """Requests of one incident under way at once."""
 MOST_UNITS = 32
+SAID_ANEW_S = 300.0
+"""A request that was heard so long ago is said anew: whoever heard it may have been restored from a backup since."""
 
 _THEIRS = (
     c.ClassifyCall,
@@ -89,7 +91,7 @@ def ask(state: RegionState, command: c.AskAid, now: datetime) -> Verdict:
         capability=command.capability,
         count=max(1, min(command.count, MOST_UNITS)),
         asked_at=now,
-        version=state.seq + 1,
+        version=next_stamp(state.stamp, now),
         priority=incident.priority,
         place=place_of(incident),
     )
@@ -122,9 +124,10 @@ def wanted(state: RegionState, asked: Ask) -> Wanted | None:
 def restate(state: RegionState, command: c.RestateAid, now: datetime) -> Verdict:
     """Say a request anew. That of an incident which is over is withdrawn."""
     asked = state.asks.get(command.request_id)
-    if asked is None or asked.status is AidStatus.WITHDRAWING:
+    withdrawn = asked is not None and asked.status is AidStatus.WITHDRAWING
+    if asked is None or (withdrawn and not stale(state, asked)):
         return NOTHING
-    if asked.incident_id not in state.incidents:
+    if withdrawn or asked.incident_id not in state.incidents:
         return facts(a.AidWithdrawn(request_id=asked.request_id))
     return facts(a.AidRestated(request_id=asked.request_id))
 
@@ -143,10 +146,13 @@ def withdraw(state: RegionState, command: c.WithdrawAid, now: datetime) -> Verdi
 
 
 def hear(state: RegionState, command: c.HearAid, now: datetime) -> Verdict:
-    """The lender's word, unless a newer one is known. With the last unit done the incident closes by itself."""
+    """The lender's word, unless a newer one is known: none is newer than that all is over.
+
+    With the last unit done the incident closes by itself.
+    """
     report = command.report
     asked = state.asks.get(report.request_id)
-    if asked is None or asked.to != command.lender or report.version <= asked.reported:
+    if asked is None or asked.to != command.lender or (report.version <= asked.reported and not report.over):
         return NOTHING
     heard = a.AidReported(incident_id=asked.incident_id, lender=command.lender, report=report)
     incident = state.incidents.get(asked.incident_id)
@@ -231,7 +237,11 @@ def mark_told(state: RegionState, command: c.MarkTold, now: datetime) -> Verdict
 
 
 def stale(state: RegionState, asked: Ask) -> bool:
-    """Whether the incident of a request is over, or has another place or priority than was last said."""
+    """Whether the incident of a request is over, or has another place or priority than was last said, or that was
+    heard long ago.
+    """
+    if asked.heard >= asked.version and state.stamp - asked.version >= SAID_ANEW_S * STAMPS_A_SECOND:
+        return True
     incident = state.incidents.get(asked.incident_id)
     if asked.status is AidStatus.WITHDRAWING:
         return False

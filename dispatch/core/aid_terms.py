@@ -1,7 +1,8 @@
 """The values of mutual aid: what one region asks of another, and what that one answers.
 
 Two records under one `request_id`: the borrower keeps an `Ask`, the lender a `Loan`. Both say how things are,
-not what to do, and carry a number that only grows: a message that was lost, repeated or overtaken is harmless.
+not what to do, and carry a number that only grows: a message that was lost, repeated or overtaken is harmless. It is
+a stamp (see `naming.py`), for a region that was restored from a backup must not be taken for its own past.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class AidStatus(Word):
 
 
 class Ask(Value, frozen=True, kw_only=True):
-    """Help that a region has asked another for. `version` is the event of its last change, `heard` the newest
-    of them that the lender has answered, `reported` the number of the lender's newest report that is known here;
-    `priority` and `place` (latitude, longitude) are what was said last.
+    """Help that a region has asked another for. `version` is the stamp of its last change, or of when it was said
+    anew; `heard` the newest of them that the lender has answered, `reported` the version of the lender's newest report
+    that is known here; `priority` and `place` (latitude, longitude) are what was said last.
     """
 
     request_id: str
@@ -69,8 +70,8 @@ class Wanted(Value, frozen=True, kw_only=True):
 
 
 class AidReport(Value, frozen=True, kw_only=True):
-    """How the help stands. `version` is the lender's event that it is true of, `heard` the ask's version known
-    there, `units` every assignment of the incident that the lender opened for it.
+    """How the help stands. `version` is the stamp of the lender's event that it is true of, `heard` the ask's version
+    known there, `units` every assignment of the incident that the lender opened for it.
     """
 
     request_id: str
@@ -102,11 +103,11 @@ def place_of(incident: Incident) -> tuple[float, float] | None:
     return None if incident.location is None else (incident.location.lat, incident.location.lon)
 
 
-def report_of(loan: Loan, seq: int) -> AidReport:
-    """What there is to tell of a loan, true of the lender's event `seq`."""
+def report_of(loan: Loan, stamp: int) -> AidReport:
+    """What there is to tell of a loan, true of the lender's event with this stamp."""
     return AidReport(
         request_id=loan.request_id,
-        version=seq,
+        version=stamp,
         heard=loan.heard,
         incident_id=loan.incident_id,
         units=loan.units,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from dispatch.core import commands as c
 from dispatch.core import events as e
-from dispatch.core.assigning import SEND_AGAIN_S, cleared, recall_order
+from dispatch.core.assigning import ORDER_LIFE_S, SEND_AGAIN_S, cleared, recall_order
 from dispatch.core.leaving import left
 from dispatch.core.lifecycle import FREE, ORDER, UNIT, WORKING, may
 from dispatch.core.needs import SERVED, live, was_there
@@ -21,6 +21,8 @@ DEVICE_CLOCK_S = 10.0
 """How wrong a device's clock may be when it is asked whether a status was said before an assignment."""
 ACCEPT_S = 60.0
 """An order that was delivered but not accepted for this long goes to the next unit."""
+HELD_UP_S = 60.0
+"""A deadline that is served so late was held up: the broker was away, or nobody led the region."""
 
 
 def register(state: RegionState, command: c.RegisterUnit, now: datetime) -> Verdict:
@@ -157,18 +159,27 @@ def send(state: RegionState, command: c.SendOrder, now: datetime) -> Verdict:
     order = state.orders.get(command.order_id)
     if order is None or order.send_again_at is None or order.send_again_at > now:
         return NOTHING
+    again = now + timedelta(seconds=SEND_AGAIN_S)
+    if _held_up(state, order, order.send_again_at, now):
+        anew = now + timedelta(seconds=ORDER_LIFE_S)
+        return facts(e.OrderSent(order_id=order.order_id, send_again_at=again, expires_at=anew))
     unheard = order.stage in (Stage.PENDING, Stage.SENT)
     if unheard and order.sends < MOST_SENDS:
-        again = now + timedelta(seconds=SEND_AGAIN_S)
         return facts(e.OrderSent(order_id=order.order_id, send_again_at=again))
     if order.kind is OrderKind.MESSAGE:
         return facts(e.OrderDropped(order_id=order.order_id, reason="not_acknowledged"))
-    deadline = order.at + timedelta(seconds=ACCEPT_S)
+    deadline = order.expires_at - timedelta(seconds=ORDER_LIFE_S - ACCEPT_S)
     if not unheard and now < deadline:
         return facts(e.OrderSent(order_id=order.order_id, send_again_at=deadline))
     if order.assignment_id not in state.live:
         return facts(e.OrderDropped(order_id=order.order_id, reason="not_acknowledged"))
     return _given_up(state, order, unheard, now)
+
+
+def _held_up(state: RegionState, order: Order, due_at: datetime, now: datetime) -> bool:
+    """Whether the crew could not answer until now, and has nothing newer to do: then its time begins anew."""
+    late = now - due_at >= timedelta(seconds=HELD_UP_S)
+    return late and state.units[order.unit_id].assignment_id in (None, order.assignment_id)
 
 
 def _given_up(state: RegionState, order: Order, unheard: bool, now: datetime) -> Verdict:

@@ -275,6 +275,8 @@ class PlaceTold(Event, frozen=True, kw_only=True, tag="place_told"):
 class OrderSent(Event, frozen=True, kw_only=True, tag="order_sent"):
     order_id: OrderId
     send_again_at: datetime
+    # With it the order's time begins anew, for until now nobody could have answered.
+    expires_at: datetime | None = None
 
 
 class OrderStaged(Event, frozen=True, kw_only=True, tag="order_staged"):

@@ -17,6 +17,7 @@ from dispatch.core import evolve_between, evolve_hazards, evolve_units  # noqa: 
 from dispatch.core.evidence import with_fix
 from dispatch.core.evolve_onward import gone
 from dispatch.core.lifecycle import CALL, INCIDENT, moved
+from dispatch.core.naming import next_stamp
 from dispatch.core.needs import joined, settled
 from dispatch.core.state import Ending, RegionState, keep_newest
 from dispatch.core.steps import STEPS, on
@@ -37,6 +38,7 @@ OFFERS_KEPT = 2000
 
 def evolve(state: RegionState, event: e.Event, at: datetime) -> RegionState:
     """The state after the event; `at` is the event's time from its envelope."""
+    state.stamp = next_stamp(state.stamp, at)
     STEPS[type(event)](state, event, at)
     state.seq += 1
     return state

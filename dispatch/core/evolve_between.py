@@ -76,14 +76,14 @@ def _aid_asked(state: RegionState, event: a.AidAsked, at: datetime) -> None:
 def _aid_restated(state: RegionState, event: a.AidRestated, at: datetime) -> None:
     asked = state.asks[event.request_id]
     incident = state.incidents[asked.incident_id]
-    said = {"priority": incident.priority, "place": place_of(incident), "version": state.seq + 1}
+    said = {"priority": incident.priority, "place": place_of(incident), "version": state.stamp}
     state.asks[event.request_id] = replace(asked, **said)
 
 
 @on(a.AidWithdrawn)
 def _aid_withdrawn(state: RegionState, event: a.AidWithdrawn, at: datetime) -> None:
     asked = state.asks[event.request_id]
-    state.asks[event.request_id] = replace(asked, status=AidStatus.WITHDRAWING, version=state.seq + 1)
+    state.asks[event.request_id] = replace(asked, status=AidStatus.WITHDRAWING, version=state.stamp)
     state.touch_incident(asked.incident_id)
 
 

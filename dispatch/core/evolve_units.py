@@ -90,8 +90,9 @@ def _place_told(state: RegionState, event: e.PlaceTold, at: datetime) -> None:
 def _order_sent(state: RegionState, event: e.OrderSent, at: datetime) -> None:
     order = state.orders[event.order_id]
     stage = Stage.SENT if order.stage is Stage.PENDING else order.stage
-    sent = {"sends": order.sends + 1, "send_again_at": event.send_again_at}
-    state.put_order(replace(order, stage=stage, **sent))
+    sends = order.sends + 1 if event.expires_at is None else 1
+    times = {"send_again_at": event.send_again_at, "expires_at": event.expires_at or order.expires_at}
+    state.put_order(replace(order, stage=stage, sends=sends, **times))
 
 
 @on(e.OrderStaged)

@@ -37,6 +37,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     version: int = 1
     region: RegionId
     seq: int
+    stamp: int = 0
     number: int
     policy: Policy
     phase: Phase
@@ -90,6 +91,7 @@ def pieces(state: RegionState) -> Iterator[bytes]:
         Snapshot(
             region=state.region,
             seq=state.seq,
+            stamp=state.stamp,
             number=state.number,
             policy=state.policy,
             phase=state.phase,
@@ -124,7 +126,8 @@ def restoring(data: bytes) -> Generator[None, None, RegionState]:
     """The same in steps; the state is the generator's value. Raises msgspec.ValidationError."""
     kept: _Unread = _unread.decode(data)
     state = RegionState(kept.region)
-    state.seq, state.number = kept.seq, kept.number
+    # An older one has no stamp: then the number of an event was what stood for it.
+    state.seq, state.stamp, state.number = kept.seq, kept.stamp or kept.seq, kept.number
     state.policy, state.phase = kept.policy, kept.phase
     yield from each(kept.calls, lambda raw: state.put_call(_call.decode(raw)), AT_ONCE)
     yield from each(kept.incidents, lambda raw: state.put_incident(_incident.decode(raw)), AT_ONCE)

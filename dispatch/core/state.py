@@ -95,6 +95,8 @@ class RegionState:
     def __init__(self, region: RegionId) -> None:
         self.region = region
         self.seq = 0
+        self.stamp = 0
+        """That of the last event: a number which also grows over a restore, see `naming.py`."""
         self.number = 0
         self.policy = Policy()
         self.phase = Phase.LIVE

@@ -23,6 +23,7 @@ from dispatch.writing.positions import Positions
 from dispatch.writing.records import Recorded
 from dispatch.writing.recovery import recovered
 from dispatch.writing.replica import Gap, Replicas
+from dispatch.writing.upkeep import Sayings
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +47,18 @@ class Follower:
         self._hashes: dict[RegionId, bytes] = {}
         self._waiting: dict[RegionId, dict[asyncio.Event, int]] = {}
         self._tasks: dict[RegionId, asyncio.Task[None]] = {}
+        self._closed = False
 
     @property
     def ready(self) -> bool:
-        """Whether every region that is followed is loaded."""
-        return self._hashes.keys() >= self._tasks.keys()
+        """Whether every region that is to be followed is loaded; never after `close`."""
+        return not self._closed and self._hashes.keys() >= self._tasks.keys()
+
+    def behind(self) -> str | None:
+        """What to say while regions that are shown are not followed: a condition of the alarms."""
+        wanted = self._replicas.states.keys() if self._closed else self._tasks.keys()
+        regions = sorted(wanted - self._hashes.keys())
+        return f"not followed, what their boards show is old: {', '.join(regions)}" if regions else None
 
     async def start(self, regions: Sequence[RegionId]) -> None:
         """Load every region. Raises ServiceAway."""
@@ -72,6 +80,7 @@ class Follower:
 
     def begin(self, region: RegionId) -> None:
         """Follow a region from now on; once more changes nothing."""
+        self._closed = False
         if region not in self._tasks:
             self._tasks[region] = asyncio.get_running_loop().create_task(self._follow(region))
 
@@ -83,6 +92,8 @@ class Follower:
         self._hashes.pop(region, None)
 
     async def close(self) -> None:
+        """Follow no region any more, until one is begun with again."""
+        self._closed = True
         tasks = list(self._tasks.values())
         for region in list(self._tasks):
             self.leave(region)
@@ -110,6 +121,7 @@ class Follower:
         A cancellation may be lost in what is waited for (`asyncio.wait_for` of Python 3.11 loses one that comes
         with the answer), and a follower that was left must touch nothing any more: it looks for itself.
         """
+        sayings = Sayings()
         while self._follows(region):
             try:
                 if region not in self._hashes:
@@ -117,8 +129,9 @@ class Follower:
                 await self._take(region)
             except (FellBehind, Gap, ServiceAway) as why:
                 log.warning("following begins again: %s", why, extra={"region": region, "action": "follow"})
-            except Exception:
-                log.exception("fault while following", extra={"region": region, "action": "follow"})
+            except Exception as fault:
+                if sayings.worth(fault):
+                    log.exception("fault while following", extra={"region": region, "action": "follow"})
             if self._follows(region):
                 self._hashes.pop(region, None)
             await asyncio.sleep(AGAIN_S)
@@ -161,10 +174,18 @@ class Follower:
                 here.set()
 
     async def _watch(self, region: RegionId, positions: Positions) -> None:
-        async with aclosing(self._fanout.positions(region)) as moves:
-            async for moved in moves:
-                for position in moved:
-                    positions.put(position)
+        """Never ends by itself: no position is worth a board that stands still."""
+        sayings = Sayings()
+        while True:
+            try:
+                async with aclosing(self._fanout.positions(region)) as moves:
+                    async for moved in moves:
+                        for position in moved:
+                            positions.put(position)
+            except Exception as fault:
+                if sayings.worth(fault):
+                    log.exception("fault while watching positions", extra={"region": region, "action": "follow"})
+            await asyncio.sleep(AGAIN_S)
 
 
 def _hash_after(before: bytes, record: Recorded) -> bytes:

@@ -24,7 +24,7 @@ from dispatch.core.closure_terms import ClosureId
 from dispatch.core.terms import CallId, HazardId, IncidentId, RegionId, UnitId
 from dispatch.errors import Elsewhere
 from dispatch.following.leaders import LOOK_S, Leaders
-from dispatch.web.bodies import ARRIVAL_TIMEOUT_S, GIVEN_KEY, PATIENT, RAW
+from dispatch.web.bodies import ARRIVAL_TIMEOUT_S, GIVEN_KEY, PATIENT, RAW, SETTLED, VOUCHED
 from dispatch.web.metrics import Metrics
 from dispatch.web.problems import Problem
 from dispatch.web.routes import BODY_MAX, Handler, Route
@@ -52,6 +52,8 @@ OURS = HOP_BY_HOP | {"date", "server"}
 NEVER_SENT = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError
 
 Reached = Callable[[RegionId, int, float], Awaitable[bool]]
+Vouches = Callable[[web.Request, bytes], bool]
+"""Whether this process knows the sender of a request with this body itself."""
 
 
 class Placed(msgspec.Struct):
@@ -89,13 +91,15 @@ class Forwarder:
 
     # Sending on
 
-    def forwarded(self, route: Route) -> Route:
-        """The same address, answered by whoever leads: we lead nothing."""
+    def forwarded(self, route: Route, vouches: Vouches = lambda request, body: False) -> Route:
+        """The same address, answered by whoever leads: we lead nothing. It believes us whom we vouch for."""
 
         async def handler(request: web.Request) -> web.StreamResponse:
             if "Via" in request.headers:
                 raise Problem("service_away", "The address of a leader is that of a gateway.")
-            return await self._sent(self._sending(route, request, await _body(request, route.body_max)))
+            body = await _body(request, route.body_max)
+            request[VOUCHED] = vouches(request, body)
+            return await self._sent(self._sending(route, request, body))
 
         return msgspec.structs.replace(route, handler=handler)
 
@@ -170,13 +174,15 @@ class Forwarder:
         return msgspec.structs.replace(route, handler=handler)
 
     def everywhere(self, route: Route) -> Route:
-        """The same address, answered here; the other processes are told as well, for only one knows the call."""
+        """The same address, answered here; the other processes are told as well, for only one knows the call: unless
+        that was all, and with our word for the sender, if we know him.
+        """
         own: Handler = route.handler
 
         async def handler(request: web.Request) -> web.StreamResponse:
             answered = await own(request)
             sending = self._sending(route, request, request.get(RAW, b""))
-            if _core_hops(request) == 0:
+            if _core_hops(request) == 0 and not request.get(SETTLED, False):
                 await asyncio.gather(
                     *(self._told(address, sending) for address in self._addresses(None)), return_exceptions=True
                 )
@@ -260,7 +266,7 @@ class Forwarder:
             request.method,
             address + request.rel_url.raw_path_qs,
             data=sending.body or None,
-            headers=self._onward(request),
+            headers=self._onward(request, address),
             allow_redirects=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         ) as got:
@@ -272,9 +278,16 @@ class Forwarder:
             return address in self._leaders.at.values()
         return self._leaders.at.get(region) == address
 
-    def _onward(self, request: web.Request) -> list[tuple[str, str]]:
-        """The headers as they came, with Host: the origin of a browser's request is judged as it was here."""
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP]
+    def _onward(self, request: web.Request, address: str) -> list[tuple[str, str]]:
+        """The headers as they came, with Host: the origin of a browser's request is judged as it was here. Whoever we
+        vouch for goes as one of us: the secret is another at each address, and no stranger has one.
+        """
+        vouched = request.get(VOUCHED, False)
+        left_out = HOP_BY_HOP | {"authorization"} if vouched else HOP_BY_HOP
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in left_out]
+        shown = self._leaders.shown_at(address) if vouched else None
+        if shown is not None:
+            headers.append(("Authorization", shown))
         if GIVEN_KEY in request:
             headers.append(("Idempotency-Key", request[GIVEN_KEY]))
         return [*headers, ("Via", self._via), ("X-Forwarded-For", request.remote or "unknown")]

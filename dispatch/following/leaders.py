@@ -1,4 +1,6 @@
-"""Who leads which region, and how those processes are: looked at again and again for all who send on to them."""
+"""Who leads which region, how those processes are, and what lets us in there: looked at again and again for all who
+send on to them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,8 @@ import msgspec
 
 from dispatch.clock import elapsing_s
 from dispatch.errors import ServiceAway
+from dispatch.web.alarms import Alarm, merged
+from dispatch.writing.upkeep import Sayings
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +31,10 @@ LedAt = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class Words(msgspec.Struct):
-    """What a leader's /healthz says of its servers."""
+    """What a leader's /healthz says of its servers, and which alarms stand there."""
 
     servers: dict[str, str] = {}
+    alarms: tuple[Alarm, ...] = ()
 
 
 class Leaders:
@@ -42,9 +47,11 @@ class Leaders:
         self._led_at = led_at
         self._regions = regions
         self.at: Mapping[str, str] = {}
+        self._shown: dict[str, str] = {}
         self._seen_s = float("-inf")
         self._moved = asyncio.Event()
-        self._words: dict[str, Mapping[str, str]] = {}
+        self._sayings = Sayings()
+        self._words: dict[str, Words] = {}
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -65,11 +72,24 @@ class Leaders:
                 found = await self._led_at()
         except (ServiceAway, TimeoutError) as away:
             log.info("leaders unknown: %s", away, extra={"action": "forward"})
+        except Exception as fault:
+            # Not away, and refuses us all the same: what was known grows old, and we look on.
+            if self._sayings.worth(fault):
+                log.exception("a fault while looking who leads", extra={"action": "forward"})
         else:
             self._seen_s = elapsing_s()
             if found != self.at:
                 self.at = found
                 self.moved()
+
+    def meet(self, shown: Mapping[str, str]) -> None:
+        """Learn which authorization lets us in where. The last known stands while one leads that is about to go."""
+        leading = set(self.at.values())
+        self._shown = {address: last for address, last in self._shown.items() if address in leading} | dict(shown)
+
+    def shown_at(self, address: str) -> str | None:
+        """By which authorization the process there knows us as one of its own; None where we have not met it."""
+        return self._shown.get(address)
 
     def moved(self) -> None:
         """A region has another leader, perhaps us: whoever waits for one looks again."""
@@ -105,9 +125,13 @@ class Leaders:
         return "ok" if led == len(regions) else "degraded" if led else "away"
 
     def word(self, server: str) -> str:
-        """What the leaders say of one of their servers; the worst when there are several."""
-        said = {words.get(server, "none") for words in self._words.values()}
-        return next((word for word in ("away", "degraded", "ok", "none") if word in said), "away")
+        """What the leaders say of one of their servers; the worst when there are several, `unknown` without any."""
+        said = {words.servers.get(server, "none") for words in self._words.values()}
+        return next((word for word in ("away", "degraded", "ok", "none") if word in said), "unknown")
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """What stands at those that lead, without what only their own consoles read."""
+        return merged(*(words.alarms for words in self._words.values()))
 
     async def close(self) -> None:
         if self._session is not None:
@@ -124,11 +148,11 @@ class Leaders:
             )
         return self._session
 
-    async def _asked(self, address: str) -> Mapping[str, str] | None:
+    async def _asked(self, address: str) -> Words | None:
         limit = aiohttp.ClientTimeout(total=HEALTH_LIMIT_S)
         try:
             async with self.session().get(address + "/healthz", timeout=limit) as got:
-                return msgspec.json.decode(await got.read(), type=Words).servers
+                return msgspec.json.decode(await got.read(), type=Words)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return None
 

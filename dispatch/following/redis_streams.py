@@ -24,6 +24,7 @@ from dispatch.core.terms import RegionId, UnitId
 from dispatch.fanout import QUIET_S, Following, Journal
 from dispatch.writing.positions import Position
 from dispatch.writing.records import Recorded
+from dispatch.writing.upkeep import Sayings
 
 STREAM_LIMIT = 10_000
 """Events kept in a region's stream, about; who needs older ones reads the journal."""
@@ -66,6 +67,7 @@ class RedisFanout:
         self._moved: dict[RegionId, dict[UnitId, Position]] = {}
         self._wake = asyncio.Event()
         self._away = False
+        self._sayings = Sayings()
         self.counts = FanoutCounts()
 
     def publish(self, region: RegionId, recorded: Sequence[Recorded]) -> None:
@@ -123,9 +125,18 @@ class RedisFanout:
                     while True:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=1.0)
                         if message is not None:
-                            yield _decode_positions(message["data"])
+                            yield self._read_positions(region, message["data"])
             except (RedisError, OSError):
                 await asyncio.sleep(POLL_S)
+
+    def _read_positions(self, region: RegionId, said: bytes) -> tuple[Position, ...]:
+        """Nobody's place, where another version of us says it in other words: the next ones come in a moment."""
+        try:
+            return _decode_positions(said)
+        except ValueError as fault:
+            if self._sayings.worth(fault):
+                log.warning("positions that we cannot read: %s", fault, extra={"region": region, "action": "fanout"})
+            return ()
 
     async def _read(self, region: RegionId, seq: int) -> list[Recorded]:
         """What the stream has after `seq`, waiting BLOCK_MS for it at most."""

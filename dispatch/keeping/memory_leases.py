@@ -71,15 +71,6 @@ class MemoryLeases:
         for _, leader in self._led(regions, holder):
             leader.expires_at = RELEASED
 
-    async def led_at(self) -> dict[str, str]:
-        self._reach()
-        led = {region: journal.leader for region, journal in sorted(self._regions.items()) if journal.leader}
-        return {
-            region: leader.address
-            for region, leader in led.items()
-            if leader.address and leader.expires_at > self._now()
-        }
-
     def _led(self, regions: Sequence[str], holder: str) -> list[tuple[str, Leader]]:
         leaders = [(name, self._regions[name].leader) for name in regions if name in self._regions]
         return [(name, leader) for name, leader in leaders if leader is not None and leader.holder == holder]

@@ -151,9 +151,6 @@ class PostgresStore(PostgresPruning, PostgresAccess):
     async def release(self, regions: Sequence[str], holder: str) -> None:
         await self._leases.run("journal.release", list(regions), holder)
 
-    async def led_at(self) -> dict[str, str]:
-        return {row["region"]: row["address"] for row in await self._readers.run("journal.led_at")}
-
     async def attend(self, process: Process, lease_s: float) -> None:
         p = process
         await self._leases.run("journal.attend", p.holder, p.address, p.secret, list(p.regions), lease_s)

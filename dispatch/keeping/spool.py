@@ -18,7 +18,7 @@ import hashlib
 import logging
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -142,9 +142,15 @@ class Spool:
         """For which calls wait."""
         return list(self._by_region)
 
-    def oldest(self, region: str, most: int) -> list[Spooled]:
-        """Those of a region that have waited longest, in order."""
-        return list(islice(self._by_region.get(region, {}).values(), most))
+    def oldest(self, region: str, most: int, but: Collection[CallId] = ()) -> list[Spooled]:
+        """Those of a region that have waited longest, in order, but for some."""
+        waiting = self._by_region.get(region, {}).values()
+        return list(islice((call for call in waiting if call.call_id not in but), most))
+
+    async def written(self) -> None:
+        """Return when nothing is being written, also for those who gave up waiting."""
+        while self._writing is not None and not self._writing.done():
+            await asyncio.wait([self._writing])
 
     async def add(self, call: Spooled) -> None:
         """Return when the call is on the disk. Raises ServiceAway when it cannot be: no room, no disk."""

@@ -136,10 +136,6 @@ SELECT NULL, 0, holder, address, secret, regions, expires_at, 0
 FROM processes WHERE expires_at > clock_timestamp()
 ORDER BY 1, 3;
 
--- name: led_at
--- Where to send a command of a region: a lease that has run out leads nobody anywhere.
-SELECT region, address FROM leaders WHERE expires_at > clock_timestamp() AND address <> '' ORDER BY region;
-
 -- name: recall
 SELECT a.actor, a.key, a.region, a.body_hash, a.status, a.body, a.at
 FROM answers a

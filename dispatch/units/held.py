@@ -1,7 +1,7 @@
 """Reports of units whose region nobody leads here: kept for some seconds, in case this process leads it next.
 
-The broker gives each report to every core process. A unit repeats a status until it has its receipt, but an
-acknowledgement or a link report only once: one that came while its leader was dying is known to nobody else.
+The broker gives each report to every core process. A unit says an acknowledgement or a link report only once: one that
+came while its leader was dying is known to nobody else. A status it repeats until it has its receipt, so none is held.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from dispatch.core.terms import UnitId
 
 HELD_S = 15.0
-"""Longer than any takeover; what its leader had committed by then is found repeated, which changes nothing."""
+"""Longer than any takeover; what its leader had committed by then is repeated or refused, which changes nothing."""
 HELD_MAX = 20_000
 
 Report = TypeVar("Report")

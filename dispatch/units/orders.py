@@ -77,8 +77,8 @@ class _Timing(msgspec.Struct):
 
 
 class OrderCounts(msgspec.Struct):
-    """`published` counts repetitions; `waiting` found the broker away; `lapsed` came too late to send;
-    `unled` are for the region's next leader to send."""
+    """`published` counts repetitions; `waiting` found the broker away; `lapsed` wait for
+    their time to begin anew; `unled` are for the region's next leader to send."""
 
     published: int = 0
     waiting: int = 0

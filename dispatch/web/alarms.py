@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter as Counted
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from itertools import chain
 
 import msgspec
 from prometheus_client import Counter, Gauge
@@ -25,6 +26,16 @@ AWAY_LOOKS = 3
 """A server is missed for so many seconds before somebody is called: the boards say it at once."""
 ALARMS_MAX = 64
 """Conditions that one process watches; they are named in the code, so there is no more."""
+
+CODES = frozenset(
+    {
+        *("postgres_away", "mqtt_away", "redis_away", "core_away"),
+        *("calls_spooled", "spool_spoilt", "orders_unsent"),
+        *("disk_early", "disk_low", "disk_critical"),
+        *("board_faulty", "region_unfollowed"),
+    }
+)
+"""Every alarm that there is: consoles have words for each in the operator's language."""
 
 TECHNICIAN, SUPERVISOR = "admin", "supervisor"
 """Who owns an alarm: the role that has to act on it."""
@@ -67,6 +78,7 @@ class Alarms:
     def watch(self, *conditions: Watched) -> None:
         """Look at these from now on."""
         for watched in conditions:
+            assert watched.code in CODES, f"no console has words for it: {watched.code}"
             assert watched.code not in self._watched, f"watched twice: {watched.code}"
             self._watched[watched.code] = watched
             self._gauge.labels(watched.code, watched.owner).set(0)
@@ -74,7 +86,7 @@ class Alarms:
 
     def standing(self) -> tuple[Alarm, ...]:
         """The alarms that stand, the grave ones first, then the oldest."""
-        return tuple(sorted(self._standing.values(), key=lambda alarm: (not alarm.grave, alarm.since)))
+        return merged(self._standing.values())
 
     def for_anybody(self) -> tuple[Alarm, ...]:
         """The same without what only the centre should read."""
@@ -108,6 +120,19 @@ class Alarms:
         self._standing[watched.code] = Alarm(
             code=watched.code, owner=watched.owner, grave=watched.grave, since=since, detail=detail
         )
+
+
+def merged(*processes: Iterable[Alarm]) -> tuple[Alarm, ...]:
+    """The alarms of several processes, each once since it first stood: the grave ones first, then the oldest.
+
+    The words are those of the first process that has it.
+    """
+    found: dict[str, Alarm] = {}
+    for alarm in chain.from_iterable(processes):
+        known = found.setdefault(alarm.code, alarm)
+        if alarm.since < known.since:
+            found[alarm.code] = msgspec.structs.replace(known, since=alarm.since)
+    return tuple(sorted(found.values(), key=lambda alarm: (not alarm.grave, alarm.since)))
 
 
 def servers(words: Callable[[], Mapping[str, str]], names: Mapping[str, str]) -> tuple[Watched, ...]:

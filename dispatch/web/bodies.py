@@ -28,6 +28,10 @@ GIVEN_KEY = web.RequestKey("given_key", str)
 """A key for a request that came without one, so that it may be sent again when the line to another process breaks."""
 PATIENT = web.RequestKey("patient", bool)
 """Whoever called the handler waits for the region's next leader, so it need not be made do without one."""
+VOUCHED = web.RequestKey("vouched", bool)
+"""This process knows the sender itself: another is shown that by the secret of processes, for it cannot know him."""
+SETTLED = web.RequestKey("settled", bool)
+"""What the handler did is all that there is to do: no other process need be told."""
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{KEY_MAX}}}")

@@ -6,6 +6,7 @@ The database is asked once a second, not once a request: a crowd of health check
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -17,6 +18,9 @@ from dispatch.web.application import answer
 from dispatch.web.metrics import MEDIA_TYPE, Metrics
 from dispatch.web.problems import Problem
 from dispatch.web.routes import Route
+from dispatch.writing.upkeep import Sayings
+
+log = logging.getLogger(__name__)
 
 ASK_S = 1.0
 PATIENCE_S = 2.0
@@ -43,8 +47,8 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True):
 class Health:
     """`ping` raises ServiceAway while the database is away; `ready` says whether the work is loaded.
 
-    `servers`: name -> a word for the heartbeat (`ok`, `away`, `none`, `degraded`); must not wait. Each that is
-    away is an alarm of `alarms`.
+    `servers`: name -> a word for the heartbeat (`ok`, `away`, `none`, `degraded`, `unknown`); must not wait. Each
+    that is away is an alarm of `alarms`.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Health:
         self._ready = ready
         self._servers = dict(servers or {})
         self._reachable = False
+        self._sayings = Sayings()
         self._alarms = alarms
         if alarms is not None:
             alarms.watch(*_watched(self))
@@ -82,6 +87,11 @@ class Health:
                 await self._ping()
         except (ServiceAway, TimeoutError):
             self._reachable = False
+        except Exception as fault:
+            # It answers, and lets us do nothing: a password that was changed, a table that is gone.
+            self._reachable = False
+            if self._sayings.worth(fault):
+                log.exception("the database refuses us", extra={"action": "health"})
         else:
             self._reachable = True
 

@@ -3,6 +3,7 @@
 All processes share the regions (sharing.py). A lease is on the database's clock; here it is believed in for a
 little less, counted from before it was asked for. So a process that is frozen, or whose line is cut, has
 stopped by itself when another may begin, and one that is woken finds its leases over before it does anything.
+A lease that was seen unrenewed for its whole length is over as well, whatever the database's clock says by then.
 When nobody has taken them meanwhile it goes on where it was: no claim, no other events.
 
 The lease of a process that was killed need not be waited for: it renews no more, and at its address the machine
@@ -76,6 +77,7 @@ class Leases:
         self.on_led: list[Callable[[RegionId], None]] = []
         self.on_elsewhere: list[Callable[[RegionId], None]] = []
         self._seen_s = self._moved_s = float("-inf")
+        self._unrenewed_s: dict[tuple[object, ...], float] = {}
         self._epochs: dict[str, int] = {}
         self._left_behind: dict[str, Seat] = {}
         self._known_dead: set[str] = set()
@@ -152,14 +154,16 @@ class Leases:
                 view = await self._store.leadership()
         except (ServiceAway, TimeoutError):
             return
+        self._seen_s = self._engine.now_s()
+        self._note_renewals(view)
         dead = self._known_dead = await self._dead(view)
-        self._left_behind = {seat.region: seat for seat in view.seats if seat.holder in dead}
+        left = [seat for seat in view.seats if seat.holder in dead or self._outlived(seat)]
+        self._left_behind = {seat.region: seat for seat in left}
         self.view = replace(
             view,
-            seats=tuple(seat for seat in view.seats if seat.holder not in dead),
+            seats=tuple(seat for seat in view.seats if seat not in left),
             processes=tuple(process for process in view.processes if process.holder not in dead),
         )
-        self._seen_s = self._engine.now_s()
         self._note_seats()
         epochs = {seat.region: seat.epoch for seat in self.view.seats}
         if epochs != self._epochs:
@@ -255,6 +259,16 @@ class Leases:
         refused = await asyncio.gather(*map(self.knock, silent.values()))
         return {holder for holder, is_dead in zip(silent, refused, strict=True) if is_dead}
 
+    def _note_renewals(self, view: Leadership) -> None:
+        """Since when, by our own clock, each seat stands as it stands: `until` changes with every renewal."""
+        known = self._unrenewed_s
+        self._unrenewed_s = {key: known.get(key, self._seen_s) for key in map(_renewal, view.seats)}
+
+    def _outlived(self, seat: Seat) -> bool:
+        """Whether another's seat was left alone for a whole lease by our clock: its holder has stopped by itself, and
+        a database whose clock was set back would have us wait for as long."""
+        return seat.holder != self.holder and self._seen_s - self._unrenewed_s[_renewal(seat)] >= LEASE_S
+
     def _may_knock(self, holder: str, address: str) -> bool:
         """Whether a refusal at the address says something of the holder: `127.0.0.1` of another machine is ours."""
         if not address or holder == self.holder:
@@ -331,6 +345,10 @@ class Leases:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _renewal(seat: Seat) -> tuple[object, ...]:
+    return seat.region, seat.holder, seat.epoch, seat.until
 
 
 async def nobody_listens(address: str) -> bool:

@@ -9,14 +9,33 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from dispatch.clock import elapsing_s
 from dispatch.web.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
 LAST_WORK_S = 2.0
+SAID_AGAIN_S = 60.0
+"""A fault that comes again and again is said so often, not at each turn."""
 
 Work = Callable[[], Awaitable[None]]
+
+
+class Sayings:
+    """Which of a loop's faults are worth a line in the log: a new one, or the same after SAID_AGAIN_S."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._said_s = float("-inf")
+
+    def worth(self, fault: Exception) -> bool:
+        """Whether to say this one; it counts as said then."""
+        text, now_s = repr(fault), elapsing_s()
+        if text == self._last and now_s - self._said_s < SAID_AGAIN_S:
+            return False
+        self._last, self._said_s = text, now_s
+        return True
 
 
 def beside(parts: Mapping[str, Work], metrics: Metrics) -> list[asyncio.Task[None]]:
@@ -26,12 +45,20 @@ def beside(parts: Mapping[str, Work], metrics: Metrics) -> list[asyncio.Task[Non
 
 
 async def kept_up(name: str, work: Work, metrics: Metrics) -> None:
-    """Run `work` until cancelled; after a fault say so, count it and begin again."""
+    """Run `work` until cancelled; after a fault say so, count it and begin again.
+
+    A fault of its last work, when it is cancelled, is its owner's.
+    """
+    sayings = Sayings()
     while True:
         try:
             return await work()
-        except Exception:
-            log.exception("%s ended by a fault: it begins again", name, extra={"action": "upkeep"})
+        except Exception as fault:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # Its last work failed, after it was told to end.
+            if sayings.worth(fault):
+                log.exception("%s ended by a fault: it begins again", name, extra={"action": "upkeep"})
             metrics.faults.labels(name).inc()
             await asyncio.sleep(AGAIN_S)
 

@@ -10,8 +10,17 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from consoles.access import RECHECK_S, SESSION_KEPT, Access, digest, hashed
+from consoles.access import (
+    DOUBTED_AT_ONCE,
+    DOUBTED_MAX,
+    RECHECK_S,
+    SESSION_KEPT,
+    Access,
+    digest,
+    hashed,
+)
 from consoles.demo_accounts import FILE, seed_demo_credentials
+from consoles.programs import Programs
 from consoles.sessions import Sessions
 from consoles.throttle import NAMES_MAX, Throttle
 from dispatch.actors import RIGHTS, Actor, Role, may, require, visible
@@ -217,6 +226,75 @@ async def test_a_key_that_was_known_is_believed_while_the_database_is_away(world
     assert await world.access.verified("key") == actor
     with pytest.raises(ServiceAway):
         await world.access.verified("another key")
+
+
+WRONG_MAX = 100
+"""Tokens that are nobody's which an address may send at once."""
+
+
+async def guess(access: Access, address: str) -> None:
+    """Use the address's allowance up; it does not refill."""
+    access._guesses = Throttle(burst=WRONG_MAX, refill_s=0.2, time_s=lambda: 0.0)
+    codes = []
+    for number in range(WRONG_MAX + 1):
+        with pytest.raises(Problem) as caught:
+            await access.verified(f"wrong {number}", address)
+        codes.append(caught.value.code)
+    assert codes == ["unauthenticated"] * WRONG_MAX + ["too_many_requests"]
+
+
+async def test_wrong_tokens_of_an_address_keep_no_valid_one_out(world: World, browser: aiohttp.ClientSession) -> None:
+    """A whole network's callers may come by one address."""
+    await guess(world.access, "127.0.0.1")
+    async with browser.post(f"{world.url}/act", headers={"Authorization": "Bearer wrong"}) as got:
+        assert (got.status, "Retry-After" in got.headers) == (429, True)
+    async with browser.get(f"{world.url}/api/v1/sessions/current", headers={"Authorization": "Bearer key"}) as got:
+        assert got.status == 200
+
+
+async def test_of_an_address_that_only_guesses_few_are_looked_up_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await guess(world.access, "::1")
+    looking, most, found = 0, 0, asyncio.Event()
+
+    async def slow(token: bytes) -> Device | None:
+        nonlocal looking, most
+        looking += 1
+        most = max(most, looking)
+        await found.wait()
+        looking -= 1
+        return None
+
+    monkeypatch.setattr(world.store, "get_device", slow)
+    asked = [asyncio.create_task(world.access.verified(f"x {number}", "::1")) for number in range(DOUBTED_MAX + 5)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sum(task.done() for task in asked) == 5, "more than can stand in line are told so at once"
+    # Another address has its own allowance, and nobody of the first one's line before it.
+    other = asyncio.create_task(world.access.verified("y", "::2"))
+    await asyncio.sleep(0)
+    assert looking == DOUBTED_AT_ONCE + 1
+    other.cancel()
+    found.set()
+    faults = await asyncio.gather(*asked, return_exceptions=True)
+    assert {fault.code for fault in faults if isinstance(fault, Problem)} == {"too_many_requests"}
+    assert most == DOUBTED_AT_ONCE + 1
+    monkeypatch.undo()
+    assert (await world.access.verified("key", "::1")).role == "device"
+
+
+async def test_a_program_on_the_list_does_not_stand_in_line(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Programs(tmp_path, world.store)
+    await programs._note()
+    access = Access(world.store, world.clock, world.metrics, programs)
+    await guess(access, "::1")
+    monkeypatch.setattr(access._doubted, "is_full", lambda address: True)
+    with pytest.raises(Problem):
+        await access.verified("wrong", "::1")
+    assert (await access.verified("key", "::1")).role == "device"
 
 
 async def test_guessing_a_password_is_soon_too_often(world: World, browser: aiohttp.ClientSession) -> None:

@@ -1,11 +1,14 @@
 """Every incident type and every word on paper is there in every language, in the right script."""
 
+import json
 import re
 
 import pytest
 
 from consoles.catalogue import LANGUAGES, incident_type_names, paper_words
 from dispatch.core.plans import PLANS
+from dispatch.web.alarms import CODES
+from tests.style import ROOT
 
 
 def test_every_incident_type_is_in_the_catalogue_and_nothing_else() -> None:
@@ -34,3 +37,10 @@ def test_every_word_on_paper_is_there_in_its_own_script(language: str) -> None:
         assert words[language], name
         assert not letters or bool(re.fullmatch(r"[Ѐ-ӿ]+", letters)) == cyrillic, words[language]
     assert not any(set("'’`") & set(words["uz-Latn"]) for words in paper_words().values())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_console_has_words_for_every_alarm_and_for_no_other(language: str) -> None:
+    words = json.loads((ROOT / "consoles/web/src/lang" / f"{language}.json").read_text("utf-8"))
+    worded = {key.removeprefix("alarm.") for key in words if key.startswith("alarm.")}
+    assert worded == CODES

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import msgspec
 import pytest
 from yarl import URL
@@ -212,6 +213,21 @@ async def test_a_service_is_ready_when_its_regions_are_loaded_and_its_database_a
     await world.health.ask()
     assert (await status("/healthz"), await status("/readyz")) == (200, 503)
     assert world.health.words() == {"postgres": "away", "mqtt": "away"}
+
+
+async def test_a_database_that_answers_and_refuses_us_is_away_until_it_does_not(world: World) -> None:
+    refused = True
+
+    async def ping() -> None:
+        if refused:
+            raise asyncpg.InvalidPasswordError("password authentication failed")
+
+    health = Health(world.metrics, ping, lambda: True)
+    await health.ask()
+    assert health.words() == {"postgres": "away"}
+    refused = False
+    await health.ask()
+    assert health.words() == {"postgres": "ok"}
 
 
 async def test_metrics_are_in_prometheus_format_with_units_in_their_names(

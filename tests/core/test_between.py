@@ -234,7 +234,7 @@ def lending(status: str, assigning: Assigning = Assigning.CONFIRM) -> tuple[Scen
 def told(scene: Scene) -> c.MarkTold:
     loan = scene.state.loans.get(REQUEST)
     report = AidReport(request_id=REQUEST, version=99, heard=0)
-    return c.MarkTold(actor=SYSTEM, report=report_of(loan, scene.state.seq) if loan else report)
+    return c.MarkTold(actor=SYSTEM, report=report_of(loan, scene.state.stamp) if loan else report)
 
 
 def changed(said: Wanted, **changes: Any) -> c.TakeAid:

@@ -8,14 +8,16 @@ import pytest
 
 from dispatch.core import commands as c
 from dispatch.core import events as e
-from dispatch.core.assigning import SEND_AGAIN_S
-from dispatch.core.crews import ACCEPT_S, MOST_SENDS
+from dispatch.core.assigning import ORDER_LIFE_S, SEND_AGAIN_S
+from dispatch.core.crews import ACCEPT_S, HELD_UP_S, MOST_SENDS
 from dispatch.core.deadlines import AT_ONCE, due, next_due
+from dispatch.core.evolve import evolve
 from dispatch.core.needs import unmet
 from dispatch.core.state import DUE_SLACK
 from dispatch.core.terms import (
     SYSTEM,
     ActorId,
+    IncidentId,
     OrderId,
     OrderKind,
     Stage,
@@ -190,6 +192,62 @@ def test_an_order_heard_at_the_last_moment_gets_its_whole_minute() -> None:
     assert scene.unit_now("A1").status is UnitStatus.DISPATCHED
     scene.tick(1)
     assert scene.unit_now("A1").assignment_id is None
+
+
+def outage(scene: Scene, seconds: float) -> list[e.Event]:
+    """Time in which nobody serves a deadline, for no crew could answer; the facts when it is over."""
+    scene.wait(seconds)
+    return [fact for command in due(scene.state, scene.now) for fact in scene.do(command)]
+
+
+@pytest.mark.parametrize("sends", [1, MOST_SENDS])
+def test_an_order_that_no_crew_could_answer_begins_anew(sends: int) -> None:
+    scene, order_id = given()
+    scene.tick(SEND_AGAIN_S * sends - 1)
+    assert scene.state.orders[order_id].sends == sends
+    assert kinds(outage(scene, ORDER_LIFE_S + 1)) == ["order_sent"]
+    order = scene.state.orders[order_id]
+    assert (order.sends, (order.expires_at - scene.now).total_seconds()) == (1, ORDER_LIFE_S)
+    facts = scene.tick(SEND_AGAIN_S * MOST_SENDS)
+    assert kinds(facts) == ["order_sent"] * (MOST_SENDS - 1) + ["assignment_cleared", "unit_linked"]
+
+
+def test_a_crew_that_could_not_press_its_button_has_its_whole_minute_afterwards() -> None:
+    """It was told by radio and drives: its order was delivered, and the broker is back after two minutes."""
+    scene, _ = given()
+    scene.stage("A1", Stage.DELIVERED)
+    outage(scene, 2 * ACCEPT_S)
+    scene.tick(ACCEPT_S - 1)
+    assert scene.unit_now("A1").status is UnitStatus.DISPATCHED
+    scene.tick(1)
+    assert scene.incident_now("TK-1").assignments[0].cleared_reason == "not_accepted"
+
+
+def test_a_deadline_that_is_a_little_late_is_the_same_deadline() -> None:
+    scene, order_id = given()
+    expires_at = scene.state.orders[order_id].expires_at
+    outage(scene, SEND_AGAIN_S + HELD_UP_S - 1)
+    assert (scene.state.orders[order_id].sends, scene.state.orders[order_id].expires_at) == (2, expires_at)
+
+
+def test_a_recall_that_could_not_be_sent_does_not_call_a_crew_off_its_next_work() -> None:
+    scene, _ = given()
+    scene.do(c.RecallUnits(actor=LOLA, incident_id=IncidentId("TK-1")))
+    recall = scene.order_of("A1")
+    scene.wait(ORDER_LIFE_S)
+    scene.assign(scene.incident(), "A1")
+    outage(scene, ORDER_LIFE_S / 2)
+    assert scene.state.orders[recall.order_id].expires_at == recall.expires_at < scene.now
+    assert scene.order_of("A1").expires_at == scene.now + timedelta(seconds=ORDER_LIFE_S)
+
+
+def test_an_old_journal_s_repetition_leaves_the_order_its_time() -> None:
+    scene, order_id = given()
+    later = scene.now + timedelta(seconds=SEND_AGAIN_S)
+    old = e.decode(f'{{"kind":"order_sent","order_id":"{order_id}","send_again_at":"{later.isoformat()}"}}'.encode())
+    expires_at = scene.state.orders[order_id].expires_at
+    evolve(scene.state, old, scene.now)
+    assert (scene.state.orders[order_id].sends, scene.state.orders[order_id].expires_at) == (2, expires_at)
 
 
 def test_an_accepted_order_is_never_sent_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -98,3 +99,12 @@ def test_what_waits_stands_in_order(
         of_word = [key for key in left if key[0] == word]
         assert ranked.starting(word) == (len(of_word), of_word[0] if of_word else None)
     assert all((key in ranked) == (key in left) for key in came + gone)
+
+
+def test_a_snapshot_without_a_stamp_counts_by_its_number_until_the_next_event() -> None:
+    scene = Scene()
+    scene.unit()
+    values = msgspec.msgpack.decode(snapshot.take(scene.state))
+    assert values.pop("stamp") > values["seq"]
+    state = snapshot.restore(msgspec.msgpack.encode(values))
+    assert state.stamp == state.seq == scene.state.seq

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from dispatch.clock import ManualClock
-from dispatch.web.alarms import SUPERVISOR, TECHNICIAN, Alarms, Watched, servers
+from dispatch.web.alarms import SUPERVISOR, TECHNICIAN, Alarms, Watched, merged, servers
 from dispatch.web.metrics import Metrics
 
 
@@ -78,3 +78,21 @@ def test_a_server_that_is_away_is_an_alarm_and_one_that_is_not_used_is_none() ->
     for codes in ([], [], ["mqtt_away"]):
         alarms.look()
         assert [alarm.code for alarm in alarms.standing()] == codes
+
+
+def test_an_alarm_of_several_processes_is_one_that_stands_since_the_first_of_them() -> None:
+    here, there = Bench(), Bench()
+    there.said["disk"], there.said["calls"] = "far", "7 calls wait"
+    there.alarms.look()
+    here.clock.advance(60)
+    here.said["disk"] = "near"
+    here.alarms.look()
+    alarms = merged(here.alarms.standing(), there.alarms.for_anybody())
+    assert [(alarm.code, alarm.detail) for alarm in alarms] == [("calls_spooled", ""), ("disk_early", "near")]
+    assert {alarm.since for alarm in alarms} == {there.clock.wall()}
+    assert merged(here.alarms.standing()) == here.alarms.standing()
+
+
+def test_an_alarm_that_no_console_has_words_for_is_not_watched() -> None:
+    with pytest.raises(AssertionError, match="words"):
+        Bench().alarms.watch(Watched(code="something_else", owner=TECHNICIAN, said=lambda: None))

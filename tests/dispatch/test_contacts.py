@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from dispatch.actors import Actor, Role
 from dispatch.calling.contacts import BACKLOG_MAX, BURST, INTERVAL_S, RAW_MAX_BYTES, Contacts
 from dispatch.clock import ManualClock
@@ -48,6 +52,48 @@ async def test_a_contact_that_comes_while_the_database_is_away_is_kept_afterward
     shelf.away = False
     second = await taken.keep(b"help again", "not JSON", sender(2), ("http", "text/plain"))
     assert [contact.contact_id for contact in await shelf.kept()] == [first, second]
+
+
+async def test_whoever_gives_up_while_it_keeps_what_waits_takes_none_of_it_along() -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+    taken = contacts(shelf, clock)
+    shelf.away = True
+    names = [await taken.keep(b"help", "not JSON", sender(n), ("http", "text/plain")) for n in range(3)]
+    shelf.away, shelf.store.faults.latency_s = False, 3600.0
+    giving_up = asyncio.create_task(taken.drain())
+    await asyncio.sleep(0.01)
+    giving_up.cancel()
+    await asyncio.gather(giving_up, return_exceptions=True)
+    shelf.store.faults.latency_s = 0.0
+    assert await taken.drain() == 0
+    assert [contact.contact_id for contact in await shelf.kept()] == names
+
+
+async def test_a_contact_that_cannot_be_kept_at_all_holds_no_other_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+    taken, keep = contacts(shelf, clock), shelf.store.keep_contact
+
+    async def refuse(contact: UnreadableContact) -> None:
+        if contact.raw == b"bad":
+            raise ValueError("a fault of our own")
+        await keep(contact)
+
+    monkeypatch.setattr(shelf.store, "keep_contact", refuse)
+    shelf.away = True
+    for raw in (b"bad", b"good"):
+        await taken.keep(raw, "not JSON", sender(), ("http", "text/plain"))
+    shelf.away = False
+    assert await taken.drain() == 0
+    assert [contact.raw for contact in await shelf.kept()] == [b"good"]
+
+
+async def test_a_fault_that_quotes_a_nul_can_be_kept() -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+    await contacts(shelf, clock).keep(b'{"\\u0000":1}', "unknown field `\0`", sender(), ("http", "text/plain"))
+    assert [contact.fault for contact in await shelf.kept()] == ["unknown field `\ufffd`"]
 
 
 async def test_what_waits_for_the_database_is_bounded() -> None:

@@ -25,8 +25,11 @@ class Exchange:
     def rings(
         self, name: str, at_s: float = 0, *, number: str | None = None, imei: str | None = None
     ) -> list[AmlMessage]:
+        """The messages that waited for a call, which has them now."""
         self.going_on.add(name)
-        return self.matcher.called(Caller(call_id=CallId(name), started_at=at(at_s), number=number, imei=imei))
+        waited = self.matcher.called(Caller(call_id=CallId(name), started_at=at(at_s), number=number, imei=imei))
+        self.matcher.used(waited)
+        return [waiting.message for waiting in waited]
 
     def meant(self, sent: AmlMessage, at_s: float) -> str | None:
         match = self.matcher.match(sent, at(at_s))
@@ -95,6 +98,51 @@ def test_messages_that_waited_are_given_to_their_call_once_and_in_order() -> Non
     assert exchange.matcher.waiting == 1
 
 
+def test_a_message_that_is_given_back_again_and_again_is_as_old_as_ever() -> None:
+    matcher = Exchange().matcher
+    caller = Caller(call_id=CallId("c"), started_at=START, number=NUMBER)
+    matcher.keep(message(NUMBER), START)
+    for at_s in range(0, 601, 50):
+        (waiting,) = matcher.claim(caller)
+        matcher.give_back([waiting])
+        assert (waiting.received_at, matcher.expire(at(at_s))) == (START, 0)
+    assert (matcher.expire(at(601)), matcher.waiting) == (1, 0)
+
+
+def test_what_one_call_has_in_hand_no_other_gets_before_it_is_given_back() -> None:
+    matcher = Exchange().matcher
+    caller = Caller(call_id=CallId("c"), started_at=START, number=NUMBER)
+    matcher.keep(message(NUMBER), START)
+    matcher.keep(message(NUMBER, IMEI), at(1))
+    first, second = matcher.claim(caller)
+    assert (matcher.claim(caller), matcher.waiting) == ([], 0)
+    matcher.used([first])
+    matcher.give_back([first, second])
+    assert (matcher.claim(caller), matcher.waiting) == ([second], 0)
+
+
+def test_a_message_whose_call_waits_itself_does_not_expire() -> None:
+    matcher = Exchange().matcher
+    matcher.keep(message(NUMBER), START)
+    matcher.keep(message(OTHER), START)
+    expired = [matcher.expire(at(at_s), lambda waiting: waiting.number == NUMBER) for at_s in range(0, 7200, 60)]
+    assert (sum(expired), matcher.waiting) == (1, 1)
+    assert (matcher.expire(at(7200)), matcher.expire(at(7900))) == (0, 1)
+
+
+def test_a_call_for_which_a_message_waits_is_known_and_the_message_is_judged_by_when_it_came() -> None:
+    exchange = Exchange()
+    exchange.rings("c", number=NUMBER)
+    exchange.going_on.clear()
+    exchange.matcher.look_at([CallId("c")], at(10))
+    exchange.matcher.keep(message(NUMBER), at(100))
+    exchange.matcher.expire(at(400))
+    match = exchange.matcher.match(message(NUMBER), at(400), received_at=at(100))
+    assert (exchange.meant(message(NUMBER), 400), match and match.call_id) == (None, "c")
+    exchange.matcher.expire(at(701))
+    assert len(exchange.matcher) == 0
+
+
 def test_a_message_without_number_and_imei_waits_for_nobody() -> None:
     matcher = Exchange().matcher
     assert matcher.keep(message(), START) == 0
@@ -127,4 +175,5 @@ def test_after_an_hour_of_calls_that_end_nothing_is_left() -> None:
     exchange.matcher.look_at([CallId(f"c{n}") for n in range(600)], at(500))
     exchange.matcher.expire(at(500 + 601))
     assert (len(exchange.matcher), exchange.matcher.waiting) == (0, 0)
-    assert not any((exchange.matcher._marked, exchange.matcher._waiting_by, exchange.matcher._ended))
+    matcher = exchange.matcher
+    assert not any((matcher._marked, matcher._waiting_by, matcher._since, matcher._in_hand, matcher._ended))

@@ -67,6 +67,29 @@ def spoil(folder: Path) -> Path:
     return blocked
 
 
+async def test_what_is_being_written_for_somebody_who_gave_up_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another spool on the same files, opened before that, would be cut off by it."""
+    spool, may_write = loaded(tmp_path), threading.Event()
+    append = spool._files.append
+
+    def slowly(lines: list[bytes]) -> None:
+        may_write.wait(10)
+        append(lines)
+
+    monkeypatch.setattr(spool._files, "append", slowly)
+    giving_up = asyncio.create_task(spool.add(call("c1")))
+    await asyncio.sleep(0.05)
+    giving_up.cancel()
+    written = asyncio.create_task(spool.written())
+    await asyncio.sleep(0.05)
+    assert not written.done()
+    may_write.set()
+    await written
+    assert len(loaded(tmp_path)) == 1
+
+
 async def drained(spool: Spool) -> list[str]:
     names = []
     while (first := spool.first()) is not None:

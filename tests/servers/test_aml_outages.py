@@ -5,16 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dispatch.calling.recognising import recognisable
 from dispatch.core.events import Event
 from dispatch.core.terms import CallId, RegionId
+from dispatch.formats.aml import decode
 from dispatch.keeping.memory import MemoryStore
 from dispatch.writing.records import Recorded
 from tests.servers.api_world import TK, ApiWorld, api_world
-from tests.servers.test_api_aml import NUMBER, form, outcome, place, send
+from tests.servers.test_api_aml import (
+    IMEI,
+    NUMBER,
+    ended_call,
+    form,
+    incident_place,
+    kept_for_a_person,
+    outcome,
+    place,
+    send,
+)
 
 
 @pytest.fixture
@@ -99,7 +111,7 @@ async def test_a_call_that_the_spool_repeats_after_a_crash_is_still_found_by_its
             while len(world.spool):
                 await asyncio.sleep(0.02)
         # Committed, and killed before it was marked so.
-        await world.interface.intake.drain(spooled)
+        await world.interface.intake.drain.commit(spooled)
         await send(world, form(device_number=NUMBER))
         assert place(world, call["call_id"]).source == "aml"
 
@@ -121,3 +133,73 @@ async def test_a_location_that_could_not_be_kept_does_not_put_its_committed_call
         call = await calling
         assert (await outcome(world, "waiting"), call["flags"]) == (1, ["unlocated"])
         assert len(world.interface.aml.matcher) == world.interface.aml.matcher.waiting == 1
+        twin.faults.latency_s = 0.0
+        async with asyncio.timeout(10):
+            while place(world, call["call_id"]) is None:
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("caller", "handset"),
+    [({"number": "90 123-45-67"}, {"device_number": NUMBER}), ({"imei": "35-347210-434354-0"}, {"device_imei": IMEI})],
+)
+async def test_a_location_waits_as_long_as_its_call_does_in_the_spool(
+    tmp_path: Path, caller: dict[str, str], handset: dict[str, Any]
+) -> None:
+    twin = MemoryStore()
+    async with api_world(twin, tmp_path) as world:
+        await world.get("regions")
+        twin.faults.away = True
+        call = await world.new_call(channel="voice", caller=caller)
+        assert call["flags"] == ["spooled", "unlocated"]
+        await send(world, form(**handset))
+        await send(world, form(device_number="+998935554433"))
+        for _ in range(6):
+            world.clock.advance(601)
+            world.interface.aml.tidy()
+        assert await outcome(world, "expired") == 1, "nobody's location goes all the same"
+        twin.faults.away = False
+        calls = world.engine.replicas.states[TK].calls
+        async with asyncio.timeout(10):
+            while call["call_id"] not in calls or place(world, call["call_id"]) is None:
+                await asyncio.sleep(0.02)
+                calls = world.engine.replicas.states[TK].calls
+        assert place(world, call["call_id"]).source == "aml"
+        assert world.interface.aml.matcher.waiting == 0
+
+
+@pytest.mark.parametrize("joined", [True, False])
+async def test_what_comes_for_a_call_that_is_over_is_judged_when_its_region_is_written_again(joined: bool) -> None:
+    twin = MemoryStore()
+    async with api_world(twin) as world:
+        over = await ended_call(world, join=joined)
+        await world.new_call(channel="voice", caller={"number": "+998901234568"})
+        twin.faults.away = True
+        for number in ("+998901234568", NUMBER):
+            await send(world, form(device_number=number))
+        assert (await outcome(world, "away"), await outcome(world, "late")) == (2, 0)
+        world.clock.advance(300)
+        world.interface.aml.tidy()
+        twin.faults.away = False
+        async with asyncio.timeout(10):
+            while not (incident_place(world, over) if joined else await kept_for_a_person(world)):
+                await asyncio.sleep(0.02)
+        assert await outcome(world, "late_used" if joined else "late") == 1
+        assert len(await kept_for_a_person(world)) == (0 if joined else 1)
+
+
+async def test_a_location_that_was_used_where_its_region_was_led_before_is_nobody_s_work_after_a_takeover(
+    world: ApiWorld,
+) -> None:
+    call = await world.new_call(channel="voice", caller={"number": NUMBER})
+    body = form(device_number=NUMBER)
+    await send(world, body)
+    world.clock.advance(1)
+    matcher = world.interface.aml.matcher
+    matcher.keep(decode(body), world.clock.now())
+    await world.post(f"calls/{call['call_id']}/close", {"disposition": "test"}, token="taker")
+    world.interface.intake.reception.untold.add(CallId(call["call_id"]))
+    async with asyncio.timeout(10):
+        while matcher.waiting:
+            await asyncio.sleep(0.02)
+    assert (await outcome(world, "late"), await kept_for_a_person(world)) == (0, [])

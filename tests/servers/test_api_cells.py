@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatch.calling.matching import Matcher
+from dispatch.calling.matching import Matcher, Waiting
 from dispatch.calling.recognising import Recogniser
 from dispatch.cells.exchange import AidWish, CallOffer, Document, OfferRecall
 from dispatch.cells.peers import Peer, enrol, read_peers
-from dispatch.core.aid_terms import Wanted
+from dispatch.core.aid_terms import Wanted, is_told
 from dispatch.core.terms import (
     ActorId,
     Body,
@@ -28,17 +28,17 @@ from dispatch.core.terms import (
     Source,
 )
 from dispatch.errors import UserMistake
-from dispatch.formats.aml import AmlMessage
 from dispatch.keeping.memory import MemoryStore
 from dispatch.store import Store
 from dispatch.verify_log import Commitments, Event, Finding
 from dispatch.writing.journal import commitment, moment
 from tests.core.scene import START
-from tests.servers.api_world import SA, TK, ApiWorld, Got, api_world
+from tests.servers.api_world import CHORSU, SA, TK, TO, ApiWorld, Got, api_world
 
 FA = RegionId("UZ-FA")
 CALL = CallId("c-01H00000000000000000000000")
 OFFER = "UZ-FA:7"
+WORDS_A_SECOND_MOST = 10
 TEXT = '{"number":"+998901112233","text":"my neighbour lies in the yard"}'
 
 
@@ -176,6 +176,28 @@ async def test_help_is_opened_once_as_an_incident_of_ours(world: ApiWorld) -> No
     assert card["aid_for"] == {"region": FA, "incident_id": "FA-3"}
 
 
+async def test_a_word_that_leads_to_nothing_is_said_again_only_after_a_pause(world: ApiWorld) -> None:
+    opened = {"incident_type": "illness", "location": [{"source": "operator", "point": CHORSU}]}
+    incident_id = (await world.post("incidents", opened, token="dispatcher")).json["incident_id"]
+    wish = {"region": TO, "body": "moh", "capability": "bls"}
+    assert (await world.post(f"incidents/{incident_id}/aid", wish, token="dispatcher")).status == 200
+    committed, heard = world.engine.replicas.states, world.neighbours.inbox.counts
+    async with asyncio.timeout(10):
+        while not committed[TO].loans or not all(is_told(loan) for loan in committed[TO].loans.values()):
+            await asyncio.sleep(0.02)
+    for state in (world.engine.states[TK], committed[TK]):
+        # As if the borrower knew a report of a time that no clock of the lender has come to.
+        (asked,) = state.asks.values()
+        state.asks[asked.request_id] = msgspec.structs.replace(asked, reported=2**60)
+    await world.post(f"incidents/{incident_id}/priority", {"priority": "P1"}, token="dispatcher")
+    async with asyncio.timeout(10):
+        while committed[TO].incidents[IncidentId("TO-1")].priority is not Priority.P1:
+            await asyncio.sleep(0.02)
+    before = heard["heard"]
+    await asyncio.sleep(1.0)
+    assert heard["heard"] - before <= WORDS_A_SECOND_MOST
+
+
 @pytest.mark.parametrize(
     ("message", "at", "status"),
     [
@@ -209,7 +231,7 @@ async def test_a_call_comes_without_what_was_of_its_old_region(world: ApiWorld) 
     assert (call.status, call.incident_id, call.incident_type) == (CallStatus.TRANSFERRED, None, None)
 
 
-async def nothing_waits(call_id: CallId, messages: Sequence[AmlMessage]) -> None:
+async def nothing_waits(call_id: CallId, messages: Sequence[Waiting]) -> None:
     raise AssertionError(f"{len(messages)} messages waited for {call_id}")
 
 

@@ -229,6 +229,25 @@ async def test_a_confirmed_recommendation_sends_its_unit(world: ApiWorld) -> Non
     assert (unit["status"], unit["incident_id"]) == ("dispatched", incident_id)
 
 
+async def test_an_order_that_was_done_is_answered_so_by_whoever_holds_no_recommendation_of_it(world: ApiWorld) -> None:
+    """Its leader died before it answered: the same command comes again to one that never recommended anything."""
+    await by_hand(world)
+    await world.unit("TK-A1", Body.MOH, "als", CHORSU)
+    first, second = await incident_of(world), await incident_of(world)
+    said = (await world.get(f"incidents/{first}/recommendation", token="dispatcher")).json
+    body = {"units": ["TK-A1"], "recommendation_id": said["recommendation_id"]}
+    done = await act(world, f"incidents/{first}/assign", body, key="a-1")
+    await world.stop()
+    await world.start()
+    again = await act(world, f"incidents/{first}/assign", body, key="a-1")
+    assert (again.status, again.raw) == (done.status, done.raw) == (200, done.raw)
+    for path, key in ((first, "a-2"), (second, "a-3"), (first, None)):
+        got = await act(world, f"incidents/{path}/assign", body, key=key)
+        assert (got.status, got.code) == (409, "unknown_recommendation")
+    got = await act(world, f"incidents/{second}/assign", body, key="a-1")
+    assert (got.status, got.code) == (422, "idempotency_reuse")
+
+
 async def test_a_stale_recommendation_is_refused(world: ApiWorld) -> None:
     await by_hand(world)
     await world.unit("TK-A1", Body.MOH, "als", CHORSU)

@@ -145,3 +145,14 @@ async def test_an_unknown_region_is_answered_with_those_that_there_are(world: Ap
         got = await world.call(method, path, body, token="dispatcher")
         assert got.status in (404, 422)
         assert "No region 'UZ-XX' here. Known: UZ-" in got.json["detail"]
+
+
+async def test_wrong_tokens_from_one_address_keep_no_valid_device_out(world: ApiWorld) -> None:
+    """Behind a balancer or a network's translator everybody has one address."""
+    statuses = set()
+    for number in range(1_000):
+        statuses.add((await world.post("calls", {"channel": "app"}, token=f"nobody {number}")).status)
+        if 429 in statuses:
+            break
+    assert statuses == {401, 429}
+    assert (await world.post("calls", {"channel": "app"}, token="device")).status == 201

@@ -22,7 +22,7 @@ from dispatch.writing.keys import Key
 from dispatch.writing.leading import Leader
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
-from dispatch.writing.upkeep import kept_up
+from dispatch.writing.upkeep import beside, kept_up
 from tests.servers.crew_desk import TASHKENT, a_place
 
 
@@ -172,7 +172,9 @@ async def test_a_region_that_cannot_be_read_is_tried_again_and_keeps_nobody_from
         assert (await _soon(desk.open_incident())).status == 201
 
 
-async def test_a_loop_that_a_fault_ends_begins_again_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_loop_that_a_fault_ends_begins_again_and_is_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("dispatch.writing.upkeep.AGAIN_S", 0.01)
     begun: list[int] = []
 
@@ -184,7 +186,25 @@ async def test_a_loop_that_a_fault_ends_begins_again_and_is_counted(monkeypatch:
     metrics = Metrics()
     await kept_up("work", work, metrics)
     assert len(begun) == 3
+    assert caplog.text.count("work ended by a fault") == 1, "the same fault is not said at each turn"
     assert metrics.registry.get_sample_value("dispatch112_faults_total", {"where": "work"}) == 2.0
+
+
+async def test_a_loop_that_is_told_to_end_ends_though_its_last_work_fails() -> None:
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ServiceAway("nothing can be written any more")
+
+    (task,) = beside({"work": work}, Metrics())
+    await begun.wait()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5.0)
+    assert done and isinstance(task.exception(), ServiceAway)
 
 
 def test_a_restart_on_the_same_directory_leads_under_the_same_name(tmp_path: Path) -> None:

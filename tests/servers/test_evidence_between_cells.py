@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from consoles.following import LOOK_S
 from dispatch.calling.reception import GOES_ON
+from dispatch.cells.line import Line as CellLine
 from dispatch.cells.peers import Peer, enrol
 from dispatch.core.events import Event, OfferSent
 from dispatch.core.terms import Call, CallId, LocationFix, RegionId
@@ -17,6 +20,7 @@ from dispatch.writing.journal import commitment
 from tests.journeys.proxy import Line
 from tests.servers.api_world import CHORSU, TK, ApiWorld, Got, api_world
 from tests.servers.test_api_aml import form, outcome, send
+from tests.servers.test_api_reading import followed
 
 FA = RegionId("UZ-FA")
 KEY = "k" * 32
@@ -206,3 +210,49 @@ async def test_a_device_adds_to_its_own_call_alone_also_after_it_has_gone(two: T
     assert (await two.ours.post(f"calls/{call_id}/location", piece, token="device_sa")).code == "unknown_call"
     assert (await two.ours.post(f"calls/{call_id}/location", piece, token="device")).status == 200
     await two.heard(call_id, 1)
+
+
+@asynccontextmanager
+async def gone(two: Two) -> AsyncIterator[CallId]:
+    """An app's call that Fergana has; there is a line back."""
+    call_id = CallId((await two.ours.new_call())["call_id"])
+    await two.offer(call_id)
+    await two.until(lambda: call_id in two.ours.engine.replicas.states[TK].gone)
+    await enrol(two.ours.store, two.ours.peers)
+    home = CellLine(Peer(url=two.ours.url, regions=(TK,), key=KEY, name="tashkent"))
+    two.theirs.neighbours.outbox.lines = {TK: home}
+    try:
+        yield call_id
+    finally:
+        await home.close()
+
+
+async def come_home(two: Two, call_id: CallId) -> None:
+    got = await two.theirs.post(f"calls/{call_id}/transfer", {"region": TK}, token="dispatcher")
+    assert got.status == 200, got.raw
+    await two.until(lambda: call_id in two.ours.engine.replicas.states[TK].calls)
+    await two.until(lambda: call_id in two.theirs.engine.replicas.states[FA].gone)
+
+
+async def test_a_call_that_comes_home_knows_its_own_app(two: Two) -> None:
+    async with gone(two) as call_id:
+        await come_home(two, call_id)
+    piece = {"source": "app", "accuracy_m": 5, "point": {"type": "Point", "coordinates": CHORSU}}
+    assert (await two.ours.post(f"calls/{call_id}/location", piece, token="device_sa")).code == "unknown_call"
+    assert (await two.ours.post(f"calls/{call_id}/location", piece, token="device")).status == 200
+    call = two.here(call_id)
+    assert call is not None and radii(call.evidence) == [5]
+
+
+async def test_an_app_is_told_that_its_call_goes_on_elsewhere_and_when_it_is_back(two: Two) -> None:
+    async with gone(two) as call_id:
+        following = asyncio.create_task(followed(two.ours, call_id, 2))
+        await two.until(lambda: two.ours.interface.following.open == 1)
+        await asyncio.sleep(2 * LOOK_S)
+        await come_home(two, call_id)
+        async with asyncio.timeout(PATIENCE_S):
+            told = await following
+    assert [(name, data["status"], data["region"]) for name, data in told] == [
+        ("state", "transferred", FA),
+        ("state", "queued", TK),
+    ]

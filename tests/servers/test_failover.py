@@ -131,6 +131,19 @@ async def test_a_killed_process_is_replaced_before_its_lease_ends_and_a_silent_o
             await a.call(1, region=taken)
 
 
+async def test_a_lease_ends_though_the_databases_clock_is_set_back(store: Store) -> None:
+    async with cores(store, "a", "b") as (a, b):
+        await a.start()
+        await a.freeze()
+        # Seen by a clock that was set back, what is left of a lease is an hour and more.
+        assert await store.renew(BOTH, "a", 3600.0, "http://a") == set(BOTH)
+        await b.start()
+        assert not b.engine.led
+        await until(lambda: set(b.engine.led) == set(BOTH), 10)
+        with pytest.raises(Elsewhere):
+            await a.call(1)
+
+
 async def test_only_a_refusal_that_can_be_the_holders_own_is_a_sign_of_death() -> None:
     async with cores(MemoryStore(), "here:a") as (a,):
         for holder, address, may in (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from redis.asyncio import Redis
 
 from dispatch import fanout as fanout_module
 from dispatch.core.terms import RegionId, UnitId
@@ -265,6 +266,26 @@ async def test_positions_come_as_the_latest_of_each_unit(fanout: Fanout, monkeyp
                     break
                 moved = await anext(moves)
     assert latest == {UnitId("TK-1"): at("TK-1", 99), UnitId("TK-2"): at("TK-2", 99)}
+
+
+async def test_positions_of_another_version_are_left_out_and_the_next_ones_come(
+    over_redis: RedisFanout, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout_redis, "POSITIONS_EVERY_S", 0.05)
+    came: list[Position] = []
+    async with (
+        aclosing(over_redis.positions(TASHKENT)) as moves,
+        Redis.from_url(redis_server.url) as client,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        first = asyncio.ensure_future(anext(moves))
+        while not await client.publish("112:positions:UZ-TK", b"x"):
+            await asyncio.sleep(0.02)
+        assert await first == ()
+        over_redis.publish_positions(TASHKENT, [at("TK-1", 7)])
+        while not came:
+            came += await anext(moves)
+    assert came == [at("TK-1", 7)]
 
 
 async def test_with_redis_away_followers_read_the_journal_until_it_is_back(

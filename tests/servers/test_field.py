@@ -11,14 +11,16 @@ import pytest
 
 from dispatch.core.commands import ReportLink
 from dispatch.core.events import OrderStaged, UnitLinked, UnitMoved
+from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, Stage, UnitId, UnitStatus
+from dispatch.field import Field, FieldPlan
 from dispatch.servers.broker_programs import find_broker
 from dispatch.units import fixes
 from dispatch.units.fixes import Fixes
 from dispatch.writing.positions import Positions
 from simulators import radio as radio_module
 from simulators.radio import RadioPlan
-from tests.servers.crew_desk import POINT, TASHKENT, a_position
+from tests.servers.crew_desk import POINT, TASHKENT, CrewDesk, a_position
 from tests.servers.field_world import FieldWorld, field_world, plain_client, until
 from tests.servers.wire import Wire
 
@@ -257,6 +259,38 @@ async def test_positions_come_by_both_topics_and_the_topic_says_whose_they_are(w
     assert (first.lat, first.lon, first.speed_mps, first.heading_deg) == (41.3, 69.2, 10.0, 90.0)
     assert second is not None
     assert second.lat == 41.4
+
+
+async def test_what_the_last_leader_had_committed_moves_nobody_again_under_the_next(
+    world: FieldWorld, unit: UnitId
+) -> None:
+    """The next one heard it all, and applies only what nobody will say again."""
+    second = CrewDesk()
+    second.committed = world.desk.committed
+    field = Field(
+        second,
+        Positions(second.region_of_unit),
+        FieldPlan(url=world.url, name="second"),
+        states=second.committed,
+        clock=second.clock,
+    )
+    world.run(field)
+    await until(lambda: field.health() == "ok")
+    crews = await world.crews(unit)
+    await crews.status(unit, "out_of_service")
+    await crews.status(unit, "available")
+    (order,) = await world.desk.assign(unit)
+    committed = second.committed[TASHKENT]
+    await until(lambda: committed.orders[order.order_id].stage is Stage.DELIVERED)
+    world.desk.ahead = RegionState(TASHKENT)
+    await crews.ack(unit, order.order_id, "seen")
+    await until(lambda: field.counts.elsewhere == 4)
+    second.ahead = committed.copy()
+    field.led(TASHKENT)
+    await until(lambda: committed.orders[order.order_id].stage is Stage.SEEN)
+    await asyncio.sleep(SETTLE_S)
+    assert [type(event) for event in second.log] == [OrderStaged]
+    assert committed.units[unit].assignment_id == order.assignment_id
 
 
 async def test_an_acknowledgement_moves_its_order(world: FieldWorld, unit: UnitId) -> None:

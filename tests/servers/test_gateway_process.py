@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
 from consoles.access import hashed
@@ -78,6 +79,17 @@ async def heard(seen: Seen, **health: str) -> None:
             said = await seen.take()
             if said["type"] == "heartbeat" and health.items() <= said["health"].items():
                 return
+
+
+async def alarmed(seen: Seen, *codes: str) -> dict[str, dict[str, Any]]:
+    """The alarms of the first heartbeat that has exactly these."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            said = await seen.take()
+            if said["type"] == "heartbeat":
+                alarms = {alarm["code"]: alarm for alarm in said["alarms"]}
+                if alarms.keys() == set(codes):
+                    return alarms
 
 
 async def ready(process: Process, session: aiohttp.ClientSession) -> bool:
@@ -232,6 +244,46 @@ async def test_with_redis_away_the_gateway_follows_the_database_and_misses_nothi
     assert await pair.settled() == fresh
 
 
+async def test_positions_of_another_version_make_no_board_stand_still(
+    pair: Pair, broker: RunningBroker, redis_home: RedisServer
+) -> None:
+    async with pair.console(pair.gateway) as seen, Redis.from_url(redis_home.url) as client:
+        assert await client.publish("112:positions:UZ-TK", b"x") == 1
+        receipt = await pair.call(pair.gateway, 1)
+        await shows(seen, receipt["call_id"])
+        assert await ready(pair.gateway, pair.session)
+        now = datetime.now(UTC)
+        fix = {"_type": "location", "lat": CHORSU[1], "lon": CHORSU[0], "tst": int(now.timestamp())}
+        async with plain_client(broker.url) as radio:
+            await radio.publish(f"112/units/{AMBULANCE}/position", json.dumps(fix), qos=1)
+        async with asyncio.timeout(PATIENCE_S):
+            while AMBULANCE not in seen.positions:
+                await seen.take()
+
+
+async def test_what_is_wrong_with_a_leader_is_said_at_the_gateway(
+    tmp_path: Path, postgres_url: str, broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH112_DISK_EARLY_MIB", str(10**12))
+    await enrolled(postgres_url, await hashed(PASSWORD))
+    made = processes(tmp_path, postgres_url, broker, None)
+    try:
+        await made.core.start()
+        await made.gateway.start()
+        async with made.console(made.gateway) as seen:
+            alarm = (await alarmed(seen, "disk_early"))["disk_early"]
+            assert (alarm["owner"], alarm["grave"], alarm["detail"]) == ("admin", False, "")
+            _, about, _ = await made.ask(made.gateway, "GET", "/api/v1/about")
+            assert [one["code"] for one in about["alarms"]] == ["disk_early"]
+            # Others read it there: each process says its own.
+            _, health, _ = await made.ask(made.gateway, "GET", "/healthz")
+            assert health["alarms"] == []
+            made.core.kill()
+            await alarmed(seen, "core_away")
+    finally:
+        await made.close()
+
+
 async def test_with_the_core_away_commands_are_refused_and_boards_go_on(pair: Pair) -> None:
     receipt = await pair.call(pair.gateway, 1)
     async with pair.console(pair.gateway) as seen:
@@ -239,7 +291,8 @@ async def test_with_the_core_away_commands_are_refused_and_boards_go_on(pair: Pa
         pair.core.kill()
         status, said, headers = await pair.ask(pair.gateway, "POST", "/api/v1/calls", {"channel": "app"})
         assert (status, said["code"], headers["Retry-After"]) == (503, "service_away", "1")
-        await heard(seen, core="away", mqtt="away", postgres="ok")
+        await heard(seen, core="away", mqtt="unknown", postgres="ok")
+        assert (await alarmed(seen, "core_away"))["core_away"]["grave"]
         assert (await pair.ask(pair.gateway, "GET", f"/api/v1/calls/{receipt['call_id']}"))[0] == 200
         assert (await pair.ask(pair.gateway, "GET", "/api/v1/queue?region=UZ-TK"))[0] == 200
         assert await ready(pair.gateway, pair.session)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from dispatch.core.commands import RecallUnits, SendOrder
+from dispatch.core.deadlines import due
+from dispatch.core.events import AssignmentCleared
 from dispatch.core.terms import SYSTEM, Stage, UnitId
 from dispatch.formats.mqtt import Order as Received
 from dispatch.units.measures import FieldMeasures
@@ -164,6 +166,27 @@ async def test_an_expired_order_is_not_sent(world: FieldWorld, unit: UnitId) -> 
     world.wire.mend()
     await until(lambda: world.field.outbox.counts.lapsed == 1)
     assert orders.heard == []
+
+
+async def test_an_order_that_the_broker_was_away_for_longer_than_it_holds_reaches_its_crew(
+    world: FieldWorld, unit: UnitId
+) -> None:
+    world.wire.cut()
+    await until(lambda: not world.field.line.up)
+    (order,) = await world.desk.assign(unit)
+    world.desk.pass_time(601)
+    world.wire.mend()
+    await until(lambda: world.field.outbox.counts.lapsed == 1)
+    told: list[Received] = []
+    await world.crews(unit, on_order=lambda _, got: told.append(got))
+    for waited_s in (0, 16, 16):
+        world.desk.pass_time(waited_s)
+        for command in due(world.desk.ahead, world.desk.clock.now()):
+            await world.desk.submit(TASHKENT, command)
+        await until(lambda: world.desk.committed[TASHKENT].orders[order.order_id].stage is Stage.DELIVERED)
+    assert [(got.kind, got.order_id) for got in told] == [("dispatch", order.order_id)]
+    assert told[0].expires_at > world.desk.clock.now()
+    assert not world.desk.happened(AssignmentCleared)
 
 
 async def test_what_the_field_counts_can_be_read_as_metrics(world: FieldWorld, unit: UnitId) -> None:

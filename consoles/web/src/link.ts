@@ -1,14 +1,20 @@
 // The line to the server: one WebSocket, its heartbeat's age, and coming back from where it broke.
+// A line on which nobody decides behind the server shows a picture that stands still: it counts as one that broke.
 // It only listens. Commands go by HTTP, and none is ever kept back and sent later.
 
 import type { Frame } from './wire';
 
-/** `unsure` is amber: the line is down or silent, but the data is younger than three seconds. */
-export type LinkState = 'connecting' | 'live' | 'unsure' | 'lost';
+/**
+ * `unsure` is amber: the line is down or silent, but the data is younger than three seconds. `still`: the line is
+ * well, but the server has said for as long that no process which decides answers it.
+ */
+export type LinkState = 'connecting' | 'live' | 'unsure' | 'lost' | 'still';
 
 export const UNSURE_AFTER_MS = 2000;
 export const LOST_AFTER_MS = 3000;
 export const SILENT_AFTER_MS = 4000;
+/** An attempt on which nothing has been heard for so long is given up: a network may swallow it without a word. */
+export const GIVE_UP_AFTER_MS = 5000;
 /** The close code with which the server ends a session. */
 const SESSION_OVER = 4401;
 const BACKOFF_MS = [150, 300, 600, 1000, 1500, 2000];
@@ -18,6 +24,8 @@ export interface LinkFacts {
   everLive: boolean;
   downSince: number | null;
   lastFrameAt: number;
+  /** Since when nobody decides; null while somebody does, or while nobody has said. */
+  stillSince: number | null;
 }
 
 /** The state of a line at `now`; all times are milliseconds of one wall clock. */
@@ -25,8 +33,20 @@ export function judge(facts: LinkFacts, now: number): LinkState {
   const age = now - facts.lastFrameAt;
   if (facts.downSince !== null && now - facts.downSince >= LOST_AFTER_MS) return 'lost';
   if (age >= SILENT_AFTER_MS) return 'lost';
+  if (facts.stillSince !== null && now - facts.stillSince >= LOST_AFTER_MS) return 'still';
   if (!facts.open) return facts.everLive ? 'unsure' : 'connecting';
-  return age >= UNSURE_AFTER_MS ? 'unsure' : 'live';
+  return age >= UNSURE_AFTER_MS || facts.stillSince !== null ? 'unsure' : 'live';
+}
+
+/** How old the picture is, in milliseconds: nothing changes in it while nobody decides. */
+export function ageOf(facts: LinkFacts, now: number): number {
+  return now - Math.min(facts.lastFrameAt, facts.stillSince ?? facts.lastFrameAt);
+}
+
+/** Since when nobody decides, after this frame: only a heartbeat says whether somebody does. */
+export function stillAfter(since: number | null, frame: Frame, now: number): number | null {
+  if (frame.type !== 'heartbeat') return since;
+  return frame.health.core === 'away' ? (since ?? now) : null;
 }
 
 /** The wait before the next attempt, with a spread so that a thousand consoles do not return at once. */
@@ -48,13 +68,14 @@ export class Link {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private watch: ReturnType<typeof setInterval> | undefined;
   private attempt = 0;
-  private facts: LinkFacts = { open: false, everLive: false, downSince: null, lastFrameAt: 0 };
+  private triedAt = 0;
+  private facts: LinkFacts = { open: false, everLive: false, downSince: null, lastFrameAt: 0, stillSince: null };
 
   constructor(private readonly owner: LinkOwner) {}
 
   start(): void {
     const now = performance.now();
-    this.facts = { open: false, everLive: false, downSince: now, lastFrameAt: now };
+    this.facts = { open: false, everLive: false, downSince: now, lastFrameAt: now, stillSince: null };
     this.watch = setInterval(() => this.look(), 250);
     this.connect();
   }
@@ -75,6 +96,7 @@ export class Link {
   private connect(): void {
     const socket = new WebSocket(this.owner.url());
     this.socket = socket;
+    this.triedAt = performance.now();
     socket.onmessage = (message: MessageEvent<string>) => this.hear(socket, message.data);
     socket.onclose = (event) => {
       if (event.code === SESSION_OVER) this.owner.doubt();
@@ -85,8 +107,11 @@ export class Link {
   private hear(socket: WebSocket, data: string): void {
     if (socket !== this.socket) return;
     this.attempt = 0;
-    this.facts = { open: true, everLive: true, downSince: null, lastFrameAt: performance.now() };
-    this.owner.take(JSON.parse(data) as Frame);
+    const now = performance.now();
+    const frame = JSON.parse(data) as Frame;
+    const stillSince = stillAfter(this.facts.stillSince, frame, now);
+    this.facts = { open: true, everLive: true, downSince: null, lastFrameAt: now, stillSince };
+    this.owner.take(frame);
     this.report();
   }
 
@@ -110,13 +135,14 @@ export class Link {
   }
 
   private look(): void {
-    const silent = this.facts.open && performance.now() - this.facts.lastFrameAt >= SILENT_AFTER_MS;
-    if (silent) this.resync();
+    const now = performance.now();
+    if (this.facts.open && now - this.facts.lastFrameAt >= SILENT_AFTER_MS) this.resync();
+    else if (this.socket && !this.facts.open && now - this.triedAt >= GIVE_UP_AFTER_MS) this.lose(this.socket);
     this.report();
   }
 
   private report(): void {
     const now = performance.now();
-    this.owner.report(judge(this.facts, now), now - this.facts.lastFrameAt);
+    this.owner.report(judge(this.facts, now), ageOf(this.facts, now));
   }
 }

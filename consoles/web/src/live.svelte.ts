@@ -8,7 +8,7 @@ import type { LinkOwner, LinkState } from './link';
 import { sortCalls, sortIncidents } from './order';
 import { Positions } from './positions';
 import { checkSession } from './session.svelte';
-import type { Frame, Health, Heartbeat, Hello, Mode, Priority } from './wire';
+import type { Alarm, Frame, Health, Heartbeat, Hello, Mode, Priority } from './wire';
 import { PRIORITIES } from './wire';
 
 const COVERED = 'dispatch112.regions';
@@ -26,7 +26,9 @@ class Live implements LinkOwner {
   regions = $state.raw<readonly string[]>([]);
   state = $state<LinkState>('connecting');
   age_ms = $state(0);
-  health = $state.raw<Health | null>(null);
+  health = $state.raw<Health>({});
+  /** What is wrong now, the worst first, as it was said last. */
+  alarms = $state.raw<readonly Alarm[]>([]);
   mode = $state<Mode | null>(null);
   /** Counts up when positions changed; the positions themselves are plain data for the canvas. */
   moved = $state(0);
@@ -41,6 +43,8 @@ class Live implements LinkOwner {
   waiting = $derived(countWaiting(this.boards));
   more = $derived(Object.values(this.boards).reduce((sum, kept) => sum + (kept.board.counts.more ?? 0), 0));
   canSend = $derived(this.state === 'live' || this.state === 'unsure');
+  /** The picture is old, and looks it. */
+  old = $derived(this.state === 'lost' || this.state === 'still');
 
   private pending: Boards = {};
   private scheduled = false;
@@ -52,6 +56,8 @@ class Live implements LinkOwner {
     this.regions = remembered.length > 0 ? remembered : [...allowed];
     this.pending = {};
     this.boards = {};
+    this.health = {};
+    this.alarms = [];
     this.link = new Link(this);
     this.link.start();
   }
@@ -104,12 +110,14 @@ class Live implements LinkOwner {
 
   private greet(frame: Hello): void {
     this.mode = frame.mode;
+    this.alarms = frame.alarms;
     clock.hear(frame.at, frame.speed);
   }
 
   private beat(frame: Heartbeat): void {
     clock.hear(frame.at, frame.speed);
-    if (frame.health) this.health = frame.health;
+    this.health = frame.health;
+    this.alarms = frame.alarms;
   }
 
   private change(boards: Boards): void {

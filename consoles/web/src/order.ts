@@ -41,12 +41,26 @@ export function nextUrgent(waiting: readonly string[], selected: string | null):
   return waiting[(index + 1) % waiting.length] ?? null;
 }
 
-const CALL_RANK = ['ringing', 'queued', 'calling_back', 'held', 'claimed', 'answered', 'transferred'];
+/** A call that nobody has in hand, and one that somebody deals with; the others are joined to an incident or over. */
+const WAITING_CALL = ['ringing', 'queued', 'transferred', 'abandoned', 'calling_back'];
+const IN_HAND = ['claimed', 'answered', 'held'];
 
-/** Calls that nobody has taken come first, the longest waiting on top. */
+export function isWaiting(call: CallRow): boolean {
+  return WAITING_CALL.includes(call.status);
+}
+
+/** Calls that nobody has come first, by priority and age as in the server's own queue; then those in hand. */
 export function sortCalls(rows: readonly CallRow[]): CallRow[] {
-  const rank = (row: CallRow): number => (CALL_RANK.indexOf(row.status) + 1 || 99);
-  return [...rows].sort((a, b) => rank(a) - rank(b) || compare(a.at, b.at));
+  const group = (row: CallRow): number => (isWaiting(row) ? 0 : IN_HAND.includes(row.status) ? 1 : 2);
+  // An unknown priority may be the worst, but must not push a known P1 back.
+  const urgency = (row: CallRow): string => (isWaiting(row) ? (row.priority ?? 'P2') : '');
+  return [...rows].sort(
+    (a, b) =>
+      group(a) - group(b) ||
+      compare(urgency(a), urgency(b)) ||
+      compare(a.at, b.at) ||
+      compare(a.call_id, b.call_id),
+  );
 }
 
 const bySign = new Intl.Collator('en', { numeric: true });

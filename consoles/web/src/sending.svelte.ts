@@ -93,7 +93,7 @@ class Sending {
   }
 
   private isReached(): boolean {
-    this.notice = live.canSend ? null : t('send.lost');
+    this.notice = live.canSend ? null : t(live.state === 'still' ? 'send.still' : 'send.lost');
     return live.canSend;
   }
 

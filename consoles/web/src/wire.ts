@@ -168,11 +168,19 @@ export interface Changes {
   closures?: Patch<ClosureRow>;
 }
 
-export interface Health {
-  postgres: 'ok' | 'away';
-  mqtt: 'ok' | 'away';
-  redis: 'ok' | 'away' | 'none';
-  travel: 'ok' | 'degraded';
+/** What the service stands on, the gravest first; a process says nothing of what it has no part in. */
+export const SERVERS = ['postgres', 'core', 'mqtt', 'redis', 'travel', 'cells', 'disk'] as const;
+export type Server = (typeof SERVERS)[number];
+export type Health = Partial<Record<Server, 'ok' | 'degraded' | 'away' | 'none' | 'unknown'>>;
+
+/** Something that is wrong now, since `since` by the wall's clock; `owner`: the role that has to act. */
+export interface Alarm {
+  code: string;
+  owner: string;
+  grave: boolean;
+  since: string;
+  /** More about it, in English; empty where it is another process's. */
+  detail: string;
 }
 
 /** unit_id, longitude, latitude, heading (degrees or null), age of the fix in wall seconds. */
@@ -186,6 +194,7 @@ export interface Hello {
   actor: { username: string; role: string; body: Body | null };
   mode: Mode;
   speed: number;
+  alarms: Alarm[];
 }
 export interface Snapshot {
   type: 'snapshot';
@@ -212,7 +221,8 @@ export interface Heartbeat {
   type: 'heartbeat';
   at: string;
   speed: number;
-  health?: Health;
+  health: Health;
+  alarms: Alarm[];
 }
 export type Frame = Hello | Snapshot | Delta | Positions | Heartbeat;
 

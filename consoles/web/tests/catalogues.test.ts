@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { SERVERS } from '../src/wire';
 
 type Catalogue = Record<string, string>;
 const read = (tag: string): Catalogue =>
@@ -35,6 +36,10 @@ test.each(['uz-Latn', 'kaa'])('%s is written in Latin letters with the right apo
 test.each(['uz-Cyrl', 'ru'])('%s is written in Cyrillic letters', (tag) => {
   const wrong = Object.values(read(tag)).filter((text) => /[A-Za-z]/.test(text.replace(FOREIGN, '')));
   expect(wrong).toEqual([]);
+});
+
+test('every server that may be away has words', () => {
+  expect(SERVERS.filter((server) => !(`health.${server}` in english))).toEqual([]);
 });
 
 test('every refusal that has words is one that the service can give', () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { newSince, nextUrgent, sortCalls, sortIncidents, sortUnits } from '../src/order';
+import { isWaiting, newSince, nextUrgent, sortCalls, sortIncidents, sortUnits } from '../src/order';
 import { call, incident, unit } from './rows';
 
 test('waiting incidents stand by priority, then by age', () => {
@@ -27,14 +27,30 @@ test('the next most urgent follows the selected one and begins again at the end'
   expect(nextUrgent([], 'a')).toBeNull();
 });
 
-test('a ringing call stands before one that somebody has, the longest waiting first', () => {
+test('a call that nobody has stands before one that somebody has, the longest waiting first', () => {
   const rows = [
+    call('c0', { status: 'linked', at: '2026-11-23T07:00:00Z' }),
     call('c1', { status: 'answered', at: '2026-11-23T09:00:00Z' }),
     call('c2', { status: 'ringing', at: '2026-11-23T10:01:00Z' }),
-    call('c3', { status: 'ringing', at: '2026-11-23T10:00:00Z' }),
-    call('c4', { status: 'queued', at: '2026-11-23T08:00:00Z' }),
+    call('c3', { status: 'transferred', at: '2026-11-23T10:00:00Z' }),
+    call('c4', { status: 'abandoned', at: '2026-11-23T08:00:00Z' }),
+    call('c5', { status: 'held', at: '2026-11-23T08:30:00Z', priority: 'P1' }),
+    call('c6', { status: 'calling_back', at: '2026-11-23T09:30:00Z' }),
+    call('c7', { status: 'claimed', at: '2026-11-23T08:10:00Z' }),
   ];
-  expect(sortCalls(rows).map((row) => row.call_id)).toEqual(['c3', 'c2', 'c4', 'c1']);
+  const sorted = sortCalls(rows);
+  expect(sorted.map((row) => row.call_id)).toEqual(['c4', 'c6', 'c3', 'c2', 'c7', 'c5', 'c1', 'c0']);
+  expect(sorted.filter(isWaiting)).toHaveLength(4);
+});
+
+test('of the calls that nobody has the most urgent stand first, an unknown urgency among P2', () => {
+  const rows = [
+    call('c1', { status: 'queued', at: '2026-11-23T08:00:00Z', priority: 'P3' }),
+    call('c2', { status: 'ringing', at: '2026-11-23T10:00:00Z' }),
+    call('c3', { status: 'transferred', at: '2026-11-23T10:01:00Z', priority: 'P1' }),
+    call('c4', { status: 'queued', at: '2026-11-23T09:00:00Z', priority: 'P2' }),
+  ];
+  expect(sortCalls(rows).map((row) => row.call_id)).toEqual(['c3', 'c4', 'c2', 'c1']);
 });
 
 test('a unit keeps its place whatever it does', () => {

@@ -1,0 +1,189 @@
+"""Out of the spool into the journal: in order, each region for itself, and whatever one of its calls is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from consoles.carrying import Carried, Carrier
+from dispatch import draining
+from dispatch.calling.contacts import BURST
+from dispatch.calling.reception import Contact
+from dispatch.core.terms import CallId, RegionId
+from dispatch.engine import Reply
+from dispatch.keeping.memory import MemoryStore
+from dispatch.keeping.spool import Spooled
+from dispatch.writing.records import Process
+from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, api_world
+from tests.servers.test_api_spool import HERE, SENDER, committed
+
+
+@pytest.fixture
+async def twin() -> MemoryStore:
+    store = MemoryStore()
+    await store.open()
+    return store
+
+
+@pytest.fixture
+async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
+    async with api_world(twin, tmp_path / "spool") as running:
+        # A token is believed for a while without asking; let each be known.
+        await running.get("regions")
+        yield running
+
+
+async def unasked(process: Process, path: str, raw: bytes) -> tuple[int, bytes]:
+    raise AssertionError("nothing is sent on from here")
+
+
+async def test_a_spooled_call_that_this_version_cannot_read_waits_for_a_person_and_holds_nobody_up(
+    world: ApiWorld, twin: MemoryStore
+) -> None:
+    assert world.spool is not None
+    twin.faults.away = True
+    strange = Spooled(
+        call_id=CallId("c-strange"), at=world.clock.now(), actor=SENDER, raw=b'{"channel":"beacon"}', answer=b"{}"
+    )
+    await world.spool.add(strange)
+    call = await world.new_call(location=HERE)
+    twin.faults.away = False
+    await committed(world, call["call_id"])
+    (kept,), _ = await twin.contacts(None, None, 9)
+    assert (kept.raw, kept.door) == (strange.raw, "spool")
+
+
+async def test_a_region_that_cannot_be_written_holds_up_no_call_of_another(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draining, "DRAINED_AT_ONCE", 3)
+    load = world.leader.leases.load
+
+    async def loaded(region: RegionId, epoch: int) -> None:
+        if region == SA:
+            raise RuntimeError("a fault of our own keeps the region from being led")
+        await load(region, epoch)
+
+    world.leader.leases.load = loaded
+    twin.faults.away = True
+    there = [{"source": "app", "point": REGISTAN, "accuracy_m": 20}]
+    waiting = [await world.new_call(location=there) for _ in range(4)]
+    here = await world.new_call(location=HERE)
+    assert world.spool is not None
+    await world.spool.add(
+        Spooled(call_id=CallId("c-strange"), at=world.clock.now(), actor=SENDER, raw=b"{}", answer=b"{}", region=TK)
+    )
+    twin.faults.away = False
+    async with asyncio.timeout(10):
+        while len(world.spool) > len(waiting):
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(3 * draining.DRAIN_S)
+    assert here["call_id"] in world.engine.replicas.states[TK].calls
+    kept, _ = await twin.contacts(None, None, 9)
+    assert [contact.raw for contact in kept] == [b"{}"], "a call that nobody can read waits for a person once"
+    world.leader.leases.load = load
+    async with asyncio.timeout(10):
+        while len(world.spool):
+            await asyncio.sleep(0.02)
+    assert list(world.engine.replicas.states[SA].calls) == [call["call_id"] for call in waiting]
+
+
+async def test_calls_that_turn_out_to_be_a_silent_regions_hold_up_none_behind_them(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spooled for one region, and of another by what the map says today, which nobody can write."""
+    monkeypatch.setattr(draining, "DRAINED_AT_ONCE", 3)
+    load = world.leader.leases.load
+
+    async def loaded(region: RegionId, epoch: int) -> None:
+        if region == SA:
+            raise RuntimeError("a fault of our own keeps the region from being led")
+        await load(region, epoch)
+
+    world.leader.leases.load = loaded
+    twin.faults.away = True
+    there = [{"source": "app", "point": REGISTAN, "accuracy_m": 20}]
+    async with asyncio.timeout(10):
+        while SA in world.engine.led:
+            await world.new_call(location=there)
+            await asyncio.sleep(0.1)
+    assert world.spool is not None
+    told = msgspec.json.encode({"channel": "app", "location": there})
+    for number in range(4):
+        await world.spool.add(
+            Spooled(
+                call_id=CallId(f"c-{number}"), at=world.clock.now(), actor=SENDER, raw=told, answer=b"{}", region=TK
+            )
+        )
+    here = await world.new_call(location=HERE)
+    twin.faults.away = False
+    async with asyncio.timeout(10):
+        while here["call_id"] not in world.engine.replicas.states[TK].calls:
+            await asyncio.sleep(0.02)
+    world.leader.leases.load = load
+    async with asyncio.timeout(20):
+        while len(world.spool):
+            await asyncio.sleep(0.02)
+    assert {f"c-{number}" for number in range(4)} <= set(world.engine.replicas.states[SA].calls)
+
+
+async def test_of_carried_calls_those_that_can_be_kept_are_and_are_named(world: ApiWorld) -> None:
+    there = RegionId("UZ-SA")
+    await world.leader.leases.give([there])
+    carrier = Carrier(world.interface.intake, world.neighbours.inbox, world.leader.leases, unasked)
+    calls = [
+        Spooled(
+            call_id=CallId(name),
+            at=world.clock.now(),
+            actor=SENDER,
+            raw=msgspec.json.encode({"channel": "app", "location": [{"source": "app", "point": point}]}),
+            answer=b"{}",
+        )
+        for name, point in (("c-sa", REGISTAN), ("c-tk", CHORSU))
+    ]
+    world.leader.leases.retiring = True  # Nobody leads it meanwhile.
+    kept = await carrier.keep(Carried(calls=tuple(calls)))
+    assert kept is not None and kept.calls == ("c-tk",)
+    world.leader.leases.retiring = False
+    async with asyncio.timeout(10):
+        while there not in world.engine.led:
+            await asyncio.sleep(0.02)
+    assert await carrier.keep(Carried(calls=tuple(calls))) is None
+    assert "c-sa" in world.engine.replicas.states[SA].calls
+
+
+async def test_a_fault_in_one_loop_of_the_interface_leaves_none_of_them_behind(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(tasks: asyncio.TaskGroup) -> None:
+        raise ZeroDivisionError("our own bug")
+
+    monkeypatch.setattr(world.interface.intake.drain, "_begin", broken)
+    before = asyncio.all_tasks()
+    with pytest.raises((ZeroDivisionError, ExceptionGroup)):
+        await world.interface.run()
+    assert asyncio.all_tasks() <= before
+
+
+async def test_no_spooled_call_is_dropped_for_its_senders_rate(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin.faults.away = True
+    texts = [f"Yordam {number}" for number in range(BURST + 10)]
+    for text in texts:
+        await world.new_call(location=HERE, text=text)
+
+    async def broken(contact: Contact) -> Reply:
+        raise ZeroDivisionError("our own bug")
+
+    monkeypatch.setattr(world.interface.intake.reception, "receive", broken)
+    twin.faults.away = False
+    async with asyncio.timeout(10):
+        while len(world.spool or ()):
+            await asyncio.sleep(0.02)
+    found, _ = await twin.contacts(None, None, 100)
+    assert [msgspec.json.decode(contact.raw)["text"] for contact in found] == texts
