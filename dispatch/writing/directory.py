@@ -15,11 +15,14 @@ class Directory:
         self._unit_region: dict[UnitId, RegionId] = {}
 
     def region_of_call(self, call_id: CallId) -> RegionId | None:
-        """Where an open or lately closed call is; a call on its way to another region is still where it was."""
+        """Where an open or lately closed call is. One on its way to another region is still where it was, and one that
+        went to another cell, and did not come home, where it last was.
+        """
         for region, state in self.states.items():
             if call_id in state.calls:
                 return region
-        return next((r for r, state in self.states.items() if call_id in state.closed_calls), None)
+        closed = {r: state.closed_calls[call_id] for r, state in self.states.items() if call_id in state.closed_calls}
+        return min(closed, key=lambda region: closed[region].moving_to is not None, default=None)
 
     def region_of_incident(self, incident_id: IncidentId) -> RegionId | None:
         """Where an open or lately closed incident is."""
