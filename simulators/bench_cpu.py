@@ -65,16 +65,19 @@ def _of_server(name: str, before: Cpu, after: Cpu, each: float) -> float | None:
 
 
 def own_servers(data_dir: Path) -> dict[str, int]:
-    """Name -> process of the servers of a running service: children of whoever holds its data directory."""
+    """Name -> process of the servers of a running service: children of whoever holds its data directory, the youngest
+    of each name.
+    """
     try:
         holder = int((data_dir / "lock").read_text())
     except (OSError, ValueError):
         return {}
     found = {}
-    for pid, (parent, _) in _processes().items():
-        name = _server(pid) if parent == holder else None
+    children = [process for process in _processes().values() if process.parent == holder]
+    for process in sorted(children, key=lambda each: each.began):
+        name = _server(process.pid)
         if name is not None:
-            found[name] = pid
+            found[name] = process.pid
     return found
 
 
@@ -85,23 +88,31 @@ def family_cpu_s(pid: int) -> float | None:
         return None
     family = [pid]
     for each in family:
-        family += [child for child, (parent, _) in known.items() if parent == each]
-    return sum(known[each][1] for each in family) / TICKS_A_S
+        family += [child for child, process in known.items() if process.parent == each]
+    return sum(known[each].used for each in family) / TICKS_A_S
 
 
-def _processes() -> dict[int, tuple[int, int]]:
-    """Process -> its parent, and the ticks that it and those of its children that have ended used; empty elsewhere
-    than on Linux.
-    """
+class _Process(msgspec.Struct, frozen=True):
+    """A process, its parent, when it began, and what it and those of its children that have ended used, in ticks."""
+
+    pid: int
+    parent: int
+    began: int
+    used: int
+
+
+def _processes() -> dict[int, _Process]:
+    """Every process by its number; empty elsewhere than on Linux."""
     found = {}
     for entry in PROC.glob("[0-9]*/stat"):
         try:
-            # Behind the name, which may hold anything, stands the third field; the parent is the fourth, and utime,
-            # stime, cutime and cstime are those from the fourteenth on.
+            # Behind the name, which may hold anything, stands the third field; the parent is the fourth, utime, stime,
+            # cutime and cstime are those from the fourteenth on, and starttime is the twenty-second.
             fields = entry.read_bytes().rpartition(b")")[2].split()
         except OSError:
             continue
-        found[int(entry.parent.name)] = int(fields[1]), sum(map(int, fields[11:15]))
+        pid = int(entry.parent.name)
+        found[pid] = _Process(pid, int(fields[1]), int(fields[19]), sum(map(int, fields[11:15])))
     return found
 
 

@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from time import sleep
 from typing import Any
 
 import msgspec
@@ -39,6 +40,8 @@ from dispatch.web.websocket import Socket
 from tests.servers.api_world import CHORSU, ApiWorld, api_world, secret
 
 EXAMPLES = 40
+PATIENCE = 10
+"""Times that somebody asks who hears that a server is away: once it is back an answer must come."""
 ACTORS = ("admin", "admin", "supervisor", "dispatcher", "moh", "device")
 
 Json = dict[str, Any]
@@ -162,7 +165,12 @@ def test_no_request_makes_a_fault(served: Served) -> None:
             @given(case=cases(served, operation), actor=st.sampled_from(ACTORS))
             def ask(case: Any, actor: str) -> None:
                 headers = {"Authorization": f"Bearer {secret(actor)}"}
-                got = case.call(base_url=served.url, session=session, headers=headers, timeout=10)
+                for _ in range(PATIENCE):
+                    got = case.call(base_url=served.url, session=session, headers=headers, timeout=10)
+                    if got.status_code != 503:
+                        break
+                    # A busy machine's database may be silent for a lease's length: whoever asks again is served.
+                    sleep(float(got.headers["Retry-After"]))
                 answered[got.status_code] += 1
                 assert got.status_code < 500, (case.as_curl_command(), got.content[:500])
                 if got.status_code >= 400:
