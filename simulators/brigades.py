@@ -22,6 +22,7 @@ from dispatch.core.terms import (
     AssignmentId,
     Body,
     Order,
+    OrderId,
     OrderKind,
     Refusal,
     RegionId,
@@ -100,6 +101,8 @@ class Crew:
         self._at = home
         self._heard_s = 0.0
         self._known: deque[str] = deque(maxlen=ORDERS_KNOWN)
+        self._acknowledged: set[OrderId] = set()
+        """What its device has said so far of its orders was heard."""
         self._outbox: deque[Said] = deque()
         self._reports = 0
         self._pushing = False
@@ -260,14 +263,16 @@ class Crew:
 
     def _is_over(self, said: Said) -> None:
         """What a crew says at work is not refused as a word about the past, however slow its clock is: nobody would
-        know that it is free. Its device has acknowledged the order by then, so the service knows that clock.
+        know that it is free. Its device has acknowledged the order by then, so the service knows that clock; where a
+        person has done so for it, nobody can.
         """
         state, job = self.world.writers[self.region].state, said.job
         incident_id = state.live.get(job.assignment_id) if job is not None else None
         if job is None or incident_id is None:
             return
         made = next(a for a in live(state.incidents[incident_id]) if a.assignment_id == job.assignment_id)
-        if made.delivered_at is not None and made.delivered_at < said.at:
+        acknowledged = made.order_id in self._acknowledged
+        if acknowledged and made.delivered_at is not None and made.delivered_at < said.at:
             raise Broken(f"{self.unit_id} said {said.report} at work on {job}, and was told that it is over")
 
     def _receipt(self, said: Said, refusal: Refusal | None) -> None:
@@ -282,7 +287,11 @@ class Crew:
         command = c.StageOrder(actor=self.actor, unit_id=self.unit_id, order_id=order.order_id, stage=stage)
         said_at = self.world.now
         if self.online:
-            self._send(lambda: self._put(replace(command, age_s=self._age_s(said_at))))
+            self._send(lambda: self._acknowledge(replace(command, age_s=self._age_s(said_at))))
+
+    def _acknowledge(self, command: c.StageOrder) -> None:
+        if self.world.submit(self.region, command) in (None, UNHEARD):
+            self._acknowledged.add(command.order_id)
 
     def _send(self, deliver: Callable[[], None]) -> None:
         self.world.line.send(self.region, deliver)
