@@ -178,6 +178,8 @@ class Engine(Directory):
             raise Elsewhere(region)
         entry = self._decide(led, command)
         if isinstance(entry, Refusal):
+            # Nobody is refused for what never came to be: what it was decided on may yet fail to be kept.
+            await self._committer.add(Entry(region=region, state=led.state, at=self.clock.now()))
             status, body = refused(entry)
             return Reply(status=status, body=body, region=region, refusal=entry)
         status, body = answer(led.state, tuple(entry.events)) if answer else (200, b"{}")

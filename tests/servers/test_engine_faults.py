@@ -105,6 +105,23 @@ async def test_who_repeats_itself_while_the_database_is_away_hears_the_same() ->
             await desk.open_incident("another")
 
 
+async def test_nobody_is_refused_for_what_never_came_to_be() -> None:
+    command = ReceiveCall(actor=SYSTEM, call_id=CallId("c-1"), channel=Channel.VOICE)
+    async with _desk() as desk:
+        desk.store.faults.latency_s, desk.store.faults.fail_before_commit = 0.2, 1
+        first = asyncio.create_task(desk.engine.submit(TASHKENT, command))
+        await asyncio.sleep(0.05)
+        # In the writer's own state the call is there already, and a second one of that name is refused.
+        with pytest.raises(ServiceAway):
+            await _soon(desk.engine.submit(TASHKENT, command))
+        with pytest.raises(ServiceAway):
+            await first
+        await _until(lambda: desk.engine.leads(TASHKENT))
+        assert (await _soon(desk.engine.submit(TASHKENT, command))).status == 200
+        again = await _soon(desk.engine.submit(TASHKENT, command))
+        assert again.refusal is not None and again.refusal.code == "call_exists"
+
+
 async def test_nobody_waits_behind_a_commit_that_is_in_doubt_and_its_asker_hears_the_truth() -> None:
     async with _desk() as desk:
         desk.store.faults.latency_s = 0.1
