@@ -179,7 +179,7 @@ class Engine(Directory):
         entry = self._decide(led, command)
         if isinstance(entry, Refusal):
             # Nobody is refused for what never came to be: what it was decided on may yet fail to be kept.
-            await self._committer.add(Entry(region=region, state=led.state, at=self.clock.now()))
+            await self._kept_so_far(led)
             status, body = refused(entry)
             return Reply(status=status, body=body, region=region, refusal=entry)
         status, body = answer(led.state, tuple(entry.events)) if answer else (200, b"{}")
@@ -211,7 +211,11 @@ class Engine(Directory):
         led = self.led.get(region)
         if led is not None:
             led.closing = True
-            await self._committer.add(Entry(region=region, state=led.state, at=self.clock.now()))
+            await self._kept_so_far(led)
+
+    async def _kept_so_far(self, led: Led) -> None:
+        """Return when all that was decided for a region is committed. Raises ServiceAway when it is not."""
+        await self._committer.add(Entry(region=led.state.region, state=led.state, at=self.clock.now()))
 
     def _decide(self, led: Led, command: c.Command) -> Entry | Refusal:
         """Everything between looking and having chosen, without a pause. Our own bug stops this region only."""

@@ -17,6 +17,7 @@ from dispatch.core.terms import CallId, RegionId
 from dispatch.engine import Reply
 from dispatch.keeping.memory import MemoryStore
 from dispatch.keeping.spool import Spooled
+from dispatch.writing.leases import Load
 from dispatch.writing.records import Process
 from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, api_world
 from tests.servers.test_api_spool import HERE, SENDER, committed
@@ -35,6 +36,19 @@ async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
         # A token is believed for a while without asking; let each be known.
         await running.get("regions")
         yield running
+
+
+def keep_samarkand_unled(world: ApiWorld) -> Load:
+    """From the next time on that it must be loaded; what is returned loads it, put back."""
+    load = world.leader.leases.load
+
+    async def loaded(region: RegionId, epoch: int) -> None:
+        if region == SA:
+            raise RuntimeError("a fault of our own keeps the region from being led")
+        await load(region, epoch)
+
+    world.leader.leases.load = loaded
+    return load
 
 
 async def unasked(process: Process, path: str, raw: bytes) -> tuple[int, bytes]:
@@ -61,14 +75,7 @@ async def test_a_region_that_cannot_be_written_holds_up_no_call_of_another(
     world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(draining, "DRAINED_AT_ONCE", 3)
-    load = world.leader.leases.load
-
-    async def loaded(region: RegionId, epoch: int) -> None:
-        if region == SA:
-            raise RuntimeError("a fault of our own keeps the region from being led")
-        await load(region, epoch)
-
-    world.leader.leases.load = loaded
+    load = keep_samarkand_unled(world)
     twin.faults.away = True
     there = [{"source": "app", "point": REGISTAN, "accuracy_m": 20}]
     waiting = [await world.new_call(location=there) for _ in range(4)]
@@ -97,14 +104,7 @@ async def test_calls_that_turn_out_to_be_a_silent_regions_hold_up_none_behind_th
 ) -> None:
     """Spooled for one region, and of another by what the map says today, which nobody can write."""
     monkeypatch.setattr(draining, "DRAINED_AT_ONCE", 3)
-    load = world.leader.leases.load
-
-    async def loaded(region: RegionId, epoch: int) -> None:
-        if region == SA:
-            raise RuntimeError("a fault of our own keeps the region from being led")
-        await load(region, epoch)
-
-    world.leader.leases.load = loaded
+    load = keep_samarkand_unled(world)
     twin.faults.away = True
     there = [{"source": "app", "point": REGISTAN, "accuracy_m": 20}]
     async with asyncio.timeout(10):
