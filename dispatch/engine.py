@@ -129,7 +129,7 @@ class Engine(Directory):
         key: Key | None = None,
         personal: tuple[Personal, ...] = (),
     ) -> Reply:
-        """Decide now, return after the commit. A refusal comes back at once, as a Reply with `refusal`.
+        """Decide now, return after the commit. A refusal is a Reply with `refusal`, once what it rests on is kept.
 
         A repeated key gives the first answer again. Raises ServiceAway when the region has no writer here
         or its commit failed: nothing of the command was kept then.

@@ -21,7 +21,7 @@ from dispatch.servers.child import dying_with_us
 from dispatch.services import running_addresses
 from simulators.arrivals import shares
 from simulators.client import Client, Counts
-from simulators.members import free_port
+from simulators.members import HeldPort
 
 START_LIMIT_S, STOP_LIMIT_S = 180.0, 60.0
 CONSOLE_AT = re.compile(rb"^ *console +(\S+)")
@@ -89,7 +89,8 @@ async def _all_automatic(url: str, token: str) -> None:
 @asynccontextmanager
 async def gateway(home: Path) -> AsyncIterator[str]:
     """A second process for consoles, beside the service of the same directory; yields its address."""
-    words = ["serve", "--roles", "gateway", "--port", str(free_port()), "--data-dir", str(home)]
+    port = HeldPort()
+    words = ["serve", "--roles", "gateway", "--port", str(port.number), "--data-dir", str(home)]
     async with _child(words, READY_AT, home / "gateway.log") as url:
         yield url
 

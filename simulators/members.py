@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,13 +21,23 @@ START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
 READY_TIMEOUT = aiohttp.ClientTimeout(total=1.0)
 LOOK_S = 0.02
+LAST_WORDS = 3000
+"""So many characters of a log tell why its process is not what it should be."""
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class HeldPort:
+    """A port of loopback for a process that is yet to start, and to start again: nobody else is given it meanwhile.
+
+    A socket that is bound and never listens keeps it from everybody who asks the kernel for any port; a process that
+    names it may listen, as servers set SO_REUSEADDR, and without one a connection is refused. Given back with `self`.
+    """
+
+    def __init__(self) -> None:
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        self.number = int(held.getsockname()[1])
+        weakref.finalize(self, held.close)
 
 
 class Member:
@@ -34,7 +45,8 @@ class Member:
 
     def __init__(self, home: Path, name: str, flags: Sequence[str]) -> None:
         self.name = name
-        self.port = free_port()
+        self._held = HeldPort()
+        self.port = self._held.number
         self.log = home / f"{name}.log"
         self._command = [
             sys.executable, "-m", "dispatch", "serve",
@@ -75,7 +87,7 @@ class Member:
         give_up_s = time.monotonic() + START_LIMIT_S
         while await self.health() != 200:
             if not self.runs or time.monotonic() > give_up_s:
-                raise ServiceAway(f"{self.name} is not ready: see {self.log}")
+                raise ServiceAway(f"{self.name} is not ready: {self.last_words()}")
             await asyncio.sleep(LOOK_S)
 
     async def health(self, page: str = "/readyz") -> int:
@@ -85,6 +97,11 @@ class Member:
                 return got.status
         except (aiohttp.ClientError, OSError, TimeoutError):
             return 0
+
+    def last_words(self) -> str:
+        """Whether it runs, and the end of what it said: its log may be gone when somebody asks."""
+        state = "it runs" if self.runs else "it has ended"
+        return f"{state}; {self.log} ends with\n{self.log.read_text(errors='replace')[-LAST_WORDS:]}"
 
     def kill(self) -> None:
         """SIGKILL: nothing is given up or said."""

@@ -55,7 +55,7 @@ KINDS = (
     (Body.MIA, ("patrol", "traffic", "police")),
     (Body.GAS, ("gas",)),
 )
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 class Seen:

@@ -241,7 +241,7 @@ async def test_heads_that_found_no_place_on_the_disk_are_signed_when_there_is_on
     in_the_way.write_text("a file where the series should lie")
     signer = Signer(Series(tmp_path), store, ManualClock(AT), regions=(REGION,), metrics=Metrics())
     signs = asyncio.create_task(signer.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while "heads are not signed" not in caplog.text:
             await asyncio.sleep(0.01)
         in_the_way.unlink()

@@ -58,7 +58,7 @@ async def running(process: Process, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 
 async def until_version(travel: Travel, version: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while travel.weights_version < version:
             await asyncio.sleep(0.01)
 

@@ -17,7 +17,7 @@ from tests.journeys.ledger import Ledger, read_ledger
 from tests.journeys.service import Service
 
 TASHKENT, SAMARKAND = "UZ-TK", "UZ-SA"
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 Json = dict[str, Any]
 
 

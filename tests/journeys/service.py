@@ -32,7 +32,7 @@ from dispatch.services import Addresses, running_addresses
 from dispatch.settings import Settings
 from routing.geometry import Point
 from simulators.country import UnitSpec, enrol
-from simulators.members import free_port
+from simulators.members import HeldPort
 
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 90.0
@@ -90,7 +90,8 @@ class Service:
     def __init__(self, data_dir: Path, regions: tuple[str, ...] = ()) -> None:
         self.regions = regions
         self.data_dir = data_dir
-        self.port = free_port()
+        self._held = HeldPort()
+        self.port = self._held.number
         self.log = data_dir / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -27,7 +27,7 @@ from tests.journeys.service import servers_of
 from tests.journeys.spools import Spools
 from tests.journeys.stage import Stage
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def test_every_blow_is_dealt() -> None:

@@ -13,7 +13,7 @@ from routing.travel import Travel
 from tests.routing.oracle import small_roads
 from tests.routing.test_travel import RING, SQUARE
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

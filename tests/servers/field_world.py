@@ -18,7 +18,7 @@ from simulators.radio import Radio, RadioPlan
 from tests.servers.crew_desk import CrewDesk
 from tests.servers.wire import Wire
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Ear:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from dispatch.servers.child import dying_with_us
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class RedisServer:

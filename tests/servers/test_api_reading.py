@@ -230,7 +230,7 @@ async def test_an_app_follows_its_call_until_help_comes_and_the_end(world: ApiWo
     await asyncio.sleep(0.4)
     await world.post("units/TK-A1/status", {"status": "on_scene"}, token="dispatcher")
     await world.post("units/TK-A1/status", {"status": "available"}, token="dispatcher")
-    events = await asyncio.wait_for(following, 10)
+    events = await asyncio.wait_for(following, 60)
     states = [data for name, data in events if name == "state"]
     assert states[0]["status"] == "queued"
     assert states[1]["help"][0]["call_sign"] == "A1"

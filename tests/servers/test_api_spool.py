@@ -226,7 +226,7 @@ async def test_a_callers_next_call_does_not_overtake_the_one_that_waits_and_nobo
     twin.faults.away = True
     first = await world.new_call(location=HERE, caller={"number": "90 123 45 67"})
     twin.faults.away = False
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while TK not in world.engine.led:
             await asyncio.sleep(0.02)
     same, other = await asyncio.gather(

@@ -14,7 +14,7 @@ from tests.conftest import RunningBroker
 
 OWN, OTHER = "TK-AMB-001", "TK-AMB-002"
 PASSWORDS = {OWN: "a word of its own", OTHER: "another word"}
-SOON_S = 5.0
+SOON_S = 60.0
 
 
 @pytest.fixture(scope="module")

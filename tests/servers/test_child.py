@@ -16,7 +16,7 @@ from dispatch.servers.postgres import Postgres
 from dispatch.servers.postgres_binaries import find_binaries
 from tests.small_disk import fill
 
-SOON_S = 5.0
+SOON_S = 60.0
 Make = Callable[[str], Server]
 
 

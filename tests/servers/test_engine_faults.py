@@ -62,13 +62,13 @@ async def _desk() -> AsyncIterator[Desk]:
 
 
 async def _until(so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not so():
             await asyncio.sleep(0.01)
 
 
 async def _soon(reply: Awaitable[Reply]) -> Reply:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await reply
 
 

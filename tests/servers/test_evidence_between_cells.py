@@ -26,7 +26,7 @@ FA = RegionId("UZ-FA")
 KEY = "k" * 32
 NUMBER = "+998901234567"
 FERGANA = [71.7843, 40.3864]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Two:

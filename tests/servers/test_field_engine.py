@@ -94,7 +94,7 @@ async def test_a_crew_is_sent_reports_and_is_free_again(store: Store, tmp_path: 
         await until(lambda: made.positions.get(UNIT) is not None)
         asked = OpenIncident(actor=SYSTEM, incident_type="cardiac_arrest", location=a_place())
         assert (await made.engine.submit(TASHKENT, asked)).refusal is None
-        order = await asyncio.wait_for(orders.get(), 5)
+        order = await asyncio.wait_for(orders.get(), 60)
         await crew.ack(UNIT, order.order_id, "accepted")
         for status in ("en_route", "on_scene", "available"):
             receipt = await crew.status(UNIT, status, assignment_id=order.assignment_id)
@@ -118,7 +118,7 @@ async def test_an_order_that_a_crash_kept_back_goes_out_after_the_start(store: S
             assert len(crashed.engine.replicas.states[TASHKENT].orders) == 1
         assert orders.empty()
         async with centre(store, url) as made:
-            order = await asyncio.wait_for(orders.get(), 5)
+            order = await asyncio.wait_for(orders.get(), 60)
             state = made.engine.replicas.states[TASHKENT]
             await until(lambda: state.orders[order.order_id].stage is Stage.DELIVERED)  # type: ignore[index]
             await asyncio.sleep(0.3)

@@ -27,7 +27,7 @@ from dispatch.writing.records import Device
 from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world, secret
 
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 Json = dict[str, Any]
 
 

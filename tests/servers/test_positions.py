@@ -186,7 +186,7 @@ async def test_tracks_are_written_while_they_run(monkeypatch: pytest.MonkeyPatch
     tracks = Tracks(shelf.write)
     running = asyncio.create_task(tracks.run())
     tracks.offer(fix())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not shelf.points:
             await asyncio.sleep(0.01)
     running.cancel()

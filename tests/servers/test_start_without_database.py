@@ -49,7 +49,7 @@ class Door:
             return got.status, msgspec.json.decode(await got.read())
 
     async def opens(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(aiohttp.ClientConnectorError):
                     await self.get("/healthz")

@@ -38,7 +38,7 @@ CHORSU = [69.2346, 41.3264]
 AMBULANCE = UnitId("TK-A1")
 TOKENS = {"dispatcher": "dispatcher", "device": "device", "supervisor": "supervisor"}
 START_LIMIT_S = 60.0
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 READY = re.compile(rb"ready at http://127\.0\.0\.1:(\d+)")
 
 Json = dict[str, Any]

@@ -29,7 +29,7 @@ TASHKENT = RegionId("UZ-TK")
 CHORSU = [69.2346, 41.3264]
 """A bazaar in Tashkent, [lon, lat]."""
 TOKENS = ("dispatcher", "device")
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 Json = dict[str, Any]
 
 

@@ -27,7 +27,7 @@ from tests.simulators.running_demo import demo, ended, token
 pytestmark = pytest.mark.slow
 
 OTHER = "TK-A2"
-SOON_S, QUIET_S = 10.0, 1.0
+SOON_S, QUIET_S = 60.0, 1.0
 TRACED_S = FLUSH_EVERY_S + 1.0
 HERE = {"_type": "location", "lat": 41.3264, "lon": 69.2346, "acc": 8}
 
