@@ -248,7 +248,7 @@ def regions_of(settings: Settings) -> tuple[RegionId, ...]:
 @asynccontextmanager
 async def _at_work(running: Running) -> AsyncIterator[None]:
     """Regions led, what is decided committed, units heard. Stops in an order in which nothing is cut off."""
-    committing = asyncio.create_task(running.engine.run())
+    committing = beside({"engine": running.engine.run}, running.metrics)
     remembering: set[asyncio.Task[int]] = set()
     running.leader.on_led.append(lambda region: _remember(running, region, remembering))
     await running.leader.start()
@@ -281,7 +281,7 @@ async def _at_work(running: Running) -> AsyncIterator[None]:
         await last_work(running.tracks.flush())
         await running.peers.close()
         await last_work(running.engine.drained())
-        await cancelled(committing)
+        await cancelled(*committing)
         await last_work(running.leader.stop())
 
 

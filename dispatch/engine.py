@@ -207,11 +207,19 @@ class Engine(Directory):
         return led is not None and self.now_s() < led.until_s
 
     async def closed(self, region: RegionId) -> None:
-        """Decide nothing more for a region; return when all that was decided is committed or has failed."""
+        """Decide nothing more for a region; return when all that was decided is committed.
+
+        Raises ServiceAway when it is not. Whoever is kept from waiting for it has not closed the region: it goes on.
+        """
         led = self.led.get(region)
-        if led is not None:
-            led.closing = True
+        if led is None:
+            return
+        led.closing = True
+        try:
             await self._kept_so_far(led)
+        except BaseException:
+            led.closing = False
+            raise
 
     async def _kept_so_far(self, led: Led) -> None:
         """Return when all that was decided for a region is committed. Raises ServiceAway when it is not."""

@@ -116,6 +116,8 @@ class Committer:
                         self._fail(region, "a fault in our own code", entries)
                 finally:
                     self._busy = self.in_doubt = False
+                    for entry in entries:  # None is left when all is well: whoever waits is told in any case.
+                        _settle(entry, StoreAway(f"{entry.region}: stopped before anybody could say what was kept"))
                 self._emptied.set()
 
     async def _commit(self, entries: Sequence[Entry]) -> None:

@@ -89,8 +89,9 @@ class Leases:
 
     @property
     def settled(self) -> bool:
-        """Whether each region has its writer, here or elsewhere."""
-        return all(self._engine.leads(region) or region in self.elsewhere for region in self.regions)
+        """Whether each region has its writer, here or elsewhere: of the others nothing is known by old news."""
+        others = self.elsewhere if self._engine.now_s() - self._seen_s < LEASE_S else ()
+        return all(self._engine.leads(region) or region in others for region in self.regions)
 
     @property
     def fresh(self) -> bool:
@@ -165,7 +166,7 @@ class Leases:
             processes=tuple(process for process in view.processes if process.holder not in dead),
         )
         self._note_seats()
-        epochs = {seat.region: seat.epoch for seat in self.view.seats}
+        epochs = {seat.region: seat.epoch for seat in self.view.seats if seat.region in self.regions}
         if epochs != self._epochs:
             self._epochs, self._moved_s = epochs, self._seen_s
         if self.retiring:
@@ -181,18 +182,26 @@ class Leases:
             await self.give([gift])
 
     async def give(self, regions: Sequence[RegionId]) -> None:
-        """Hand regions back politely: nothing new is decided, what was decided is committed, then they are free."""
+        """Hand regions back politely: nothing new is decided, what was decided is committed, then they are free.
+
+        A region whose commit takes too long stays ours: who waits here sees no other region that needs a leader.
+        """
+        given = []
         for region in regions:
             await self.before_given(region)
             try:
-                await self._engine.closed(region)
-            except ServiceAway:
-                continue  # It failed meanwhile, and is free when its lease ends.
+                async with asyncio.timeout(ANSWER_LIMIT_S):
+                    await self._engine.closed(region)
+            except (ServiceAway, TimeoutError):
+                continue  # It failed meanwhile, and is free when its lease ends; or it is still ours.
             self._engine.drop(region)
             self.until_s.pop(region, None)
+            given.append(region)
+        if not given:
+            return
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
-                await self._store.release(regions, self.holder)
+                await self._store.release(given, self.holder)
         except (ServiceAway, TimeoutError) as away:
             log.warning("not released: %s", away, extra={"action": "give"})
 

@@ -8,6 +8,7 @@ same as before. A key that surely has no answer in the region is not looked up a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,9 @@ from dispatch.errors import ServiceAway
 from dispatch.store import Store
 from dispatch.writing.known_keys import KnownKeys
 from dispatch.writing.records import Answer
+from dispatch.writing.upkeep import Sayings
+
+log = logging.getLogger(__name__)
 
 Pair = tuple[str, str]
 
@@ -73,6 +77,7 @@ class Recollection:
 
     async def run(self) -> None:
         """Learn the keys of the regions that we come to lead, until cancelled."""
+        sayings = Sayings()
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -81,6 +86,12 @@ class Recollection:
                 try:
                     await self._learn(frozenset(wanted))
                 except ServiceAway:
+                    await asyncio.sleep(LEARN_AGAIN_S)
+                    continue
+                except Exception as fault:
+                    # The committer runs beside this: a fault that only makes keys slower must not end it.
+                    if sayings.worth(fault):
+                        log.exception("keys are not learnt", extra={"action": "recollect"})
                     await asyncio.sleep(LEARN_AGAIN_S)
                     continue
                 for region, adopted in wanted.items():

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 from dispatch.clock import elapsing_s
 from dispatch.web.metrics import Metrics
@@ -19,7 +20,7 @@ LAST_WORK_S = 2.0
 SAID_AGAIN_S = 60.0
 """A fault that comes again and again is said so often, not at each turn."""
 
-Work = Callable[[], Awaitable[None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Sayings:
@@ -47,12 +48,13 @@ def beside(parts: Mapping[str, Work], metrics: Metrics) -> list[asyncio.Task[Non
 async def kept_up(name: str, work: Work, metrics: Metrics) -> None:
     """Run `work` until cancelled; after a fault say so, count it and begin again.
 
-    A fault of its last work, when it is cancelled, is its owner's.
+    A fault of its last work, when it is cancelled, is its owner's. Each beginning is a task of its own: a TaskGroup
+    that a fault of its own ends leaves its task counted as cancelled for ever, and would pass for one told to end.
     """
-    sayings = Sayings()
+    sayings, loop = Sayings(), asyncio.get_running_loop()
     while True:
         try:
-            return await work()
+            return await loop.create_task(work(), name=name)
         except Exception as fault:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

@@ -2,15 +2,16 @@
 which fails on request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dispatch.clock import SystemClock
 from dispatch.core.commands import CloseIncident, OpenIncident, ReceiveCall
-from dispatch.core.terms import SYSTEM, ActorId, CallId, Channel, Disposition
+from dispatch.core.terms import SYSTEM, ActorId, CallId, Channel, Disposition, RegionId
 from dispatch.core.verdict import CLOSED_AT_ONCE
 from dispatch.engine import Engine, Reply
 from dispatch.errors import ServiceAway
@@ -22,6 +23,8 @@ from dispatch.writing.keys import Key
 from dispatch.writing.leading import Leader
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
+from dispatch.writing.records import AnsweredKeys
+from dispatch.writing.snapshots import Snapshots
 from dispatch.writing.upkeep import beside, kept_up
 from tests.servers.crew_desk import TASHKENT, a_place
 
@@ -205,6 +208,102 @@ async def test_a_loop_that_a_fault_ends_begins_again_and_is_counted(
     assert len(begun) == 3
     assert caplog.text.count("work ended by a fault") == 1, "the same fault is not said at each turn"
     assert metrics.registry.get_sample_value("dispatch112_faults_total", {"where": "work"}) == 2.0
+
+
+async def test_a_group_of_loops_that_a_fault_ends_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.writing.upkeep.AGAIN_S", 0.01)
+    begun: list[int] = []
+
+    async def faulty() -> None:
+        await asyncio.sleep(0)
+        if len(begun) < 3:
+            raise KeyError("our own bug")
+
+    async def work() -> None:
+        begun.append(1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(faulty())
+            group.create_task(asyncio.sleep(0.01))
+
+    await kept_up("work", work, Metrics())
+    assert len(begun) == 3
+
+
+async def test_a_process_leads_on_after_a_fault_in_one_of_its_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.writing.upkeep.AGAIN_S", 0.01)
+    desk, due, faults = Desk(), Snapshots.due, [AssertionError("our own bug")]
+
+    def faulty(snapshots: Snapshots) -> Iterator[RegionId]:
+        if faults:
+            raise faults.pop()
+        return due(snapshots)
+
+    monkeypatch.setattr(Snapshots, "due", faulty)
+    (committing,) = beside({"engine": desk.engine.run}, Metrics())
+    await desk.leader.start()
+    (leading,) = beside({"leader": desk.leader.run}, Metrics())
+    await _until(lambda: not faults)
+    lapses_s = desk.leader.leases.until_s[TASHKENT]
+    await _until(lambda: desk.engine.leads(TASHKENT) and desk.leader.leases.until_s[TASHKENT] > lapses_s + 1.0)
+    assert (await _soon(desk.open_incident())).status == 201
+    for task in (leading, committing):
+        task.cancel()
+    await asyncio.gather(leading, committing, return_exceptions=True)
+
+
+async def test_keys_that_cannot_be_learnt_keep_nobody_from_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.writing.recollection.LEARN_AGAIN_S", 0.01)
+    answered, faults = MemoryStore.answered, [KeyError("our own bug"), KeyError("our own bug")]
+
+    async def faulty(store: MemoryStore, regions: frozenset[str], after: Any, limit: int) -> AnsweredKeys:
+        if faults:
+            raise faults.pop()
+        return await answered(store, regions, after, limit)
+
+    monkeypatch.setattr(MemoryStore, "answered", faulty)
+    async with _desk() as desk:
+        await _until(lambda: not faults)
+        assert (await _soon(desk.open_incident("k"))).status == 201
+        assert (await _soon(desk.open_incident("k"))).replayed
+
+
+async def test_a_region_that_could_not_be_given_in_time_goes_on_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.writing.leases.ANSWER_LIMIT_S", 0.1)
+    async with _desk() as desk:
+        desk.store.faults.latency_s = 0.5
+        first = asyncio.create_task(desk.open_incident())
+        await asyncio.sleep(0.01)
+        await desk.leader.leases.give([TASHKENT])
+        assert desk.engine.writable(TASHKENT) is not None
+        desk.store.faults.latency_s = 0.0
+        assert (await _soon(first)).body == b"1"
+        assert (await _soon(desk.open_incident())).body == b"2"
+
+
+async def test_whoever_waits_for_a_commit_is_told_when_committing_ends() -> None:
+    desk = Desk()
+    committing = asyncio.create_task(desk.engine.run())
+    await desk.leader.start()
+    desk.store.faults.latency_s = 60.0
+    asked = asyncio.create_task(desk.open_incident())
+    await asyncio.sleep(0.1)
+    committing.cancel()
+    with pytest.raises(ServiceAway):
+        await _soon(asked)
+
+
+async def test_who_leads_is_not_known_by_old_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.writing.leases.LEASE_S", 0.6)
+    async with _desk() as desk:
+        other = Leader(
+            Engine(desk.store, SystemClock(), Reacher(Positions(), None), Positions()), desk.store, [TASHKENT], "b"
+        )
+        await other.start()
+        assert other.ready and TASHKENT in other.leases.elsewhere
+        await asyncio.sleep(0.7)  # Nobody looks for it meanwhile.
+        assert not other.ready
+        await other.leases.look()
+        assert other.ready
 
 
 async def test_a_loop_that_is_told_to_end_ends_though_its_last_work_fails() -> None:
