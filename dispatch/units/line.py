@@ -8,6 +8,7 @@ a flood presses back on the broker and never fills our memory.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import socket
@@ -174,15 +175,19 @@ class Line(Lasting):
 
     async def _stay(self) -> None:
         """One connection from its beginning to its end."""
-        async with self._new_client() as client:
-            # What the broker kept for our session comes in before the subscriptions are answered.
-            self._client = client
-            for batch in batches(self._plan.subscriptions):
-                await client.subscribe(batch)
-            self.ups += 1
-            self._on_up()
-            async for _ in client.messages:
-                raise AssertionError("the inbox passes every message on at once")
+        client = self._new_client()
+        try:
+            async with client:
+                # What the broker kept for our session comes in before the subscriptions are answered.
+                self._client = client
+                for batch in batches(self._plan.subscriptions):
+                    await client.subscribe(batch)
+                self.ups += 1
+                self._on_up()
+                async for _ in client.messages:
+                    raise AssertionError("the inbox passes every message on at once")
+        finally:
+            _hang_up(client)
 
     def _gone(self) -> None:
         """The line broke: nobody waits for an answer over it any more."""
@@ -220,6 +225,15 @@ class Line(Lasting):
 
     def _inbox(self, maxsize: int) -> _Inbox:
         return _Inbox(self._on_message)
+
+
+def _hang_up(client: aiomqtt.Client) -> None:
+    """aiomqtt leaves the connection open to which a broker said no greeting: one more at each try, and when the broker
+    wakes they take the session from each other."""
+    left = cast("socket.socket | None", client._client.socket())
+    if left is not None:
+        with contextlib.suppress(OSError):
+            left.shutdown(socket.SHUT_RDWR)
 
 
 def connect_properties(session_expiry_s: int) -> Properties:

@@ -9,8 +9,9 @@ import pytest
 
 from dispatch.errors import ServiceAway
 from dispatch.servers.broker import Broker
+from dispatch.units import line as line_module
 from dispatch.units import reading
-from dispatch.units.line import LinePlan
+from dispatch.units.line import Line, LinePlan
 from dispatch.units.reading import ReadingLine
 from tests.servers.field_world import plain_client, until
 from tests.servers.wire import Wire
@@ -106,20 +107,29 @@ async def test_a_wrong_log_in_is_no_line(reader: Reader) -> None:
         await stranger.publish("112/units/TK-1/orders", b"")
 
 
-async def test_a_broker_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [ReadingLine, Line])
+async def test_a_broker_that_says_nothing_is_left(
+    kind: type[ReadingLine | Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reading, "GREETING_LIMIT_S", 0.2)
-    came = 0
+    monkeypatch.setattr(line_module, "GREETING_LIMIT_S", 0.2)
+    came = left = 0
 
-    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal came
+    async def silent(stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came, left
         came += 1
+        with contextlib.suppress(ConnectionError):
+            await stream.read()  # Until whoever tried has hung up.
+        left += 1
+        writer.close()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     plan = LinePlan(url=f"mqtt://127.0.0.1:{port}", client_id="reader", light=True)
-    line = ReadingLine(plan, on_message=lambda topic, payload: None)
+    line = kind(plan, on_message=lambda topic, payload: None)
     running = asyncio.create_task(line.run())
-    await until(lambda: came >= 2)
+    await until(lambda: came >= 4)
+    assert left >= came - 2, "each try hangs up before the next"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     server.close()
