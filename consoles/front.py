@@ -78,7 +78,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def opened(front: Front) -> AsyncIterator[int]:
     """Let HTTP and consoles in; the port is the one that they are let in at."""
-    alarms = Alarms(front.metrics, front.clock.wall)
+    alarms = Alarms(front.metrics, front.clock.now)
     health = Health(front.metrics, front.store.ping, front.ready, front.words, alarms=alarms)
     alarms.watch(*front.watched)
     broadcast = _broadcast(front, health, alarms)

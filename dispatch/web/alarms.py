@@ -54,7 +54,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """`since` is the wall's time. `detail` is for people of the centre: without it it may be shown to anybody."""
+    """`since` is service time, as all that stands on a console. `detail` is for people of the centre: without it the
+    alarm may be shown to anybody."""
 
     code: str
     owner: str
@@ -66,8 +67,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 class Alarms:
     """The conditions of one process, and the alarms that stand."""
 
-    def __init__(self, metrics: Metrics, wall: Callable[[], datetime]) -> None:
-        self._wall = wall
+    def __init__(self, metrics: Metrics, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._watched: dict[str, Watched] = {}
         self._standing: dict[str, Alarm] = {}
         self._wrong: Counted[str] = Counted()
@@ -102,7 +103,7 @@ class Alarms:
             elif detail is None and known is not None:
                 del self._standing[code]
                 self._gauge.labels(code, watched.owner).set(0)
-                lasted_s = (self._wall() - known.since).total_seconds()
+                lasted_s = (self._now() - known.since).total_seconds()
                 log.warning("over after %.0f s: %s", lasted_s, code, extra={"action": "alarm"})
 
     async def run(self) -> None:
@@ -116,7 +117,7 @@ class Alarms:
             log.error("alarm for %s: %s: %s", watched.owner, watched.code, detail, extra={"action": "alarm"})
             self._raised.labels(watched.code).inc()
             self._gauge.labels(watched.code, watched.owner).set(1)
-        since = known.since if known is not None else self._wall()
+        since = known.since if known is not None else self._now()
         self._standing[watched.code] = Alarm(
             code=watched.code, owner=watched.owner, grave=watched.grave, since=since, detail=detail
         )

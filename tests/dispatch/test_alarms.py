@@ -16,7 +16,7 @@ class Bench:
         self.clock = ManualClock()
         self.metrics = Metrics()
         self.said: dict[str, str] = {}
-        self.alarms = Alarms(self.metrics, self.clock.wall)
+        self.alarms = Alarms(self.metrics, self.clock.now)
         self.alarms.watch(
             Watched(code="disk_early", owner=TECHNICIAN, said=lambda: self.said.get("disk")),
             Watched(code="calls_spooled", owner=SUPERVISOR, said=lambda: self.said.get("calls"), grave=True),
@@ -64,7 +64,7 @@ def test_the_grave_ones_stand_first_and_who_is_not_logged_in_reads_no_detail() -
 
 def test_a_server_that_is_away_is_an_alarm_and_one_that_is_not_used_is_none() -> None:
     words = {"postgres": "away", "redis": "none", "mqtt": "ok"}
-    alarms = Alarms(Metrics(), ManualClock().wall)
+    alarms = Alarms(Metrics(), ManualClock().now)
     alarms.watch(*servers(lambda: words, dict.fromkeys(words, "it means something")))
     for standing in ([], [], [("postgres_away", "admin", True)]):
         alarms.look()

@@ -110,7 +110,7 @@ async def test_positions_that_cannot_be_taken_make_no_board_stand_still(
 
 
 async def test_a_follower_that_was_closed_is_not_ready_and_its_regions_are_an_alarm(world: Followed) -> None:
-    alarms = Alarms(Metrics(), ManualClock().wall)
+    alarms = Alarms(Metrics(), ManualClock().now)
     condition = followed(world.follower)
     alarms.watch(condition)
     async with running(world.follower):
@@ -153,7 +153,7 @@ class Led:
         self.word = "ok"
         self.wrong: str | None = None
         self.metrics = Metrics()
-        self.alarms = Alarms(self.metrics, ManualClock().wall)
+        self.alarms = Alarms(self.metrics, ManualClock().now)
         self.alarms.watch(Watched(code="disk_low", owner=TECHNICIAN, said=lambda: self.wrong, grave=True))
 
     @contextlib.asynccontextmanager
