@@ -14,7 +14,7 @@ from time import perf_counter
 
 import msgspec
 
-from dispatch.core.events import Event
+from dispatch.core.events import CallReceived, Event
 from dispatch.core.state import RegionState
 from dispatch.core.terms import RegionId
 from dispatch.errors import Elsewhere
@@ -22,6 +22,7 @@ from dispatch.store import CommitUnknown, Store, StoreAway
 from dispatch.writing.readmodels import rows
 from dispatch.writing.records import REPEATED, Answer, Appended, Batch, DecisionInputs, Personal, Recorded, Rows
 from dispatch.writing.stages import Stages
+from dispatch.writing.upkeep import Sayings
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Committer:
         self._pending: list[Entry] = []
         self._busy = False
         self.in_doubt = False
+        self._sayings = Sayings()
         self._woken = asyncio.Event()
         self._emptied = asyncio.Event()
 
@@ -125,7 +127,7 @@ class Committer:
         appended = Appended()
         if batch.events:
             began = perf_counter()
-            appended = await self._append(batch)
+            appended = await self._append(batch, entries)
             self._stages.add("commit (wall)", perf_counter() - began)
         for entry in entries:
             # Another process was first with this key: nothing of ours is kept, and its answer is the answer.
@@ -142,16 +144,16 @@ class Committer:
                 _settle(entry, None)
         self._stages.add("publish", perf_counter() - began)
 
-    async def _append(self, batch: Batch) -> Appended:
+    async def _append(self, batch: Batch, entries: Sequence[Entry]) -> Appended:
         """What was kept; `refused` says of which regions nothing was, and why."""
         try:
             return await self._store.append(batch)
         except CommitUnknown:
-            return Appended(refused=await self._find_out(batch))
+            return Appended(refused=await self._find_out(batch, entries))
         except StoreAway as away:
             return Appended(refused=dict.fromkeys(sorted(batch.regions()), str(away) or "the database is away"))
 
-    async def _find_out(self, batch: Batch) -> dict[str, str]:
+    async def _find_out(self, batch: Batch, entries: Sequence[Entry]) -> dict[str, str]:
         """The answer to COMMIT was lost: read each journal back before anybody is answered."""
         last = {event.region: event for event in batch.events}
         loop = asyncio.get_running_loop()
@@ -160,25 +162,36 @@ class Committer:
         for region, event in last.items():
             while (kept := await self._is_kept(event)) is None:
                 if loop.time() - since_s > DOUBT_S:
-                    self._let_go()
+                    self._let_go(entries)
                 await asyncio.sleep(ASK_AGAIN_S)
             if not kept:
                 unkept[region] = "the commit did not happen"
         return unkept
 
     async def _is_kept(self, event: Recorded) -> bool | None:
-        """Whether the journal has this very event; None while nobody can say."""
+        """Whether the journal has this very event; None while nobody can say, for whatever reason: a database that
+        refuses us has not said no.
+        """
         try:
             seq, digest = await self._store.head(event.region)
-            if seq > event.seq:  # Another leader has gone on since, perhaps from our event.
-                digest = (await self._store.events(event.region, event.seq - 1, 1))[0].hash
-        except StoreAway:
+            # Another leader may have gone on since, perhaps from our event.
+            there = await self._store.events(event.region, event.seq - 1, 1) if seq > event.seq else ()
+        except Exception as fault:
+            if not isinstance(fault, StoreAway) and self._sayings.worth(fault):
+                log.exception("a commit stays in doubt", extra={"region": event.region, "action": "commit"})
             return None
-        return seq >= event.seq and digest == event.hash
+        return seq >= event.seq and event.hash == (there[0].hash if there else digest)
 
-    def _let_go(self) -> None:
-        """What waits behind a commit in doubt was not sent, so it is surely not kept: say so."""
+    def _let_go(self, in_doubt: Sequence[Entry]) -> None:
+        """What waits behind a commit in doubt was not sent, so it is surely not kept: say so.
+
+        Of what is in doubt, calls are let go as well: they are spooled under the same name, and told again they are
+        found. Anybody else is told the truth when it is known.
+        """
         self.in_doubt = True
+        for entry in in_doubt:
+            if any(isinstance(event, CallReceived) for event in entry.events):
+                _settle(entry, StoreAway(f"{entry.region}: nobody can say yet what was kept"))
         for region in dict.fromkeys(entry.region for entry in self._pending):
             self._fail(region, "the database is away", ())
         self._emptied.set()

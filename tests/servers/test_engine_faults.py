@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncpg import InvalidPasswordError
 
 from dispatch.clock import SystemClock
 from dispatch.core.commands import CloseIncident, OpenIncident, ReceiveCall
@@ -142,6 +143,35 @@ async def test_nobody_waits_behind_a_commit_that_is_in_doubt_and_its_asker_hears
         await _until(lambda: desk.leader.ready)
         assert (await _soon(desk.open_incident("behind"))).body == b"2"
         assert desk.committed == 2
+
+
+async def test_a_call_in_doubt_is_let_go_and_found_when_it_is_told_again() -> None:
+    command = ReceiveCall(actor=SYSTEM, call_id=CallId("c-1"), channel=Channel.VOICE)
+    key = Key(actor=ActorId("device:1"), key="k", body_hash=b"")
+    async with _desk() as desk:
+        desk.store.faults.fail_after_commit = 1
+        known = _silent_head(desk.store)
+        with pytest.raises(ServiceAway):
+            await _soon(desk.engine.submit(TASHKENT, command, key=key))
+        known.set()
+        await _until(lambda: desk.leader.ready and len(desk.engine.replicas.states[TASHKENT].calls) == 1)
+        again = await _soon(desk.engine.submit(TASHKENT, command, key=key))
+        assert again.replayed or (again.refusal is not None and again.refusal.code == "call_exists")
+        assert len(desk.engine.replicas.states[TASHKENT].calls) == 1
+
+
+async def test_a_database_that_refuses_us_has_not_said_that_nothing_was_kept() -> None:
+    async with _desk() as desk:
+        desk.store.faults.fail_after_commit = 1
+        head, refusals = desk.store.head, [InvalidPasswordError("password authentication failed")] * 3
+
+        async def refused(region: str) -> tuple[int, bytes]:
+            if refusals:
+                raise refusals.pop()
+            return await head(region)
+
+        desk.store.head = refused  # type: ignore[method-assign]
+        assert (await _soon(desk.open_incident())).body == b"1"
 
 
 async def test_a_region_that_was_read_again_during_the_doubt_goes_on() -> None:
