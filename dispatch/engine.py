@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 
 import msgspec
@@ -29,7 +30,7 @@ from dispatch.core.followups import wishes
 from dispatch.core.needs import live
 from dispatch.core.state import RegionState
 from dispatch.core.terms import SYSTEM, ActorId, IncidentId, Location, Reach, Refusal, RegionId
-from dispatch.core.verdict import Decision, Inquest
+from dispatch.core.verdict import Decision
 from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.store import Store
 from dispatch.web.problems import refused
@@ -37,13 +38,14 @@ from dispatch.writing.committer import Committer, Entry
 from dispatch.writing.directory import Directory
 from dispatch.writing.journal import chain
 from dispatch.writing.keys import Key
-from dispatch.writing.led import Led
+from dispatch.writing.led import Led, inputs_of
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
 from dispatch.writing.recollection import Recollection
-from dispatch.writing.records import REPEATED, Answer, DecisionInputs, Personal, Recorded
+from dispatch.writing.records import REPEATED, Answer, Personal, Recorded
 from dispatch.writing.replica import Replicas
 from dispatch.writing.stages import Stages
+from dispatch.writing.upkeep import Sayings
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ class Engine(Directory):
         self.on_down: list[Callable[[RegionId, str], None]] = []
         self.keeps_inputs: Callable[[], bool] = lambda: True
         self.inputs_dropped = 0
+        self._sayings = Sayings()
         self._recollection = Recollection(store)
         self.remember = self._recollection.keep
         self._committer = Committer(store, self._committed, self._failed, self.stages)
@@ -182,11 +185,12 @@ class Engine(Directory):
             await self._kept_so_far(led)
             status, body = refused(entry)
             return Reply(status=status, body=body, region=region, refusal=entry)
-        status, body = answer(led.state, tuple(entry.events)) if answer else (200, b"{}")
+        with self._whole(region):
+            status, body = answer(led.state, tuple(entry.events)) if answer else (200, b"{}")
         reply = Reply(status=status, body=body, region=region, seq=led.state.seq)
         if entry.recorded:
             entry.personal = personal
-            entry.answer = _answer(key, reply, entry.recorded[0]) if key else None
+            entry.answer = key.answered(status, body, entry.recorded[0]) if key else None
         ours = entry.answer
         await self._committer.add(entry)
         if key is not None and entry.answer is not None:
@@ -229,18 +233,26 @@ class Engine(Directory):
         """Everything between looking and having chosen, without a pause. Our own bug stops this region only."""
         entry = Entry(region=led.state.region, state=led.state, at=self.clock.now())
         began = perf_counter()
-        try:
+        with self._whole(led.state.region):
             verdict = decide(led.state, command, entry.at)
             if isinstance(verdict, Refusal):
                 return verdict
             self._record(led, entry, verdict, command.actor)
             self.stages.add("decide", perf_counter() - began)
             self._follow(led, entry)
-        except Exception:
-            log.exception("fault while deciding", extra={"action": type(command).__name__})
-            self.fail(led.state.region, "a fault in our own code")
-            raise
         return entry
+
+    @contextmanager
+    def _whole(self, region: RegionId) -> Iterator[None]:
+        """What is decided here is put in line for its commit, or the region is read again: a fault between the two
+        would leave a state that no journal has, and a gap before the next command.
+        """
+        try:
+            yield
+        except Exception:
+            log.exception("fault while deciding", extra={"region": region, "action": "decide"})
+            self.fail(region, "a fault in our own code")
+            raise
 
     def _record(self, led: Led, entry: Entry, decision: Decision, actor: ActorId) -> None:
         """Evolve at once, and write down what happened with its place in the chain."""
@@ -272,7 +284,7 @@ class Engine(Directory):
                 )
             )
         if self.keeps_inputs():
-            entry.decisions += [_inputs(state, inquest, entry.recorded[-1]) for inquest in decision.inquests]
+            entry.decisions += [inputs_of(state, inquest, entry.recorded[-1]) for inquest in decision.inquests]
         else:
             self.inputs_dropped += len(decision.inquests)
 
@@ -283,7 +295,13 @@ class Engine(Directory):
 
     def _dispatch(self, led: Led, entry: Entry, incident_id: IncidentId) -> None:
         began = perf_counter()
-        reach = self.reach(led.state, incident_id)
+        try:
+            reach = self.reach(led.state, incident_id)
+        except Exception as fault:
+            # A call is not lost, nor its region stopped, for a travel time: the incident waits, for a person to see.
+            if self._sayings.worth(fault):
+                log.exception("no travel times", extra={"incident": incident_id, "action": "travel"})
+            return
         reached = perf_counter()
         self.stages.add("travel", reached - began)
         if reach is None:
@@ -313,8 +331,9 @@ class Engine(Directory):
         if led is None or not incidents:
             return
         entry = Entry(region=region, state=led.state, at=self.clock.now())
-        for incident_id in incidents[:MOST_FOLLOWUPS]:
-            self._dispatch(led, entry, incident_id)
+        with self._whole(region):
+            for incident_id in incidents[:MOST_FOLLOWUPS]:
+                self._dispatch(led, entry, incident_id)
         if entry.recorded:
             self._committer.post(entry)
 
@@ -360,29 +379,6 @@ class Engine(Directory):
             self._recollection.mistrust(region)
         for listener in self.on_down:
             listener(region, why)
-
-
-def _inputs(state: RegionState, inquest: Inquest, last: Recorded) -> DecisionInputs:
-    return DecisionInputs(
-        region=state.region,
-        seq=last.seq,
-        digest=bytes.fromhex(inquest.digest),
-        at=last.at,
-        incident_id=inquest.incident_id,
-        inputs=inquest.inputs,
-    )
-
-
-def _answer(key: Key, reply: Reply, first: Recorded) -> Answer:
-    return Answer(
-        actor=key.actor,
-        key=key.key,
-        region=reply.region,
-        body_hash=key.body_hash,
-        status=reply.status,
-        body=reply.body,
-        at=first.at,
-    )
 
 
 def _replayed(first: Answer, key: Key) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from dispatch.core.terms import ActorId
-from dispatch.writing.records import Answer
+from dispatch.writing.records import Answer, Recorded
 
 BODY_PART, ADDRESS_PART = 16, 8
 """Bytes of a key's digest that stand for the body, and after them for method and path."""
@@ -17,6 +17,18 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     actor: ActorId
     key: str
     body_hash: bytes
+
+    def answered(self, status: int, body: bytes, first: Recorded) -> Answer:
+        """What stands under the key from now on; `first` is the first event that the request led to."""
+        return Answer(
+            actor=self.actor,
+            key=self.key,
+            region=first.region,
+            body_hash=self.body_hash,
+            status=status,
+            body=body,
+            at=first.at,
+        )
 
     def is_of(self, first: Answer) -> bool:
         """Whether the first answer was given at the same address: else the key stands for something else."""

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 
-from dispatch.core.commands import Command
 from dispatch.core.deadlines import due, endings
 from dispatch.core.followups import sweep
 from dispatch.core.invariants import checking
@@ -72,7 +71,10 @@ class Leader:
 
     async def retire(self) -> None:
         """Hand every region to another process, if there is one, while the door is still open."""
-        await self.leases.retire()
+        try:
+            await self.leases.retire()
+        except Exception:
+            log.exception("went before every region had its next leader", extra={"action": "retire"})
 
     async def stop(self) -> None:
         """Write snapshots and give the regions up, so that the next start is quick."""
@@ -80,12 +82,12 @@ class Leader:
             task.cancel()
         await self.leases.close()
         try:
+            # Without a snapshot the journal has everything; the next leader only reads more of it.
             for region in list(self._engine.led):
-                await self.snapshots.take(region)
+                await self._try_snap(region)
             await self.leases.release()
         except ServiceAway as away:
-            # The journal has everything; the next leader only reads more of it.
-            log.warning("stopped without snapshots: %s", away, extra={"action": "stop"})
+            log.warning("stopped with leases that others must wait for: %s", away, extra={"action": "stop"})
 
     async def _load(self, region: RegionId, epoch: int) -> None:
         began_s = perf_counter()
@@ -146,14 +148,14 @@ class Leader:
         while True:
             await asyncio.sleep(TURN_S)
             for region in list(self._engine.led):
-                led = self._engine.writable(region)
-                for command in endings(led.state) if led is not None else ():
-                    await self._try_end(region, command)
+                await self._try_end(region)
 
-    async def _try_end(self, region: RegionId, command: Command) -> None:
+    async def _try_end(self, region: RegionId) -> None:
         """What stays open is tried again in the next turn, by whoever leads the region then."""
         try:
-            await self._engine.submit(region, command)
+            led = self._engine.writable(region)
+            for command in endings(led.state) if led is not None else ():
+                await self._engine.submit(region, command)
         except ServiceAway as away:
             log.warning("calls of an ended incident wait: %s", away, extra={"region": region, "action": "end"})
         except Exception:
@@ -172,4 +174,7 @@ class Leader:
             await self.snapshots.take(region)
         except ServiceAway as away:
             log.warning("no snapshot: %s", away, extra={"region": region, "action": "snapshot"})
+            self.snapshots.skipped(region)
+        except Exception:
+            log.exception("no snapshot", extra={"region": region, "action": "snapshot"})
             self.snapshots.skipped(region)

@@ -85,6 +85,7 @@ class Leases:
         self._vacant_s: dict[RegionId, float] = {}
         self._not_before_s: dict[RegionId, float] = {}
         self._woken = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -149,7 +150,14 @@ class Leases:
                 self._lose(region, "another process leads the region")
 
     async def look(self) -> None:
-        """See who leads what, claim what is ours to claim, and give away what another should have."""
+        """See who leads what, claim what is ours to claim, and give away what another should have.
+
+        One look at a time: who retires looks beside the loop that does, and each goes by what it has seen itself.
+        """
+        async with self._looking:
+            await self._looked()
+
+    async def _looked(self) -> None:
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 view = await self._store.leadership()
@@ -193,7 +201,9 @@ class Leases:
                 async with asyncio.timeout(ANSWER_LIMIT_S):
                     await self._engine.closed(region)
             except (ServiceAway, TimeoutError):
-                continue  # It failed meanwhile, and is free when its lease ends; or it is still ours.
+                # It failed meanwhile, and is free when its lease ends. Or it is still ours, and goes on.
+                self._said_led(region)
+                continue
             self._engine.drop(region)
             self.until_s.pop(region, None)
             given.append(region)
@@ -293,10 +303,14 @@ class Leases:
             if led is None:
                 return
             lapsed, led.until_s = self._engine.now_s() >= led.until_s, self.until_s[region]
-            if lapsed and self._engine.leads(region):
-                # What was left alone meanwhile, orders and reports of units, is ours to do again.
-                for listener in self.on_led:
-                    listener(region)
+            if lapsed:
+                self._said_led(region)
+
+    def _said_led(self, region: RegionId) -> None:
+        """What was left alone while nothing was written, orders and reports of units, is ours to do again."""
+        if self._engine.leads(region):
+            for listener in self.on_led:
+                listener(region)
 
     def _lose(self, region: RegionId, why: str) -> None:
         self.until_s.pop(region, None)

@@ -7,6 +7,8 @@ from math import inf
 import msgspec
 
 from dispatch.core.state import RegionState
+from dispatch.core.verdict import Inquest
+from dispatch.writing.records import DecisionInputs, Recorded
 
 
 class Led(msgspec.Struct):
@@ -21,3 +23,15 @@ class Led(msgspec.Struct):
     hash: bytes
     until_s: float = inf
     closing: bool = False
+
+
+def inputs_of(state: RegionState, inquest: Inquest, last: Recorded) -> DecisionInputs:
+    """What a decision rested on, kept beside its last event."""
+    return DecisionInputs(
+        region=state.region,
+        seq=last.seq,
+        digest=bytes.fromhex(inquest.digest),
+        at=last.at,
+        incident_id=inquest.incident_id,
+        inputs=inquest.inputs,
+    )

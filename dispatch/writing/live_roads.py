@@ -94,8 +94,8 @@ class LiveRoads:
         }
         in_force = tuple(sorted(name for name, each in self._restrictions.items() if each.in_force(now)))
         if in_force != self._in_force:
-            self._in_force = in_force
             self._put_in_force(now)
+            self._in_force = in_force
 
     def meant(self, lines: Sequence[Line], radius_m: float, direction: Direction) -> tuple[int, float]:
         """How many arcs of the map a drawing means, and how long these streets are, each counted once, in metres."""
@@ -120,16 +120,18 @@ class LiveRoads:
         hour = now.replace(minute=0, second=0, microsecond=0)
         if hour == self._hour:
             return
-        self._hour = hour
         self._travel.late = self._profile.late_at(now)
         made = await asyncio.to_thread(profiled, self._travel.roads, self._profile, hour)
         if not (made == self._hour_ms).all():
             self._hour_ms = made
-            self._put_in_force(now)
+            # By the time as it is now: a closure may have begun while the speeds were being made.
+            self._put_in_force(self._clock.now())
+        self._hour = hour
 
     def _put_in_force(self, now: datetime) -> None:
         version = self._travel.reweigh(*restricted(self._hour_ms, self._restrictions.values(), now))
-        log.info("weights %d: %d closures in force", version, len(self._in_force), extra={"action": "reweigh"})
+        many = sum(each.in_force(now) for each in self._restrictions.values())
+        log.info("weights %d: %d closures in force", version, many, extra={"action": "reweigh"})
 
     def _restriction(self, closure: Closure) -> Restriction:
         arcs = self._arcs(closure.lines, closure.radius_m, closure.direction)

@@ -150,8 +150,11 @@ class Positions:
     def _in_rate(self, unit_id: UnitId, received_at: datetime) -> bool:
         """A leaky bucket in one number: the moment at which the unit's allowance would be full again."""
         now_s = (received_at - _EPOCH).total_seconds()
-        full_at_s = max(now_s, self._full_at_s.get(unit_id, 0.0)) + FIX_INTERVAL_S
+        # Never further away than it can be: after the machine's clock was ahead for a while nobody would be heard.
+        known_s = min(self._full_at_s.get(unit_id, 0.0), now_s + _SLACK_S)
+        full_at_s = max(now_s, known_s) + FIX_INTERVAL_S
         if full_at_s - now_s > _SLACK_S:
+            self._full_at_s[unit_id] = known_s
             return False
         self._full_at_s[unit_id] = full_at_s
         return True

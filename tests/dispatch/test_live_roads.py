@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from dispatch.writing import live_roads
 from dispatch.writing.live_roads import LiveRoads
 from routing.roads import ROAD_CLASSES
 from routing.travel import UNREACHABLE, Travel
-from routing.weights import Profile
+from routing.weights import Profile, profiled
 from tests.routing.oracle import small_roads
 from tests.routing.test_travel import RING, SQUARE
 
@@ -61,6 +62,42 @@ async def until_version(travel: Travel, version: int) -> None:
     async with asyncio.timeout(60):
         while travel.weights_version < version:
             await asyncio.sleep(0.01)
+
+
+async def test_a_closure_that_begins_while_an_hours_speeds_are_made_stays_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, process = profiled, Process(Profile(np.full((2, 24, len(ROAD_CLASSES), 2), 1.5)))
+
+    def slowly(*args: Any) -> Any:
+        process.clock.advance(1)
+        process.close(TK, "CL-1", since=process.clock.now())
+        loop.call_soon_threadsafe(process.live.look)
+        time.sleep(0.2)
+        return made(*args)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(live_roads, "profiled", slowly)
+    async with running(process, monkeypatch):
+        await until_version(process.travel, 2)
+        assert UNREACHABLE in process.travel.ms
+
+
+async def test_a_closure_that_could_not_be_put_in_force_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process()
+    reweigh, faults = process.travel.reweigh, [RuntimeError("can't start new thread")]
+
+    def faulty(*args: Any) -> int:
+        if faults:
+            raise faults.pop()
+        return reweigh(*args)
+
+    monkeypatch.setattr(process.travel, "reweigh", faulty)
+    process.close(TK, "CL-1")
+    with pytest.raises(RuntimeError):
+        process.live.look()
+    process.live.look()
+    assert UNREACHABLE in process.travel.ms
 
 
 async def test_an_hour_has_its_own_speeds_from_its_first_second(monkeypatch: pytest.MonkeyPatch) -> None:

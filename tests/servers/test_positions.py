@@ -101,6 +101,16 @@ def test_a_flooding_unit_is_bounded_and_takes_nothing_from_the_others() -> None:
     assert positions.put(fix("TK-1", after_s=5))
 
 
+def test_a_clock_of_ours_that_was_ahead_for_a_while_makes_no_unit_mute() -> None:
+    positions, ahead = empty(), fix(after_s=2)
+    ahead = Position(
+        unit_id=ahead.unit_id, lat=LAT, lon=LON, at=ahead.at, received_at=ahead.received_at + timedelta(hours=1)
+    )
+    assert positions.put(fix()) and positions.put(ahead)
+    taken = [second for second in range(4, 64, 2) if positions.put(fix(after_s=second))]
+    assert len(taken) > 20
+
+
 def test_who_moved_is_told_once_and_only_to_its_region() -> None:
     positions = empty()
     positions.put(fix("TK-1"))
