@@ -182,7 +182,7 @@ def a_key_is_forgotten_after_a_restart() -> AbstractContextManager[None]:
 
 @bug
 def an_unknown_commit_is_taken_for_done() -> AbstractContextManager[None]:
-    async def find_out(self: Any, batch: Any) -> dict[str, str]:
+    async def find_out(self: Any, batch: Any, entries: Any) -> dict[str, str]:
         return {}
 
     return swapped((Committer, "_find_out", find_out))
@@ -192,7 +192,7 @@ def an_unknown_commit_is_taken_for_done() -> AbstractContextManager[None]:
 def an_unknown_commit_is_taken_for_failed() -> AbstractContextManager[None]:
     """What was kept is answered as a failure, and the region goes on without being read again."""
 
-    async def find_out(self: Any, batch: Any) -> dict[str, str]:
+    async def find_out(self: Any, batch: Any, entries: Any) -> dict[str, str]:
         return dict.fromkeys(sorted(batch.regions()), "unknown")
 
     def failed(self: Any, region: Any, why: str) -> None:
