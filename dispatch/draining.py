@@ -34,6 +34,9 @@ DRAINED_AT_ONCE = 50
 OWN_KEY = "calls:"
 """Before the key of a call whose sender has used that key at another address."""
 
+EXISTS = "call_exists"
+"""The refusal of a call whose id its region has already."""
+
 Carry = Callable[[Sequence[Spooled], RegionId], Awaitable[Collection[CallId]]]
 
 
@@ -99,7 +102,7 @@ class Drain:
         return unkept
 
     def _remember(self, call: Spooled, region: RegionId) -> None:
-        """Another process has committed the call: in the next outage its sender is to hear of no second one."""
+        """Another process has committed the call, or a person has it: its sender is to hear of no second one."""
         if call.key is not None:
             answer = Answer(
                 actor=call.actor.actor_id,
@@ -126,7 +129,7 @@ class Drain:
                 reply = await self._reception.receive(msgspec.structs.replace(contact, key=key))
                 if not is_reused(reply):
                     break
-            fault = reply.refusal.message if reply.refusal is not None else None
+            fault = reply.refusal.message if reply.refusal is not None and not _is_here(reply) else None
         except ServiceAway:
             raise
         except Exception as bug:
@@ -136,6 +139,12 @@ class Drain:
         if fault is not None:
             # Its sender was told that it is kept: neither a rate nor a backlog may drop it.
             await self._contacts.keep_surely(call.raw, fault, call.actor, ("spool", "application/json"))
+            self._remember(call, RegionId(call.region))
+
+
+def _is_here(reply: Reply) -> bool:
+    """Whether the journal has the call: it was committed before anybody could say so."""
+    return reply.refusal is not None and reply.refusal.code == EXISTS
 
 
 def is_reused(reply: Reply) -> bool:
