@@ -21,6 +21,7 @@ from dispatch.core.terms import ActorId, CallId
 from dispatch.errors import ServiceAway
 from dispatch.keeping import spool as spooling
 from dispatch.keeping.spool import Spool, Spooled
+from dispatch.keeping.spool_files import RESERVE_BYTES, Files
 from tests.small_disk import fill
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,14 +139,14 @@ async def test_whoever_gives_up_waiting_for_the_mark_lets_nobody_at_the_files_be
 ) -> None:
     spool, removes, go = loaded(tmp_path), threading.Event(), threading.Event()
     await spool.add(call("a"))
-    remove = spooling.Files.remove
+    remove = Files.remove
 
-    def slowly(files: spooling.Files) -> None:
+    def slowly(files: Files) -> None:
         removes.set()
         go.wait(5)
         remove(files)
 
-    monkeypatch.setattr(spooling.Files, "remove", slowly)
+    monkeypatch.setattr(Files, "remove", slowly)
     stopping = asyncio.create_task(spool.committed(spool.oldest("", 1)))
     await asyncio.to_thread(removes.wait, 5)
     stopping.cancel()
@@ -237,15 +238,15 @@ async def test_nobody_is_told_that_a_call_is_kept_when_its_batch_could_not_be_wr
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = loaded(tmp_path)
-    whole, begun = spooling.Files.append, threading.Event()
+    whole, begun = Files.append, threading.Event()
 
-    def slow_then_full(files: spooling.Files, lines: list[bytes]) -> None:
+    def slow_then_full(files: Files, lines: list[bytes]) -> None:
         if any(b'"full' in line for line in lines):
             raise OSError(errno.ENOSPC, "No space left on device")
         begun.wait(5)
         whole(files, lines)
 
-    monkeypatch.setattr(spooling.Files, "append", slow_then_full)
+    monkeypatch.setattr(Files, "append", slow_then_full)
     first = asyncio.create_task(spool.add(call("a")))
     await asyncio.sleep(0.05)
     # These gather behind the write under way, and are one batch: none of it may be acknowledged.
@@ -372,7 +373,7 @@ async def test_a_full_disk_gives_the_spool_the_room_held_for_it_and_tears_nothin
             await spool.add(msgspec.structs.replace(large, call_id=CallId(name)))
             kept.append(name)
     # Base64 makes 80 kB of 60: the reserve holds them and nothing else had room.
-    assert spooling.RESERVE_BYTES // 100_000 < len(kept) < 10_000
+    assert RESERVE_BYTES // 100_000 < len(kept) < 10_000
     again = loaded(small_disk / "spool")
     assert await drained(again) == kept
     assert again.reserve()
