@@ -189,14 +189,20 @@ class Spool:
         del self._spoilt[:done]
 
     def _emptied(self) -> None:
-        """No call waits: the files go, unless a line that is no call has no other place yet."""
+        """No call waits: the files go, unless a line that is no call has no other place yet, or the disk lets none go.
+        Lines that stay are marked, and those behind them are counted from them.
+        """
         self._set_aside()
         self._ahead = set()
-        if self._spoilt:
+        if not self._spoilt:
+            try:
+                self._files.remove()
+            except OSError as fault:
+                log.error("the spool's files are not removed: %s", fault.strerror, extra={"action": "spool"})
+        if self._files.size:
             self._files.mark(self._written)
-            return
-        self._written = 0
-        self._files.remove()
+        else:
+            self._written = 0
 
     async def _write(self) -> None:
         """All that waits to be written, in one go, while the next crowd gathers. A task of its own: whoever
@@ -207,7 +213,7 @@ class Spool:
                 calls = [call for call, _ in batch]
                 fault: ServiceAway | None = None
                 try:
-                    await asyncio.to_thread(self._files.append, [msgspec.json.encode(call) for call in calls])
+                    await asyncio.to_thread(self._stand, calls)
                 except Exception as why:
                     # Whatever it was: nobody may be left waiting, nor be told that a call is kept.
                     log.error("calls not spooled", exc_info=not isinstance(why, OSError), extra={"action": "spool"})
@@ -219,6 +225,20 @@ class Spool:
             for _, kept in batch:
                 if not kept.done():
                     kept.set_exception(fault) if fault is not None else kept.set_result(None)
+
+    def _stand(self, calls: Sequence[Spooled]) -> None:
+        """Put calls behind what stands in the file. Of what it has lost nothing may be missing at the next start: it is
+        written anew with all that waits. Raises OSError.
+        """
+        lines = [msgspec.json.encode(call) for call in calls]
+        if not self._files.has_lost_lines():
+            self._files.append(lines)
+            return
+        log.error("the spool's file has lost lines: what waits is written anew", extra={"action": "spool"})
+        waiting = list(self._waiting.values())
+        self._files.write_anew([*self._spoilt, *map(msgspec.json.encode, waiting), *lines])
+        self._lines = {call.call_id: line for line, call in enumerate(waiting, len(self._spoilt))}
+        self._written, self._ahead = len(self._spoilt) + len(waiting), set()
 
     def _remember(self, call: Spooled, line: int) -> None:
         self._waiting[call.call_id] = call

@@ -59,6 +59,30 @@ class Files:
             self._room.unlink()
             self._write(data)
 
+    def has_lost_lines(self) -> bool:
+        """Whether less stands in the file than was written: somebody cut it, or took it away."""
+        return self.size > (self._lines.stat().st_size if self._lines.exists() else 0)
+
+    def write_anew(self, lines: list[bytes]) -> None:
+        """Put these in the place of all that stands there. Raises OSError, and then that is as it was."""
+        self._make_folder()
+        data = b"".join(line + b"\n" for line in lines)
+        fresh = self._lines.with_suffix(".new")
+        try:
+            fresh.touch(mode=0o600)
+            with fresh.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._mark.unlink(missing_ok=True)  # Of the old lines: it would hide these.
+            os.replace(fresh, self._lines)
+            _sync_folder(self._folder)
+        except OSError:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
+        self.size = len(data)
+
     def mark(self, committed: int, ahead: Iterable[int] = ()) -> None:
         """Note how many lines are committed, and which behind them. Without room for that they are only repeated after
         a crash.
@@ -74,8 +98,8 @@ class Files:
     def remove(self) -> None:
         """The lines first: a mark without lines is thrown away, lines without their mark are repeated."""
         self._lines.unlink(missing_ok=True)
+        self.size = 0  # Whatever fails now: what is written next begins a new file.
         self._mark.unlink(missing_ok=True)
-        self.size = 0
         _sync_folder(self._folder)
 
     def set_aside(self, line: bytes) -> None:
