@@ -8,6 +8,7 @@ where even that fails, those behind it do not wait for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -21,6 +22,7 @@ from dispatch.core.terms import CallId, RegionId
 from dispatch.engine import REUSED, Reply
 from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.keeping.spool import Spool, Spooled
+from dispatch.store import Refused
 from dispatch.web.bodies import decode
 from dispatch.writing.keys import Key
 from dispatch.writing.records import Answer
@@ -38,6 +40,12 @@ REST_S = 5.0
 """So long a call that could neither be committed nor kept raw is left alone: deciding it may stop its region."""
 RESTING_KEPT = 10_000
 """How many such calls are known at once."""
+
+REFUSALS_MAX = 3
+"""So often the database refuses a call before it is kept raw: once among others, twice alone. One refusal may be the
+fault of what somebody else asked for in the same instant."""
+REFUSED_KEPT = 10_000
+"""How many calls are known at once that were in a refused batch."""
 
 OWN_KEY = "calls:"
 """Before the key of a call whose sender has used that key at another address."""
@@ -63,6 +71,9 @@ class Drain:
         """Takes calls of the spool to the process that leads their region; says which that has now."""
         self._running: dict[str, asyncio.Task[None]] = {}
         self._resting_until_s: OrderedDict[CallId, float] = OrderedDict()
+        self._refusals: OrderedDict[CallId, int] = OrderedDict()
+        """How often a call was in a batch that the database refused: from the first time on it is tried alone."""
+        self._alone = asyncio.Lock()
         self._sayings = Sayings()
 
     async def run(self) -> None:
@@ -106,19 +117,19 @@ class Drain:
         """Commit calls of a spool side by side, decided in their order; those that could not be now, and why. What
         another process leads is carried to it, `onward` from the one that spooled it only.
         """
-        found = await asyncio.gather(*map(self.commit, calls), return_exceptions=True)
         unkept: dict[CallId, ServiceAway] = {}
         moved: dict[RegionId, list[Spooled]] = {}
-        for call, fault in zip(calls, found, strict=True):
-            if isinstance(fault, Elsewhere) and onward:
-                moved.setdefault(RegionId(fault.region), []).append(call)
-            elif isinstance(fault, ServiceAway):
-                unkept[call.call_id] = fault
-            elif isinstance(fault, Exception):
-                log.error("a call stays in the spool", exc_info=fault, extra={"call": call.call_id, "action": "drain"})
-                unkept[call.call_id] = Unkeepable(type(fault).__name__)
-            elif fault is not None:
-                raise fault  # Somebody has told the task to end.
+        refused: ServiceAway | None = None
+        for some in self._portions(calls):
+            # Behind a refusal nothing overtakes what was refused with it and may be kept alone.
+            found = await self._tried(some) if refused is None else dict.fromkeys((c.call_id for c in some), refused)
+            refused = refused or next((fault for fault in found.values() if isinstance(fault, Refused)), None)
+            for call in some:
+                fault = found.get(call.call_id)
+                if isinstance(fault, Elsewhere) and onward:
+                    moved.setdefault(RegionId(fault.region), []).append(call)
+                elif fault is not None:
+                    unkept[call.call_id] = fault
         for region, some in moved.items():
             kept = await self._carried(some, region)
             for call in some:
@@ -127,6 +138,42 @@ class Drain:
                 else:
                     unkept[call.call_id] = Elsewhere(region)
         return unkept
+
+    def _portions(self, calls: Sequence[Spooled]) -> list[list[Spooled]]:
+        """What is tried together, in order: a call that was in a refused batch is tried alone."""
+        portions: list[list[Spooled]] = []
+        for call in calls:
+            if portions and not {call.call_id, portions[-1][-1].call_id} & self._refusals.keys():
+                portions[-1].append(call)
+            else:
+                portions.append([call])
+        return portions
+
+    async def _tried(self, calls: Sequence[Spooled]) -> dict[CallId, ServiceAway]:
+        """Commit calls side by side; those that could not be, and why. Of what was refused one is tried at a time, in
+        whatever region it is: two in one batch would be refused for each other's sake.
+        """
+        async with self._alone if calls[0].call_id in self._refusals else contextlib.nullcontext():
+            found = await asyncio.gather(*map(self.commit, calls), return_exceptions=True)
+        unkept: dict[CallId, ServiceAway] = {}
+        for call, fault in zip(calls, found, strict=True):
+            if isinstance(fault, Refused):
+                self._count_refusal(call)
+            elif not isinstance(fault, ServiceAway):
+                self._refusals.pop(call.call_id, None)
+            if isinstance(fault, ServiceAway):
+                unkept[call.call_id] = fault
+            elif isinstance(fault, Exception):
+                log.error("a call stays in the spool", exc_info=fault, extra={"call": call.call_id, "action": "drain"})
+                unkept[call.call_id] = Unkeepable(type(fault).__name__)
+            elif fault is not None:
+                raise fault  # Somebody has told the task to end.
+        return unkept
+
+    def _count_refusal(self, call: Spooled) -> None:
+        self._refusals[call.call_id] = self._refusals.get(call.call_id, 0) + 1
+        if len(self._refusals) > REFUSED_KEPT:
+            self._refusals.popitem(last=False)
 
     async def _carried(self, calls: Sequence[Spooled], region: RegionId) -> Collection[CallId]:
         """Which of the calls the process that leads their region has now."""
@@ -160,7 +207,8 @@ class Drain:
         """
         if self._rests(call):
             raise Unkeepable("neither committed nor kept raw a moment ago")
-        fault = await self._fault_of(call)
+        refused = self._refusals.get(call.call_id, 0) >= REFUSALS_MAX
+        fault = "the database refuses it" if refused else await self._fault_of(call)
         if fault is None:
             return
         try:
