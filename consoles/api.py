@@ -36,6 +36,7 @@ from dispatch.web.application import Authenticate
 from dispatch.web.audit import Audit
 from dispatch.web.metrics import Metrics
 from dispatch.web.routes import Route
+from dispatch.writing.upkeep import kept_up
 from routing.vehicles import Vehicles
 
 
@@ -70,12 +71,13 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
     advice: Advice
     following: Following
     routes: tuple[Route, ...]
+    metrics: Metrics
 
     async def run(self) -> None:
-        """What the addresses need done beside them, until cancelled."""
-        async with asyncio.TaskGroup() as group:  # Whoever begins again after a fault must not find one still running.
-            group.create_task(self.intake.drain.run())
-            group.create_task(self.aml.run())
+        """What the addresses need done beside them, until cancelled. A fault of one begins that one again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(kept_up("drain", self.intake.drain.run, self.metrics))
+            group.create_task(kept_up("aml", self.aml.run, self.metrics))
 
 
 def interface(parts: Parts) -> Interface:
@@ -113,4 +115,12 @@ def interface(parts: Parts) -> Interface:
         Figures(desk).routes(),
     )
     routes = tuple(route for group in groups for route in group)
-    return Interface(intake=intake, aml=aml, contacts=contacts, advice=advice, following=following, routes=routes)
+    return Interface(
+        intake=intake,
+        aml=aml,
+        contacts=contacts,
+        advice=advice,
+        following=following,
+        routes=routes,
+        metrics=parts.metrics,
+    )

@@ -1,8 +1,8 @@
 """Calls in by HTTP: the address is the same for every channel, and nothing is refused for what it lacks.
 
 The order of one contact: read and decode -> a committed call (reception.py) -> the answer. What cannot be
-understood is kept raw (contacts.py). While the database is away calls go into the spool, their answers say
-so, and they are committed in order afterwards (draining.py).
+understood is kept raw (contacts.py). While the database is away, and where a fault of our own is in the way, calls go
+into the spool, their answers say so, and they are committed in order afterwards (draining.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -22,7 +24,7 @@ from dispatch.calling.calls import CallReceipt, NewCall, check, confirmed_by_dev
 from dispatch.calling.contacts import RAW_MAX_BYTES, Contacts
 from dispatch.calling.evidence import Evidence, fault_of
 from dispatch.calling.reception import Contact, Reception, caller_known_by
-from dispatch.core.terms import Call, CallId, RegionId
+from dispatch.core.terms import Call, CallId, CallStatus, Location, RegionId
 from dispatch.draining import Drain, is_reused, key_of_its_own
 from dispatch.engine import Reply
 from dispatch.errors import Elsewhere, ServiceAway
@@ -41,6 +43,7 @@ LOOK_AGAIN_S = 0.05
 """How often it is looked whether an answer that is waited for has become a question to the others."""
 
 Ask = Callable[[Key], Awaitable[Reply | None]]
+Made = TypeVar("Made")
 
 JSON_TYPES = ("application/json", "application/octet-stream")
 
@@ -190,21 +193,31 @@ class Intake:
         return True
 
     async def _kept(self, contact: Contact, raw: bytes, patient: bool) -> Reply:
-        """The committed call, or one in the spool. Raises Elsewhere where another process is asked first."""
+        """The committed call, or one in the spool. Raises Elsewhere where another process is asked first.
+
+        A fault of our own refuses nobody: the call is spooled under the id that it had, so that whoever drains it
+        finds it if it was committed all the same, commits it, or keeps it for a person.
+        """
         channel = contact.said.channel.value
-        if self.spool is not None and self.spool.holds(caller_known_by(contact)):
-            # Only this caller's own calls wait behind each other: nobody else waits for the spool.
-            with contextlib.suppress(ServiceAway):  # Better out of its order than not kept.
-                return await self._told_before(contact.key) or await self._put_by(contact, raw)
         try:
+            if self.spool is not None and self.spool.holds(caller_known_by(contact)):
+                # Only this caller's own calls wait behind each other: nobody else waits for the spool.
+                with contextlib.suppress(ServiceAway):  # Better out of its order than not kept.
+                    return await self._told_before(contact.key) or await self._put_by(contact, raw)
             reply = await self.reception.receive(contact)
             if is_reused(reply) and contact.key is not None:
                 contact = msgspec.structs.replace(contact, key=key_of_its_own(contact.key))
                 reply = await self.reception.receive(contact)
+        except Problem:
+            raise
         except ServiceAway as away:
             if isinstance(away, Elsewhere) and patient:
                 raise
             return await self._put_by(contact, raw)
+        except Exception:
+            log.exception("a call cannot be taken: it is spooled", extra={"call": contact.call_id, "action": "intake"})
+            # The fault may have come before anybody looked whether this call is an old one told again.
+            return await self._told_before(contact.key) or await self._put_by(contact, raw)
         if reply.refusal is None and not reply.replayed:
             self._received.labels(channel, "committed").inc()
         return reply
@@ -222,11 +235,15 @@ class Intake:
         """The first answer to the key of a call, where the journal or our memory of it can be asked and has one."""
         if key is None:
             return None
-        with contextlib.suppress(ServiceAway):
+        try:
             for each in (key, key_of_its_own(key)):
                 reply = await self.reception.engine.answered(each)
                 if reply is None or not is_reused(reply):
                     return reply
+        except ServiceAway:
+            pass
+        except Exception:
+            log.exception("a first answer cannot be looked up", extra={"action": "intake"})
         return None
 
     async def answered(self, key: Key) -> Reply | None:
@@ -270,14 +287,21 @@ class Intake:
         return Reply(status=201, body=waiting.answer, region=RegionId(""), replayed=True, mismatch=mismatch)
 
     async def _spooled(self, contact: Contact, raw: bytes) -> Reply:
-        """The database is away: keep the call on the disk, and say so. Raises ServiceAway where not."""
+        """Keep the call on the disk, and say so. Raises ServiceAway where not.
+
+        What cannot be said of it for a fault of our own is left out: whatever was in the way of committing it may be
+        in the way here too.
+        """
         reception, said, key = self.reception, contact.said, contact.key
         now = reception.clock.now()
-        location = reception.locator.estimate(reception.locator.fixes(said.evidence, now, reception.clock.wall()), now)
+        location = _whatever_fails(lambda: _said_to_be(reception, said, now), None)
         region = reception.region_for(location, contact.actor)
         if self.spool is None or region not in reception.engine.replicas.states:
             raise ServiceAway(f"{region} cannot be written here now")
-        body = encode(spooled_receipt(said, contact.call_id, region, location))
+        bare = CallReceipt(
+            call_id=contact.call_id, region=region, status=CallStatus.QUEUED, seq=0, flags=("spooled", "unlocated")
+        )
+        body = encode(_whatever_fails(lambda: spooled_receipt(said, contact.call_id, region, location), bare))
         call = Spooled(
             call_id=contact.call_id,
             at=now,
@@ -286,12 +310,27 @@ class Intake:
             answer=body,
             key=key.key if key is not None else None,
             body_hash=key.body_hash if key is not None else b"",
-            caller=caller_known_by(contact),
+            caller=_whatever_fails(lambda: caller_known_by(contact), ""),
             region=region,
         )
         await self.spool.add(call)
         self._received.labels(said.channel.value, "spooled").inc()
         return Reply(status=201, body=body, region=region)
+
+
+def _whatever_fails(made: Callable[[], Made], otherwise: Made) -> Made:
+    """What is made, or the other where a fault of our own is in the way: then the log has that."""
+    try:
+        return made()
+    except Exception:
+        log.exception("a call is spooled without all that it says", extra={"action": "intake"})
+        return otherwise
+
+
+def _said_to_be(reception: Reception, said: NewCall, now: datetime) -> Location | None:
+    """Where a contact says that it is; None where it does not."""
+    locator = reception.locator
+    return locator.estimate(locator.fixes(said.evidence, now, reception.clock.wall()), now)
 
 
 def _key(request: web.Request, actor: Actor, raw: bytes) -> Key | None:

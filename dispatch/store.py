@@ -89,6 +89,11 @@ class StoreAway(ServiceAway):
     """The database does not answer; nothing of this request was kept."""
 
 
+class Refused(StoreAway):
+    """Nothing was kept, and not because the database is away: it will not have the batch, nor would it again. One of
+    those that were together in it is to blame."""
+
+
 class CommitUnknown(StoreAway):
     """The line broke after the batch was sent: committed or not, `head` tells, once it is sure."""
 

@@ -7,6 +7,7 @@ lost: it waits, and is put to the call right after the commit.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -43,6 +44,8 @@ from dispatch.web.replies import Answering, answering
 from dispatch.writing.journal import canonical, commitment
 from dispatch.writing.keys import Key
 from dispatch.writing.records import Personal
+
+log = logging.getLogger(__name__)
 
 DEFAULT_REGION = RegionId("UZ-TK")
 """Where a call without a place waits when its sender stands for no region either."""
@@ -123,9 +126,10 @@ class Reception:
         waited = contact.answer is not None
         caller = caller_of(contact.said, contact.call_id, self.clock.now(), waited=waited)
         self._arriving.add(caller.call_id)
-        waiting = self.matcher.called(caller)
+        waiting: Sequence[Waiting] = ()
         kept = False
         try:
+            waiting = self.matcher.called(caller)
             reply = await self._submit(contact, caller, waiting)
             kept = reply.refusal is None and not reply.replayed
         finally:
@@ -135,8 +139,18 @@ class Reception:
             if not kept and self.open_call(caller.call_id) is None:
                 self.matcher.forget(caller.call_id)
         if self.open_call(caller.call_id) is not None:
-            await self.put(caller.call_id, self.matcher.claim(caller))
+            await self._told_what_waited(caller)
         return reply
+
+    async def _told_what_waited(self, caller: Caller) -> None:
+        """Put what waited to its call. That is committed: whatever goes wrong here, its sender hears so."""
+        waiting = self.matcher.claim(caller)
+        try:
+            await self.put(caller.call_id, waiting)
+        except Exception:
+            log.exception("what waited for a call is not put to it", extra={"call": caller.call_id, "action": "locate"})
+        finally:
+            self.matcher.give_back(waiting)
 
     async def locate(
         self,

@@ -18,7 +18,7 @@ from dispatch.core.events import CallReceived, Event
 from dispatch.core.state import RegionState
 from dispatch.core.terms import RegionId
 from dispatch.errors import Elsewhere
-from dispatch.store import CommitUnknown, Store, StoreAway
+from dispatch.store import CommitUnknown, Refused, Store, StoreAway
 from dispatch.writing.readmodels import rows
 from dispatch.writing.records import REPEATED, Answer, Appended, Batch, DecisionInputs, Personal, Recorded, Rows
 from dispatch.writing.stages import Stages
@@ -31,6 +31,9 @@ ASK_AGAIN_S = 0.2
 
 MOVED = frozenset({"unled", "stale_epoch", REPEATED})
 """Why a batch is refused though nothing is wrong with it: another process leads, or was first with a key."""
+
+UNFIT = ("conflict", "unfenced", "unfit")
+"""How the reason begins of a batch that is refused for what it holds: the same again is refused again."""
 
 DOUBT_S = 1.0
 """After so long without that answer nobody waits behind it any more: calls are better off in the spool."""
@@ -115,7 +118,7 @@ class Committer:
                 except Exception:
                     log.exception("fault while committing", extra={"action": "commit"})
                     for region in dict.fromkeys(entry.region for entry in entries):
-                        self._fail(region, "a fault in our own code", entries)
+                        self._fail(region, "a fault in our own code", entries, refused=True)
                 finally:
                     self._busy = self.in_doubt = False
                     for entry in entries:  # None is left when all is well: whoever waits is told in any case.
@@ -136,7 +139,7 @@ class Committer:
                 entry.answer = first
                 _settle(entry, None)
         for region, why in appended.refused.items():
-            self._fail(RegionId(region), why, entries, moved=why in MOVED)
+            self._fail(RegionId(region), why, entries, moved=why in MOVED, refused=why.startswith(UNFIT))
         began = perf_counter()
         for entry in entries:
             if entry.region not in appended.refused:
@@ -217,16 +220,21 @@ class Committer:
         """The region's state is not to be trusted: nothing of it that waits is committed."""
         self._fail(region, why, (), moved=moved)
 
-    def _fail(self, region: RegionId, why: str, entries: Iterable[Entry], *, moved: bool = False) -> None:
+    def _fail(
+        self, region: RegionId, why: str, entries: Iterable[Entry], *, moved: bool = False, refused: bool = False
+    ) -> None:
         """What waits behind a failed batch stands on it, so it falls with it.
 
-        When the region has `moved` there is nothing wrong with what was asked: its next leader may do it.
+        When the region has `moved` there is nothing wrong with what was asked: its next leader may do it. A batch that
+        was `refused` would be again, but there is nothing wrong with what only waits behind it.
         """
         behind = [entry for entry in self._pending if entry.region == region]
         self._pending = [entry for entry in self._pending if entry.region != region]
-        for entry in [*(e for e in entries if e.region == region), *behind]:
-            fault = Elsewhere(region) if moved else StoreAway(f"{region}: {why}; nothing of the request was kept")
-            _settle(entry, fault)
+        text = f"{region}: {why}; nothing of the request was kept"
+        for entry in (entry for entry in entries if entry.region == region):
+            _settle(entry, Elsewhere(region) if moved else Refused(text) if refused else StoreAway(text))
+        for entry in behind:
+            _settle(entry, Elsewhere(region) if moved else StoreAway(text))
         self._failed(region, why)
 
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dispatch.core.terms import ActorId, CallId
 from dispatch.errors import ServiceAway
 from dispatch.keeping import spool as spooling
 from dispatch.keeping.spool import Spool, Spooled
+from dispatch.keeping.spool_files import RESERVE_BYTES, Files
 from tests.small_disk import fill
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,14 +140,14 @@ async def test_whoever_gives_up_waiting_for_the_mark_lets_nobody_at_the_files_be
 ) -> None:
     spool, removes, go = loaded(tmp_path), threading.Event(), threading.Event()
     await spool.add(call("a"))
-    remove = spooling.Files.remove
+    remove = Files.remove
 
-    def slowly(files: spooling.Files) -> None:
+    def slowly(files: Files) -> None:
         removes.set()
         go.wait(5)
         remove(files)
 
-    monkeypatch.setattr(spooling.Files, "remove", slowly)
+    monkeypatch.setattr(Files, "remove", slowly)
     stopping = asyncio.create_task(spool.committed(spool.oldest("", 1)))
     await asyncio.to_thread(removes.wait, 5)
     stopping.cancel()
@@ -177,6 +179,67 @@ async def test_an_emptied_spool_leaves_no_file_and_begins_anew(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
     await spool.add(call("b"))
     assert await drained(loaded(tmp_path)) == ["b"]
+
+
+@pytest.mark.parametrize("file", ["calls.jsonl", "committed"])
+async def test_files_that_the_disk_lets_not_go_hide_no_call_that_comes_after_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    spool = loaded(tmp_path)
+    for name in ("old-0", "old-1", "old-2"):
+        await spool.add(call(name))
+    await spool.committed(spool.oldest("", 2))
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "unlink", failing_at(file))
+        await spool.committed(spool.oldest("", 1))
+    for name in ("new-0", "new-1", "new-2", "new-3", "new-4"):
+        await spool.add(call(name))
+    assert list(loaded(tmp_path)._waiting) == ["new-0", "new-1", "new-2", "new-3", "new-4"]
+    # Those that are marked behind one that waits are told by their lines.
+    waiting = spool.oldest("", 9)
+    await spool.committed([waiting[1], waiting[4]])
+    assert list(loaded(tmp_path)._waiting) == ["new-0", "new-2", "new-3"]
+
+
+def failing_at(file: str) -> Callable[..., None]:
+    """A way to remove files which one of them withstands."""
+    unlink = Path.unlink
+
+    def removed(path: Path, missing_ok: bool = False) -> None:
+        if path.name == file:
+            raise OSError(errno.EIO, "Input/output error")
+        unlink(path, missing_ok=missing_ok)
+
+    return removed
+
+
+async def test_files_that_the_disk_lets_not_go_stop_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = loaded(tmp_path)
+    await before.add(call("a"))
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "unlink", failing_at("calls.jsonl"))
+        await before.committed(before.oldest("", 1))
+        assert len(loaded(tmp_path)) == 0
+    assert len(loaded(tmp_path)) == 0
+    assert not (tmp_path / "calls.jsonl").exists()
+
+
+@pytest.mark.parametrize("left", [None, 0, 1])
+async def test_lines_that_the_file_has_lost_are_written_anew_with_the_next_call(
+    tmp_path: Path, left: int | None
+) -> None:
+    spool, lines = loaded(tmp_path), tmp_path / "calls.jsonl"
+    for name in ("a", "b", "c", "d"):
+        await spool.add(call(name))
+    await spool.committed(spool.oldest("", 1))
+    if left is None:
+        lines.unlink()
+    else:
+        lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:left]))
+    await spool.add(call("e"))
+    assert list(loaded(tmp_path)._waiting) == ["b", "c", "d", "e"]
+    await spool.committed([spool.oldest("", 9)[1]])
+    assert await drained(loaded(tmp_path)) == ["b", "d", "e"]
 
 
 async def test_a_mark_that_outlived_its_lines_hides_no_new_call(tmp_path: Path) -> None:
@@ -237,15 +300,15 @@ async def test_nobody_is_told_that_a_call_is_kept_when_its_batch_could_not_be_wr
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = loaded(tmp_path)
-    whole, begun = spooling.Files.append, threading.Event()
+    whole, begun = Files.append, threading.Event()
 
-    def slow_then_full(files: spooling.Files, lines: list[bytes]) -> None:
+    def slow_then_full(files: Files, lines: list[bytes]) -> None:
         if any(b'"full' in line for line in lines):
             raise OSError(errno.ENOSPC, "No space left on device")
         begun.wait(5)
         whole(files, lines)
 
-    monkeypatch.setattr(spooling.Files, "append", slow_then_full)
+    monkeypatch.setattr(Files, "append", slow_then_full)
     first = asyncio.create_task(spool.add(call("a")))
     await asyncio.sleep(0.05)
     # These gather behind the write under way, and are one batch: none of it may be acknowledged.
@@ -372,7 +435,7 @@ async def test_a_full_disk_gives_the_spool_the_room_held_for_it_and_tears_nothin
             await spool.add(msgspec.structs.replace(large, call_id=CallId(name)))
             kept.append(name)
     # Base64 makes 80 kB of 60: the reserve holds them and nothing else had room.
-    assert spooling.RESERVE_BYTES // 100_000 < len(kept) < 10_000
+    assert RESERVE_BYTES // 100_000 < len(kept) < 10_000
     again = loaded(small_disk / "spool")
     assert await drained(again) == kept
     assert again.reserve()

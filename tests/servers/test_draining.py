@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import msgspec
 import pytest
+from asyncpg import DataCorruptedError
 
 from consoles.carrying import Carried, Carrier
 from dispatch import draining
@@ -17,8 +18,9 @@ from dispatch.core.terms import CallId, RegionId
 from dispatch.engine import Reply
 from dispatch.keeping.memory import MemoryStore
 from dispatch.keeping.spool import Spooled
+from dispatch.store import StoreAway
 from dispatch.writing.leases import Load
-from dispatch.writing.records import Process
+from dispatch.writing.records import Process, UnreadableContact
 from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, api_world
 from tests.servers.test_api_spool import HERE, SENDER, committed
 
@@ -156,17 +158,146 @@ async def test_of_carried_calls_those_that_can_be_kept_are_and_are_named(world: 
     assert "c-sa" in world.engine.replicas.states[SA].calls
 
 
-async def test_a_fault_in_one_loop_of_the_interface_leaves_none_of_them_behind(
-    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+async def test_a_fault_in_one_loop_of_the_interface_stops_no_other_and_begins_that_one_again(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    drain, aml, fallen, turns = world.interface.intake.drain, world.interface.aml, asyncio.Event(), []
+
     def broken(tasks: asyncio.TaskGroup) -> None:
+        fallen.set()
         raise ZeroDivisionError("our own bug")
 
-    monkeypatch.setattr(world.interface.intake.drain, "_begin", broken)
-    before = asyncio.all_tasks()
-    with pytest.raises((ZeroDivisionError, ExceptionGroup)):
-        await world.interface.run()
-    assert asyncio.all_tasks() <= before
+    async with asyncio.timeout(60):
+        with monkeypatch.context() as planted:
+            planted.setattr(drain, "_begin", broken)
+            planted.setattr(aml, "tidy", lambda: turns.append(fallen.is_set()))
+            while turns.count(True) < 3:
+                await asyncio.sleep(0.02)
+    twin.faults.away = True
+    call = await world.new_call(location=HERE)
+    twin.faults.away = False
+    await committed(world, call["call_id"])
+    assert await world.counted("dispatch112_faults_total", where="drain") >= 1
+    assert await world.counted("dispatch112_faults_total", where="aml") == 0
+
+
+def poison(name: str, world: ApiWorld, region: RegionId = TK) -> Spooled:
+    """A call that no version can read."""
+    return Spooled(
+        call_id=CallId(name), at=world.clock.now(), actor=SENDER, raw=name.encode(), answer=b"{}", region=region
+    )
+
+
+@pytest.mark.parametrize("fault", [DataCorruptedError("invalid page"), StoreAway("no answer")])
+async def test_calls_that_cannot_even_be_kept_raw_hold_up_none_behind_them_and_none_of_another_region(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    async def damaged(contact: UnreadableContact) -> None:
+        raise fault
+
+    monkeypatch.setattr(draining, "DRAINED_AT_ONCE", 3)
+    assert world.spool is not None
+    with monkeypatch.context() as planted:
+        planted.setattr(twin, "keep_contact", damaged)
+        twin.faults.away = True
+        poisons = [poison(f"{region}-{number}", world, region) for number in range(4) for region in (TK, SA)]
+        for each in poisons:
+            await world.spool.add(each)
+        here = await world.new_call(location=HERE)
+        there = await world.new_call(location=[{"source": "app", "point": REGISTAN, "accuracy_m": 20}])
+        twin.faults.away = False
+        async with asyncio.timeout(60):
+            while len(world.spool) > len(poisons):
+                await asyncio.sleep(0.02)
+        states = world.engine.replicas.states
+        assert (list(states[TK].calls), list(states[SA].calls)) == ([here["call_id"]], [there["call_id"]])
+    async with asyncio.timeout(60):
+        while len(world.spool):
+            await asyncio.sleep(0.02)
+    kept, _ = await twin.contacts(None, None, 20)
+    assert sorted(contact.raw for contact in kept) == sorted(each.raw for each in poisons)
+
+
+async def test_a_call_that_can_neither_be_decided_nor_kept_raw_does_not_stop_its_region_at_each_turn(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deciding: list[Contact] = []
+
+    async def failing(contact: Contact) -> Reply:
+        deciding.append(contact)
+        raise KeyError("our own bug")
+
+    async def away(contact: UnreadableContact) -> None:
+        raise StoreAway("no answer")
+
+    assert world.spool is not None
+    oldest, turns = world.spool.oldest, []
+
+    def counted(region: str, most: int, but: Collection[CallId] = ()) -> list[Spooled]:
+        turns.append(region)
+        return oldest(region, most, but)
+
+    monkeypatch.setattr(draining, "REST_S", 3600.0)
+    monkeypatch.setattr(twin, "keep_contact", away)
+    twin.faults.away = True
+    await world.new_call(location=HERE)
+    monkeypatch.setattr(world.interface.intake.reception, "receive", failing)
+    monkeypatch.setattr(world.spool, "oldest", counted)
+    twin.faults.away = False
+    async with asyncio.timeout(60):
+        while len(turns) < 6:
+            await asyncio.sleep(0.02)
+    assert (len(deciding), len(world.spool)) == (1, 1)
+
+
+async def test_a_call_that_a_passing_fault_kept_from_journal_and_contacts_is_committed_behind_it(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    async def failing(*_: object) -> Reply:
+        tried.append("")
+        raise DataCorruptedError("invalid page")
+
+    monkeypatch.setattr(draining, "REST_S", 0.0)
+    twin.faults.away = True
+    call = await world.new_call(location=HERE)
+    with monkeypatch.context() as planted:
+        planted.setattr(twin, "keep_contact", failing)
+        planted.setattr(world.interface.intake.reception, "receive", failing)
+        twin.faults.away = False
+        async with asyncio.timeout(60):
+            while len(tried) < 4:
+                await asyncio.sleep(0.02)
+    await committed(world, call["call_id"])
+    assert (await twin.contacts(None, None, 9))[0] == []
+
+
+async def test_a_fault_of_the_spool_in_one_region_leaves_the_others_their_turns(
+    world: ApiWorld, twin: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.spool is not None
+    oldest = world.spool.oldest
+
+    def failing(region: str, most: int, but: Collection[CallId] = ()) -> list[Spooled]:
+        if region == SA:
+            raise ZeroDivisionError("our own bug")
+        return oldest(region, most, but)
+
+    twin.faults.away = True
+    await world.new_call(location=[{"source": "app", "point": REGISTAN, "accuracy_m": 20}])
+    here = await world.new_call(location=HERE)
+    with monkeypatch.context() as planted:
+        planted.setattr(world.spool, "oldest", failing)
+        twin.faults.away = False
+        async with asyncio.timeout(60):
+            while len(world.spool) > 1:
+                await asyncio.sleep(0.02)
+    assert here["call_id"] in world.engine.replicas.states[TK].calls
+    async with asyncio.timeout(60):
+        while len(world.spool):
+            await asyncio.sleep(0.02)
+    assert await world.counted("dispatch112_faults_total", where="drain") == 0
 
 
 async def test_no_spooled_call_is_dropped_for_its_senders_rate(
