@@ -28,6 +28,10 @@ _OURS = "KR"  # what schema.sql itself says of a batch
 _READ_ONLY = "25006"  # a standby, or a server that somebody set to read only
 _ENDED = ("FATAL", "PANIC")  # the session is over, whatever the reason
 
+PRIMARY = "primary"
+"""A URL may name several servers, and only one of them can write. What a standby says may be old: how far the
+journal went, whose key was answered. So no connection of ours is kept that leads to one."""
+
 
 class SetBack(StoreAway):
     """Postgres rolled it back for a reason of its own, such as a deadlock: the same again may succeed at once."""
@@ -90,6 +94,7 @@ class Writer:
                 self._url,
                 timeout=CONNECT_TIMEOUT_S,
                 max_cached_statement_lifetime=0,
+                target_session_attrs=PRIMARY,
                 # The shapes of our arrays never change, so one plan serves for ever.
                 server_settings={
                     "application_name": self._name, "jit": "off", "plan_cache_mode": "force_generic_plan",

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from dispatch.keeping.connection import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, Meanings, is_read_only
+from dispatch.keeping.connection import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, PRIMARY, Meanings, is_read_only
 from dispatch.sql import queries
 from dispatch.store import StoreAway, fit
 
@@ -40,6 +40,7 @@ class Pool:
                 command_timeout=ANSWER_TIMEOUT_S,
                 max_cached_statement_lifetime=0,
                 reset=_as_it_was,
+                target_session_attrs=PRIMARY,
                 # A list's absent filters cost nothing only when the plan knows that they are absent.
                 server_settings={
                     "application_name": self._name, "jit": "off", "plan_cache_mode": "force_custom_plan",
