@@ -37,6 +37,7 @@ from dispatch.web.metrics import Metrics
 from dispatch.web.problems import Problem
 from dispatch.web.websocket import Socket
 from dispatch.writing.records import Operator, Session
+from dispatch.writing.upkeep import Sayings
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Access:
         self._by_address = Throttle(burst=50, refill_s=1.0)
         self._guesses = Throttle(burst=100, refill_s=0.2)
         self._doubted = Lines(DOUBTED_AT_ONCE, DOUBTED_MAX)
+        self._sayings = Sayings()
 
     # Log-in
 
@@ -176,8 +178,8 @@ class Access:
             return await self._looked_up(token, self._known.get(token)) is not None
         except Problem:
             return False
-        except ServiceAway:
-            return True
+        except Exception:
+            return True  # Nobody can say, and a board that is cut off for that sees nothing at all.
 
     # Inside
 
@@ -204,19 +206,22 @@ class Access:
         return self._programs is not None and self._programs.actor_of(token) is not None
 
     async def _looked_up(self, token: bytes, known: Known | None) -> Actor | None:
-        """Ask the store. Raises Problem `token_expired`; ServiceAway when nobody was sure lately either."""
+        """Ask the store. Raises Problem `token_expired`; ServiceAway, or our own fault, when nobody was sure lately."""
         try:
             actor = await self._found(token)
-        except ServiceAway:
+        except Problem:
+            self._over(token)
+            raise
+        except Exception as fault:
+            # Whatever keeps us from asking, calls must come in: whoever was known is known.
+            if not isinstance(fault, ServiceAway) and self._sayings.worth(fault):
+                log.exception("nobody can be looked up", extra={"action": "access"})
             if known is not None and monotonic() - known.confirmed_s < AWAY_S:
                 return known.actor
             noted = self._programs.actor_of(token) if self._programs is not None else None
             if noted is None:
                 raise
             return noted
-        except Problem:
-            self._over(token)
-            raise
         if actor is None:
             self._over(token)
         else:

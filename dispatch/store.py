@@ -41,7 +41,7 @@ from dispatch.writing.records import (
 __all__ = [
     "Ages", "Answer", "Appended", "AssignmentRow", "AuditEntry", "BadCursor", "Batch", "CallRow", "CommitUnknown",
     "DecisionInputs", "Device", "IncidentRow", "Loaded", "Operator", "OrderRow", "Personal", "Recorded",
-    "Rows", "Session", "Store", "StoreAway", "TableFacts", "TrackPoint", "UnitRow", "UnreadableContact",
+    "Rows", "Session", "Store", "StoreAway", "TableFacts", "TrackPoint", "UnitRow", "UnreadableContact", "refuses",
 ]  # fmt: skip
 
 SNAPSHOTS_KEPT = 3
@@ -96,6 +96,17 @@ class Refused(StoreAway):
 
 class CommitUnknown(StoreAway):
     """The line broke after the batch was sent: committed or not, `head` tells, once it is sure."""
+
+
+_OF_THE_VALUES = ("22", "23", "54")  # a value that fits no column, a constraint, a limit such as nesting
+
+
+def refuses(fault: BaseException) -> bool:
+    """Whether what the database was given is to blame, so that the same again is refused again.
+
+    No other fault of it is the caller's: it cannot serve anybody then, and may later.
+    """
+    return isinstance(fault, ValueError) or (getattr(fault, "sqlstate", None) or "")[:2] in _OF_THE_VALUES
 
 
 class BadCursor(UserMistake):

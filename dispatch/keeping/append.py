@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 from msgspec.structs import astuple
 
-from dispatch.keeping.connection import Writer, said, state
+from dispatch.keeping.connection import SetBack, Writer, state
 from dispatch.store import CommitUnknown, StoreAway, fit, unfit_regions
 from dispatch.writing.records import REPEATED, Answer, Appended, Batch, Recorded, Rows
 
@@ -22,8 +22,6 @@ ATTEMPTS_MAX = 3
 """Tries of a batch that Postgres set back for reasons of its own, such as a deadlock."""
 
 _ANSWERED = "KR001"  # schema.sql: a key has its answer already
-_SET_BACK = "40"  # serialization failure, deadlock: the same again may succeed
-_REFUSED = ("22", "23", "54")  # a value that fits no column, a constraint, a limit such as nesting
 
 
 class Mark(msgspec.Struct):
@@ -78,13 +76,9 @@ async def _sent(writer: Writer, batch: Batch) -> list[Any]:
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             return await writer.run("append", *values, unknown=True)
-        except asyncpg.PostgresError as fault:
-            if state(fault)[:2] in _REFUSED or state(fault) == _ANSWERED:
+        except SetBack:
+            if attempt == ATTEMPTS_MAX:
                 raise
-            if state(fault)[:2] != _SET_BACK or attempt == ATTEMPTS_MAX:
-                # Our own bug, such as a missing function. Nothing was kept, and calls must go on being taken.
-                log.exception("an append failed for a reason that no batch gives")
-                raise StoreAway(said(fault)) from fault
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from dispatch.keeping.connection import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, away_or_same
+from dispatch.keeping.connection import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, PRIMARY, Meanings, is_read_only
 from dispatch.sql import queries
 from dispatch.store import StoreAway, fit
 
@@ -24,6 +24,7 @@ class Pool:
         self._name = name
         self._connections_max = connections_max
         self._pool: asyncpg.Pool | None = None
+        self._meanings = Meanings(name)
         self._queries = {f"{file}.{name}": text for file in _FILES for name, text in queries(file).items()}
 
     async def open(self) -> None:
@@ -39,13 +40,14 @@ class Pool:
                 command_timeout=ANSWER_TIMEOUT_S,
                 max_cached_statement_lifetime=0,
                 reset=_as_it_was,
+                target_session_attrs=PRIMARY,
                 # A list's absent filters cost nothing only when the plan knows that they are absent.
                 server_settings={
                     "application_name": self._name, "jit": "off", "plan_cache_mode": "force_custom_plan",
                 },
             )  # fmt: skip
         except Exception as fault:
-            raise away_or_same(fault) from fault
+            raise self._meanings.of(fault) from fault
 
     async def close(self) -> None:
         """Give running queries a moment, then hang up."""
@@ -59,14 +61,21 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for a few queries. Raises StoreAway when none can be had or its line breaks."""
+        """A connection for a few queries. Raises StoreAway when none can be had, its line breaks, or the server cannot
+        do what is asked; what it refuses (`refuses`) passes through.
+        """
         if self._pool is None:
             raise StoreAway("the store is not open")
         try:
             async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
-                yield connection
+                try:
+                    yield connection
+                except asyncpg.PostgresError as fault:
+                    if is_read_only(fault):
+                        connection.terminate()  # Another server may be the one that writes now.
+                    raise
         except Exception as fault:
-            raise away_or_same(fault) from fault
+            raise self._meanings.of(fault) from fault
 
     async def run(self, name: str, *values: Any) -> list[asyncpg.Record]:
         """The rows of the query `file.name`."""

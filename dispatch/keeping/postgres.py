@@ -64,11 +64,15 @@ class PostgresStore(PostgresPruning, PostgresAccess):
         self._track_days: set[date] = set()
 
     async def open(self) -> None:
-        await self._intake.open()
-        await self._leases.open()
-        await self._readers.open()
-        async with self._readers.connection() as connection:
-            await require_schema(connection)
+        """Begin to serve; again after it failed, too. Raises StoreAway, or UserMistake for a foreign schema."""
+        try:
+            for pool in (self._intake, self._leases, self._readers):
+                await pool.open()
+            async with self._readers.connection() as connection:
+                await require_schema(connection)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         pools = (self._intake, self._leases, self._readers)
