@@ -88,8 +88,10 @@ class Line:
         return said
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        """Hang up. A word said afterwards connects anew: whoever runs the line may begin again."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     def _heard(self) -> None:
         if self.failures:

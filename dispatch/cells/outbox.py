@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -37,6 +39,7 @@ from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.store import Store
 from dispatch.writing.records import Recorded
+from dispatch.writing.upkeep import Sayings
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +89,10 @@ class Outbox:
         self._woken = asyncio.Event()
         self._under_way: set[Key] = set()
         self._pauses: dict[RegionId, dict[Key, Pause]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
+        self._sayings: defaultdict[RegionId, Sayings] = defaultdict(Sayings)
+        self.faults = 0
+        """Our own bugs in looking and carrying, caught."""
         engine.on_commit.append(self._committed)
 
     def _committed(self, region: RegionId, _: Sequence[Recorded], events: Sequence[Event]) -> None:
@@ -99,7 +105,7 @@ class Outbox:
             while True:
                 self._woken.clear()
                 for region in list(self._engine.led):
-                    self._look(region)
+                    self._look_apart(region)
                 try:
                     async with asyncio.timeout(LOOK_S):
                         await self._woken.wait()
@@ -109,6 +115,15 @@ class Outbox:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _look_apart(self, region: RegionId) -> None:
+        """Look at a region so that a fault of our own in it holds up none of the others."""
+        try:
+            self._look(region)
+        except Exception as fault:
+            self.faults += 1
+            if self._sayings[region].worth(fault):
+                log.exception("what a region has to say is not all said", extra={"region": region, "action": "cells"})
 
     def _look(self, region: RegionId) -> None:
         """Set going what can be said now."""
@@ -122,10 +137,7 @@ class Outbox:
             key = (type(message).__name__, message.id)
             waiting.add(key)
             if self._may_go(message, key):
-                self._under_way.add(key)
-                task = asyncio.get_running_loop().create_task(self._carry(message, key))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._set_going(message, key)
         pauses = self._pauses.get(region, {})
         self._pauses[region] = {key: pause for key, pause in pauses.items() if key in waiting}
 
@@ -141,24 +153,35 @@ class Outbox:
     def _is_siblings(self, region: RegionId) -> bool:
         return self.siblings is not None and self.siblings.leads(region)
 
-    async def _carry(self, message: Message, key: Key) -> None:
-        """One message as far as it goes now; what stops it is tried again later."""
+    def _set_going(self, message: Message, key: Key) -> None:
+        self._under_way.add(key)
+        task = asyncio.get_running_loop().create_task(self._carry(message, key))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._came_back, key))
+
+    def _came_back(self, key: Key, task: asyncio.Task[bool]) -> None:
+        """Not at the end of `_carry`: a task that is cancelled before its first step never comes to that."""
+        self._tasks.discard(task)
+        self._under_way.discard(key)
+        if not task.cancelled() and task.result():
+            self._woken.set()
+
+    async def _carry(self, message: Message, key: Key) -> bool:
+        """One message as far as it goes now, and whether it is settled; what stops it is tried again later."""
         settled = False
         try:
             settled = await self._settled(message)
         except ServiceAway as away:
             log.info("a message waits: %s", away, extra={"region": message.origin, "action": key[0]})
         except Exception:
+            self.faults += 1
             log.exception("fault while carrying a message", extra={"region": message.origin, "action": key[0]})
-        finally:
-            self._under_way.discard(key)
         pauses = self._pauses.setdefault(message.origin, {})
         before = pauses.pop(key, None)
-        if settled:
-            self._woken.set()
-        else:
+        if not settled:
             length_s = min(LONGEST_PAUSE_S, before.length_s * 2 if before is not None else FIRST_PAUSE_S)
             pauses[key] = Pause(asyncio.get_running_loop().time() + length_s, length_s)
+        return settled
 
     async def _settled(self, message: Message) -> bool:
         """Whether the message was answered and what that led to is committed. Raises ServiceAway."""
