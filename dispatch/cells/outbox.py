@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -28,7 +28,7 @@ from dispatch.cells.exchange import (
     notes_of,
 )
 from dispatch.cells.inbox import Inbox
-from dispatch.cells.line import Line
+from dispatch.cells.line import AT_ONCE, Line
 from dispatch.core.aid_events import AidAsked, AidTaken, AidWithdrawn
 from dispatch.core.commands import MarkSent
 from dispatch.core.events import CallDeparted, CallOffered, CallRegained, CallReleased, Event, OfferRecalled
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.25
 """Without a commit to wake it: how late a lent unit's step is told, and how soon a line that is back is used."""
 UNDER_WAY_MAX = 64
+"""Messages under way within this cell. Others count for their lines: a neighbour that is stuck holds up nobody else."""
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 LED_ON, LED_NOWHERE = 200, 204
@@ -88,6 +89,8 @@ class Outbox:
         """The other processes of this cell, where there are any."""
         self._woken = asyncio.Event()
         self._under_way: set[Key] = set()
+        self._loads: Counter[Line | None] = Counter()
+        """How many of them are for each line, from their first step on; under None those within this cell."""
         self._pauses: dict[RegionId, dict[Key, Pause]] = {}
         self._tasks: set[asyncio.Task[bool]] = set()
         self._sayings: defaultdict[RegionId, Sayings] = defaultdict(Sayings)
@@ -136,33 +139,38 @@ class Outbox:
         for message in messages(state):
             key = (type(message).__name__, message.id)
             waiting.add(key)
-            if self._may_go(message, key):
-                self._set_going(message, key)
+            line = self._line_to(message.to)
+            if self._may_go(message, key, line):
+                self._set_going(message, key, line)
         pauses = self._pauses.get(region, {})
         self._pauses[region] = {key: pause for key, pause in pauses.items() if key in waiting}
 
-    def _may_go(self, message: Message, key: Key) -> bool:
+    def _line_to(self, region: RegionId) -> Line | None:
+        """The line to the cell that leads the region; None for a region of this cell."""
+        return None if region in self._engine.led else self.lines.get(region)
+
+    def _may_go(self, message: Message, key: Key, line: Line | None) -> bool:
         pause = self._pauses.get(message.origin, {}).get(key)
-        if key in self._under_way or len(self._under_way) >= UNDER_WAY_MAX:
+        if key in self._under_way or self._loads[line] >= (UNDER_WAY_MAX if line is None else AT_ONCE):
             return False
         if pause is not None and asyncio.get_running_loop().time() < pause.until_s:
             return False
-        line = self.lines.get(message.to)
-        return message.to in self._engine.led or (line.open if line is not None else self._is_siblings(message.to))
+        if line is not None:
+            return line.open
+        return message.to in self._engine.led or (self.siblings is not None and self.siblings.leads(message.to))
 
-    def _is_siblings(self, region: RegionId) -> bool:
-        return self.siblings is not None and self.siblings.leads(region)
-
-    def _set_going(self, message: Message, key: Key) -> None:
+    def _set_going(self, message: Message, key: Key, line: Line | None) -> None:
         self._under_way.add(key)
+        self._loads[line] += 1
         task = asyncio.get_running_loop().create_task(self._carry(message, key))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._came_back, key))
+        task.add_done_callback(partial(self._came_back, key, line))
 
-    def _came_back(self, key: Key, task: asyncio.Task[bool]) -> None:
+    def _came_back(self, key: Key, line: Line | None, task: asyncio.Task[bool]) -> None:
         """Not at the end of `_carry`: a task that is cancelled before its first step never comes to that."""
         self._tasks.discard(task)
         self._under_way.discard(key)
+        self._loads[line] -= 1
         if not task.cancelled() and task.result():
             self._woken.set()
 
@@ -185,7 +193,7 @@ class Outbox:
 
     async def _settled(self, message: Message) -> bool:
         """Whether the message was answered and what that led to is committed. Raises ServiceAway."""
-        line = None if message.to in self._engine.led else self.lines.get(message.to)
+        line = self._line_to(message.to)
         if isinstance(message, CallOffer):
             ready = await self._ready(message, line)
             if ready is None:

@@ -10,8 +10,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from dispatch.cells import line as line_module
 from dispatch.cells import outbox as outbox_module
 from dispatch.cells.exchange import chores
+from dispatch.cells.line import AT_ONCE
 from dispatch.cells.neighbours import Neighbours
 from dispatch.cells.peers import Peer
 from dispatch.clock import SystemClock
@@ -29,6 +31,7 @@ from tests.servers.crew_desk import a_place
 from tests.servers.field_world import until
 
 TK, TO, SA = RegionId("UZ-TK"), RegionId("UZ-TO"), RegionId("UZ-SA")
+FAR = [RegionId(f"UZ-{name}") for name in ("AN", "BU", "FA", "JI", "NG", "NW", "QA", "QR", "SI", "SU", "XO")]
 
 
 class Neighbour:
@@ -168,3 +171,25 @@ async def test_a_word_stopped_before_it_began_is_said_later(here: Cell, there: N
     assert there.heard == []
     here.run()
     await until(lambda: there.heard == ["c-1"])
+
+
+async def test_neighbours_that_are_stuck_hold_up_only_what_is_for_them(
+    there: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_module, "ANSWER_LIMIT_S", 3600.0)
+    there.freed.clear()
+    here = Cell([there.peer(region, region) for region in FAR])
+    await here.start()
+    try:
+        for region in FAR:
+            for number in range(AT_ONCE + 2):
+                await here.offer(f"c-{region}-{number}", TK, region)
+        here.run()
+        await until(lambda: there.asked == AT_ONCE * len(FAR))
+        await here.offer("c-near", TK, TO)
+        await until(lambda: here.engine.replicas.states[TO].call(CallId("c-near")) is not None)
+        assert there.asked == AT_ONCE * len(FAR), "no more than so many at once for each"
+        there.freed.set()
+        await until(lambda: len(there.heard) == (AT_ONCE + 2) * len(FAR))
+    finally:
+        await here.stop()
