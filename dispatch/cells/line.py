@@ -37,7 +37,6 @@ class Line:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self.under_way = 0
         self.failures = 0
         self.sent = 0
         self.cuts = 0
@@ -52,7 +51,8 @@ class Line:
 
     @property
     def open(self) -> bool:
-        return self.under_way < AT_ONCE and monotonic() >= self._not_before_s
+        """Whether the pause after the last failure is over."""
+        return monotonic() >= self._not_before_s
 
     async def reachable(self) -> bool:
         """Whether the neighbour answers at all: asked before anything is said that cannot be unsaid."""
@@ -70,7 +70,6 @@ class Line:
     async def say(self, message: Message) -> Answer:
         """The neighbour's answer. Raises LineCut."""
         url = f"{self.peer.url}/api/v1/cells/{message.to}/messages"
-        self.under_way += 1
         self.sent += 1
         try:
             async with self._client().post(url, data=msgspec.json.encode(message)) as got:
@@ -82,14 +81,14 @@ class Line:
         except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, LineCut) as fault:
             self._failed(repr(fault))
             raise LineCut(str(fault)) from None
-        finally:
-            self.under_way -= 1
         self._heard()
         return said
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        """Hang up. A word said afterwards connects anew: whoever runs the line may begin again."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     def _heard(self) -> None:
         if self.failures:

@@ -125,6 +125,9 @@ class Neighbours(Collector):
         for outcome, count in self.inbox.counts.items():
             answers.add_metric([outcome], count)
         yield answers
+        faults = CounterMetricFamily("dispatch112_cell_faults", "Our own bugs while saying what is to be said, caught")
+        faults.add_metric([], self.outbox.faults)
+        yield faults
 
     def routes(self) -> tuple[Route, ...]:
         shown = Route(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -26,7 +28,7 @@ from dispatch.cells.exchange import (
     notes_of,
 )
 from dispatch.cells.inbox import Inbox
-from dispatch.cells.line import Line
+from dispatch.cells.line import AT_ONCE, Line
 from dispatch.core.aid_events import AidAsked, AidTaken, AidWithdrawn
 from dispatch.core.commands import MarkSent
 from dispatch.core.events import CallDeparted, CallOffered, CallRegained, CallReleased, Event, OfferRecalled
@@ -37,12 +39,14 @@ from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.store import Store
 from dispatch.writing.records import Recorded
+from dispatch.writing.upkeep import Sayings
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
 """Without a commit to wake it: how late a lent unit's step is told, and how soon a line that is back is used."""
 UNDER_WAY_MAX = 64
+"""Messages under way within this cell. Others count for their lines: a neighbour that is stuck holds up nobody else."""
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 LED_ON, LED_NOWHERE = 200, 204
@@ -85,8 +89,13 @@ class Outbox:
         """The other processes of this cell, where there are any."""
         self._woken = asyncio.Event()
         self._under_way: set[Key] = set()
+        self._loads: Counter[Line | None] = Counter()
+        """How many of them are for each line, from their first step on; under None those within this cell."""
         self._pauses: dict[RegionId, dict[Key, Pause]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
+        self._sayings: defaultdict[RegionId, Sayings] = defaultdict(Sayings)
+        self.faults = 0
+        """Our own bugs in looking and carrying, caught."""
         engine.on_commit.append(self._committed)
 
     def _committed(self, region: RegionId, _: Sequence[Recorded], events: Sequence[Event]) -> None:
@@ -99,7 +108,7 @@ class Outbox:
             while True:
                 self._woken.clear()
                 for region in list(self._engine.led):
-                    self._look(region)
+                    self._look_apart(region)
                 try:
                     async with asyncio.timeout(LOOK_S):
                         await self._woken.wait()
@@ -109,6 +118,15 @@ class Outbox:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _look_apart(self, region: RegionId) -> None:
+        """Look at a region so that a fault of our own in it holds up none of the others."""
+        try:
+            self._look(region)
+        except Exception as fault:
+            self.faults += 1
+            if self._sayings[region].worth(fault):
+                log.exception("what a region has to say is not all said", extra={"region": region, "action": "cells"})
 
     def _look(self, region: RegionId) -> None:
         """Set going what can be said now."""
@@ -121,48 +139,61 @@ class Outbox:
         for message in messages(state):
             key = (type(message).__name__, message.id)
             waiting.add(key)
-            if self._may_go(message, key):
-                self._under_way.add(key)
-                task = asyncio.get_running_loop().create_task(self._carry(message, key))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            line = self._line_to(message.to)
+            if self._may_go(message, key, line):
+                self._set_going(message, key, line)
         pauses = self._pauses.get(region, {})
         self._pauses[region] = {key: pause for key, pause in pauses.items() if key in waiting}
 
-    def _may_go(self, message: Message, key: Key) -> bool:
+    def _line_to(self, region: RegionId) -> Line | None:
+        """The line to the cell that leads the region; None for a region of this cell."""
+        return None if region in self._engine.led else self.lines.get(region)
+
+    def _may_go(self, message: Message, key: Key, line: Line | None) -> bool:
         pause = self._pauses.get(message.origin, {}).get(key)
-        if key in self._under_way or len(self._under_way) >= UNDER_WAY_MAX:
+        if key in self._under_way or self._loads[line] >= (UNDER_WAY_MAX if line is None else AT_ONCE):
             return False
         if pause is not None and asyncio.get_running_loop().time() < pause.until_s:
             return False
-        line = self.lines.get(message.to)
-        return message.to in self._engine.led or (line.open if line is not None else self._is_siblings(message.to))
+        if line is not None:
+            return line.open
+        return message.to in self._engine.led or (self.siblings is not None and self.siblings.leads(message.to))
 
-    def _is_siblings(self, region: RegionId) -> bool:
-        return self.siblings is not None and self.siblings.leads(region)
+    def _set_going(self, message: Message, key: Key, line: Line | None) -> None:
+        self._under_way.add(key)
+        self._loads[line] += 1
+        task = asyncio.get_running_loop().create_task(self._carry(message, key))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._came_back, key, line))
 
-    async def _carry(self, message: Message, key: Key) -> None:
-        """One message as far as it goes now; what stops it is tried again later."""
+    def _came_back(self, key: Key, line: Line | None, task: asyncio.Task[bool]) -> None:
+        """Not at the end of `_carry`: a task that is cancelled before its first step never comes to that."""
+        self._tasks.discard(task)
+        self._under_way.discard(key)
+        self._loads[line] -= 1
+        if not task.cancelled() and task.result():
+            self._woken.set()
+
+    async def _carry(self, message: Message, key: Key) -> bool:
+        """One message as far as it goes now, and whether it is settled; what stops it is tried again later."""
         settled = False
         try:
             settled = await self._settled(message)
         except ServiceAway as away:
             log.info("a message waits: %s", away, extra={"region": message.origin, "action": key[0]})
         except Exception:
+            self.faults += 1
             log.exception("fault while carrying a message", extra={"region": message.origin, "action": key[0]})
-        finally:
-            self._under_way.discard(key)
         pauses = self._pauses.setdefault(message.origin, {})
         before = pauses.pop(key, None)
-        if settled:
-            self._woken.set()
-        else:
+        if not settled:
             length_s = min(LONGEST_PAUSE_S, before.length_s * 2 if before is not None else FIRST_PAUSE_S)
             pauses[key] = Pause(asyncio.get_running_loop().time() + length_s, length_s)
+        return settled
 
     async def _settled(self, message: Message) -> bool:
         """Whether the message was answered and what that led to is committed. Raises ServiceAway."""
-        line = None if message.to in self._engine.led else self.lines.get(message.to)
+        line = self._line_to(message.to)
         if isinstance(message, CallOffer):
             ready = await self._ready(message, line)
             if ready is None:

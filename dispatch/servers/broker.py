@@ -22,6 +22,7 @@ from dispatch.servers.footing import Footing, find_footing, moved_home, own_dire
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
+PORTS = range(1, 1 << 16)
 PROBE_LIMIT_S = 2.0
 RELOAD_LIMIT_S = 10.0
 CANARY = "canary"
@@ -52,7 +53,7 @@ class Broker:
         self._port = _port_for(self._asked_port, self._home / "port")
         self._server = Server(self._launch(program), ready=self._is_ready)
         await self._server.start()
-        (self._home / "port").write_text(str(self._port))
+        self._write("port", str(self._port))
         if not self.enforces_rights:
             logger.warning("the stand-in broker does not enforce topic rights: install mosquitto for that")
         return f"mqtt://{SERVICE_ACCOUNT}:{self._own_password}@{LOOPBACK}:{self._port}"
@@ -168,8 +169,17 @@ def _port_for(asked: int, remembered: Path) -> int:
         if not _is_free(asked):
             raise UserMistake(f"port {asked} for the broker is in use")
         return asked
-    last = int(remembered.read_text()) if remembered.exists() else 0
+    last = _port_in(remembered)
     return last if last and _is_free(last) else _free_port()
+
+
+def _port_in(remembered: Path) -> int:
+    """The port of last time; 0 when nobody knows it any more, for that is no reason not to start."""
+    try:
+        port = int(remembered.read_text())
+    except (OSError, ValueError):
+        return 0
+    return port if port in PORTS else 0
 
 
 def _is_free(port: int) -> bool:

@@ -133,18 +133,24 @@ class Server:
             delay_s = min(2 * delay_s, LONGEST_BACKOFF_S)
 
     async def _try_once(self) -> str | None:
-        """None when the server became ready, otherwise why not."""
+        """None when the server became ready, otherwise why not, a bug of ours among it: whoever watches must not end.
+
+        A child that lives although its last try ended by a fault is waited for, and no second one put beside it.
+        """
         try:
-            # Also a server that never starts writes its log, again and again.
-            _bound(self.launch.log)
-            if self._before:
-                await self._before()
-            self._process = spawn(self.launch)
+            if self._process is None or self._process.poll() is not None:
+                # Also a server that never starts writes its log, again and again.
+                _bound(self.launch.log)
+                if self._before:
+                    await self._before()
+                self._process = spawn(self.launch)
+            if await self._became_ready(self._process):
+                return None
+            return f"{self.launch.name} does not start; its log ends:\n{_tail(self.launch.log)}"
         except (OSError, ServiceAway) as fault:
             return f"{self.launch.name} cannot start: {fault}"
-        if await self._became_ready(self._process):
-            return None
-        return f"{self.launch.name} does not start; its log ends:\n{_tail(self.launch.log)}"
+        except Exception as fault:
+            return f"{self.launch.name} cannot start: {fault!r}"
 
     async def _became_ready(self, process: subprocess.Popen[bytes]) -> bool:
         """No limit on recovery: a long one is not a fault, and killing it would only begin it again."""

@@ -115,30 +115,33 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     async def is_ready(self, pid: int) -> bool:
         """Ready is what postmaster.pid says, if it is our child who says it."""
-        lines = self._pid_file_lines()
+        lines = self._pid_file_lines() or []
         return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
     async def settle_old_postmaster(self) -> None:
-        """Let a postmaster that is still dying finish; unlearn a pid that now belongs to another program.
+        """Let a postmaster that is still dying finish; unlearn a pid that now belongs to another program, or is none.
 
-        The file itself stays: its shared memory key is how Postgres notices orphaned backends.
+        A full disk or a crash of the machine leaves an empty file, or one that holds anything: Postgres would refuse it
+        for ever. The file itself stays: its shared memory key is how Postgres notices orphaned backends.
         """
         for _ in range(int(DYING_LIMIT_S / 0.1)):
             lines = self._pid_file_lines()
-            if not lines or not self._is_postmaster(int(lines[0])):
+            pid = _pid_in(lines or [])
+            if pid is None or not self._is_postmaster(pid):
                 break
             await asyncio.sleep(0.1)
         else:
-            raise ServiceAway(f"another Postgres (process {lines[0]}) still uses {self.data}")
-        if lines and _is_alive(int(lines[0])):
+            raise ServiceAway(f"another Postgres (process {pid}) still uses {self.data}")
+        if lines is not None and (pid is None or _is_alive(pid)):
             text = "\n".join([str(IMPOSSIBLE_PID), *lines[1:]]) + "\n"
             (self.data / "postmaster.pid").write_text(text)
 
-    def _pid_file_lines(self) -> list[str]:
+    def _pid_file_lines(self) -> list[str] | None:
+        """None when there is no such file, or it cannot be read."""
         try:
-            return (self.data / "postmaster.pid").read_text().splitlines()
+            return (self.data / "postmaster.pid").read_text("utf-8", "replace").splitlines()
         except OSError:
-            return []
+            return None
 
     def _is_postmaster(self, pid: int) -> bool:
         """Does the process run on our data? Where /proc is missing, any living process counts."""
@@ -274,6 +277,15 @@ def _shared_buffers_mib() -> int:
     """A thirty-second of the machine's memory, from 64 to 512 MiB: the service itself needs the rest."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(64, min(512, memory // MEBIBYTE // 32))
+
+
+def _pid_in(lines: list[str]) -> int | None:
+    """Whose file postmaster.pid is; None when its first line is no pid. A single-user server writes its own negated."""
+    try:
+        pid = abs(int(lines[0]))
+    except (IndexError, ValueError):
+        return None
+    return pid if pid <= IMPOSSIBLE_PID else None
 
 
 def _is_alive(pid: int) -> bool:

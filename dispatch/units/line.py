@@ -22,6 +22,7 @@ import aiomqtt
 import msgspec
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from dispatch.errors import ServiceAway
 
@@ -114,6 +115,7 @@ class Lasting:
                 log.log(level, "broker away: %s", fault, extra={"action": "mqtt_line"})
             finally:
                 self._gone()
+            heed_a_stop()
             if time.monotonic() - since_s > STEADY_S:
                 failures = 0
             await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
@@ -147,11 +149,13 @@ class Line(Lasting):
         self._client: aiomqtt.Client | None = None
         # Of the publications under way: aiomqtt would let them wait on after the line broke.
         self._limits: set[asyncio.Timeout] = set()
+        self._up = False
         self.ups = 0
 
     @property
     def up(self) -> bool:
-        return self._client is not None
+        """Whether the broker has granted all our topics; a connection where it has not yet can already publish."""
+        return self._up
 
     async def publish(
         self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, properties: Properties | None = None
@@ -174,15 +178,19 @@ class Line(Lasting):
             self._limits.discard(limit)
 
     async def _stay(self) -> None:
-        """One connection from its beginning to its end."""
+        """One connection from its beginning to its end. Raises MqttError, or OSError when we are refused."""
         client = self._new_client()
         try:
             async with client:
+                heed_a_stop()
                 # What the broker kept for our session comes in before the subscriptions are answered.
                 self._client = client
                 for batch in batches(self._plan.subscriptions):
-                    await client.subscribe(batch)
-                self.ups += 1
+                    answered = cast("list[ReasonCode]", await client.subscribe(batch))
+                    heed_a_stop()
+                    if any(code.is_failure for code in answered):
+                        raise PermissionError(f"the broker refuses us: {', '.join(map(str, answered))}")
+                self._up, self.ups = True, self.ups + 1
                 self._on_up()
                 async for _ in client.messages:
                     raise AssertionError("the inbox passes every message on at once")
@@ -191,7 +199,7 @@ class Line(Lasting):
 
     def _gone(self) -> None:
         """The line broke: nobody waits for an answer over it any more."""
-        self._client = None
+        self._client, self._up = None, False
         now_s = asyncio.get_running_loop().time()
         for limit in self._limits:
             if not limit.expired():
@@ -225,6 +233,17 @@ class Line(Lasting):
 
     def _inbox(self, maxsize: int) -> _Inbox:
         return _Inbox(self._on_message)
+
+
+def heed_a_stop() -> None:
+    """Raise CancelledError in a task that was told to end.
+
+    aiomqtt waits by `asyncio.wait_for`, which in Python 3.11 forgets a stop that comes in the turn in which the broker
+    answers: whoever waits for the end of the task would wait for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _hang_up(client: aiomqtt.Client) -> None:

@@ -5,14 +5,15 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from dispatch.errors import ServiceAway, UserMistake
-from dispatch.servers import child
+from dispatch.servers import broker, child
 from dispatch.servers.child import Launch, Server
 from dispatch.servers.footing import Footing, own_directory
-from dispatch.servers.postgres import Postgres
+from dispatch.servers.postgres import IMPOSSIBLE_PID, Place, Postgres
 from dispatch.servers.postgres_binaries import find_binaries
 from tests.small_disk import fill
 
@@ -60,10 +61,52 @@ async def test_a_server_that_ends_is_started_again_as_often_as_it_takes(make: Ma
     for restarts in (1, 2):
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
-        async with asyncio.timeout(SOON_S):
-            while server.restarts < restarts or server.state != "ready":
-                await asyncio.sleep(0.02)
+        await until_ready(server, restarts)
     assert server.status()["restarts"] == 2
+
+
+async def until_ready(server: Server, restarts: int) -> None:
+    async with asyncio.timeout(SOON_S):
+        while server.restarts < restarts or server.state != "ready":
+            await asyncio.sleep(0.02)
+
+
+async def test_a_fault_of_ours_while_it_starts_again_does_not_end_whoever_watches(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tails = 0
+
+    def tail(log: Path) -> str:
+        nonlocal tails
+        tails += 1
+        (tmp_path / "broken").unlink(missing_ok=True)
+        raise OSError(24, "Too many open files") if tails == 1 else ValueError("a bug of ours")
+
+    monkeypatch.setattr(child, "_tail", tail)
+    server = make("test -e broken && exit 1; touch ready; exec sleep 60")
+    await server.start()
+    for restarts in (1, 2):
+        (tmp_path / "broken").touch()
+        (tmp_path / "ready").unlink()
+        os.kill(cast(int, server.pid), signal.SIGKILL)
+        await until_ready(server, restarts)
+    assert tails == 2
+
+
+async def test_a_child_of_which_we_could_not_say_whether_it_serves_is_not_doubled(make: Make, tmp_path: Path) -> None:
+    server = make("echo >> starts; touch ready; exec sleep 60")
+    asked, ready = 0, server._ready
+
+    async def stumbling(pid: int) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise ValueError("a bug of ours")
+        return await ready(pid)
+
+    server._ready = stumbling
+    await server.start()
+    assert (tmp_path / "starts").read_text().count("\n") == 1
 
 
 async def test_a_cancelled_start_leaves_nothing_running(make: Make, tmp_path: Path) -> None:
@@ -107,6 +150,37 @@ async def test_a_long_path_does_not_reach_the_limit_of_sockets(tmp_path: Path) -
     assert short.stat().st_mode & 0o777 == 0o700
     await postgres.stop()
     assert not short.exists()
+
+
+async def test_a_pid_file_that_holds_zeros_does_not_keep_postgres_from_coming_back(tmp_path: Path) -> None:
+    postgres = Postgres(tmp_path)
+    await postgres.start()
+    try:
+        server = cast(Server, postgres._server)
+        (cast(Path, postgres.home) / "data" / "postmaster.pid").write_bytes(b"\0" * 16 + b"\n")
+        os.kill(cast(int, server.pid), signal.SIGKILL)
+        await until_ready(server, 1)
+    finally:
+        await postgres.stop()
+
+
+@pytest.mark.parametrize("left", [b"", b"\n", b"\0\0\0\0\n", b"\xff\xfe\n", b"9" * 30 + b"\n", b"9" * 5000])
+async def test_a_pid_file_without_a_pid_is_nobodys(tmp_path: Path, left: bytes) -> None:
+    place = Place(home=tmp_path, run=tmp_path, binaries=cast(Any, None), footing=cast(Any, None))
+    place.data.mkdir()
+    file = place.data / "postmaster.pid"
+    await place.settle_old_postmaster()
+    assert not file.exists()
+    file.write_bytes(left)
+    await place.settle_old_postmaster()
+    assert file.read_text().startswith(f"{IMPOSSIBLE_PID}\n")
+    assert not await place.is_ready(1)
+
+
+@pytest.mark.parametrize("left", [b"", b"\0\0\0\0", b"\xff", b"99999", b"-1"])
+def test_a_port_that_nobody_knows_any_more_is_chosen_anew(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "port").write_bytes(left)
+    assert broker._port_for(0, tmp_path / "port") in broker.PORTS
 
 
 def test_data_of_a_version_that_is_not_here_is_not_passed_over(tmp_path: Path) -> None:
