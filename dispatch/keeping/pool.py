@@ -64,7 +64,11 @@ class Pool:
             raise StoreAway("the store is not open")
         try:
             async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
-                yield connection
+                try:
+                    yield connection
+                except asyncio.CancelledError:
+                    connection.terminate()  # Giving it back waits for the server, which may be silent for that long.
+                    raise
         except Exception as fault:
             raise away_or_same(fault) from fault
 
