@@ -3,8 +3,9 @@
 The request goes on as it came (method, address, host, headers, body) and the answer comes back unchanged.
 While a region changes hands a request waits for its next leader, within HOLD_LIMIT_S, and is neither refused
 nor done twice: it is sent again only under an idempotency key, its own or one that it gets here, or when it
-surely never arrived. Of any other whose line broke the sender is told that it may have been done. What was
-answered is waited for in our own replicas a moment, so that who asks next is shown what it has just done.
+surely never arrived. Of any other whose line broke the sender is told that it may have been done, and so is the
+sender of one that was sent again when nobody could say what became of it. What was answered is waited for in our
+own replicas a moment, so that who asks next is shown what it has just done.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from prometheus_client import Counter as Counted
 from dispatch.clock import elapsing_s
 from dispatch.core.closure_terms import ClosureId
 from dispatch.core.terms import CallId, HazardId, IncidentId, RegionId, UnitId
-from dispatch.errors import Elsewhere
+from dispatch.errors import Elsewhere, ServiceAway
 from dispatch.following.leaders import LOOK_S, Leaders
 from dispatch.web.bodies import ARRIVAL_TIMEOUT_S, GIVEN_KEY, PATIENT, RAW, SETTLED, VOUCHED
 from dispatch.web.metrics import Metrics
@@ -49,6 +50,7 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 """RFC 9110, section 7.6.1: of one connection only; and what is made anew from the body."""
 OURS = HOP_BY_HOP | {"date", "server"}
+READS = frozenset({"GET", "HEAD"})
 NEVER_SENT = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError
 
 Reached = Callable[[RegionId, int, float], Awaitable[bool]]
@@ -71,6 +73,8 @@ class Sent(msgspec.Struct):
     region: RegionId | None
     repeatable: bool
     give_up_s: float
+    doubted: bool = False
+    """Whether a process that did not answer may have carried it out: no other can say that nothing was changed."""
 
 
 class Forwarder:
@@ -99,7 +103,8 @@ class Forwarder:
                 raise Problem("service_away", "The address of a leader is that of a gateway.")
             body = await _body(request, route.body_max)
             request[VOUCHED] = vouches(request, body)
-            return await self._sent(self._sending(route, request, body))
+            sending = self._sending(route, request, body)
+            return await self._surely(sending, self._sent(sending))
 
         return msgspec.structs.replace(route, handler=handler)
 
@@ -109,17 +114,21 @@ class Forwarder:
 
         async def handler(request: web.Request) -> web.StreamResponse:
             sending = self._sending(route, request, b"")
-            request[PATIENT] = True
-            while True:
-                answered = await self._here_or_there(sending, own, leads)
-                if answered is not None:
-                    return answered
-                if not self._waits(sending):
-                    request[PATIENT] = False
-                    return await own(request)
-                await self._leaders.move()
+            return await self._surely(sending, self._shared(sending, own, leads))
 
         return msgspec.structs.replace(route, handler=handler)
+
+    async def _shared(self, sending: Sent, own: Handler, leads: Callable[[RegionId], bool]) -> web.StreamResponse:
+        request = sending.request
+        request[PATIENT] = True
+        while True:
+            answered = await self._here_or_there(sending, own, leads)
+            if answered is not None:
+                return answered
+            if not self._waits(sending):
+                request[PATIENT] = False
+                return await own(request)
+            await self._leaders.move()
 
     async def _here_or_there(
         self, sending: Sent, own: Handler, leads: Callable[[RegionId], bool]
@@ -199,9 +208,30 @@ class Forwarder:
             request=request,
             body=body,
             region=self._region_of(request.match_info),
-            repeatable=route.creates or request.method in ("GET", "HEAD"),
+            repeatable=route.creates or request.method in READS,
             give_up_s=elapsing_s() + HOLD_LIMIT_S,
         )
+
+    async def _surely(self, sending: Sent, answering: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+        """The answer. Of a request that may have been carried out, an answer that would leave its sender believing that
+        nothing was changed is Problem `timed_out`: whoever gives it knows nothing of the process that broke.
+        """
+        try:
+            answered = await answering
+        except Problem as problem:
+            if not sending.doubted or _decides(problem.status):
+                raise
+        except ServiceAway:
+            if not sending.doubted:
+                raise
+        else:
+            if not sending.doubted or _decides(answered.status):
+                return answered
+        raise self._unknown()
+
+    def _unknown(self) -> Problem:
+        self._counter.labels("unknown").inc()
+        return Problem("timed_out", retry_after_s=1)
 
     def _waits(self, sending: Sent) -> bool:
         """Whether it is worth waiting for the region's next leader."""
@@ -223,7 +253,8 @@ class Forwarder:
                 break
             await self._leaders.move()
         if last is None:
-            self._counter.labels("away").inc()
+            if not sending.doubted:
+                self._counter.labels("away").inc()
             detail = "No process that leads answers. Nothing was changed; try again."
             raise Problem("service_away", detail, retry_after_s=1)
         await self._noted(last, sending.region)
@@ -250,10 +281,10 @@ class Forwarder:
             return None
         except (aiohttp.ClientError, OSError) as broken:
             if sending.repeatable:
+                sending.doubted = sending.doubted or sending.request.method not in READS
                 return None
             log.warning("the line to %s broke: %s", address, broken, extra={"action": "forward"})
-            self._counter.labels("unknown").inc()
-            raise Problem("timed_out", retry_after_s=1) from None
+            raise self._unknown() from None
         finally:
             asking.cancel()
 
@@ -354,6 +385,11 @@ def _core_hops(request: web.Request) -> int:
 def _back(body: bytes, got: aiohttp.ClientResponse) -> web.Response:
     kept = [(name, value) for name, value in got.headers.items() if name.lower() not in OURS]
     return web.Response(body=body, status=got.status, headers=kept)
+
+
+def _decides(status: int) -> bool:
+    """Whether an answer under the same key tells what became of the request, whoever was asked before."""
+    return status < 500 and status not in (404, 429)
 
 
 def _elsewhere(response: web.Response) -> bool:

@@ -74,6 +74,9 @@ class Pool:
                     if is_read_only(fault):
                         connection.terminate()  # Another server may be the one that writes now.
                     raise
+                except asyncio.CancelledError:
+                    connection.terminate()  # Giving it back waits for the server, which may be silent for that long.
+                    raise
         except Exception as fault:
             raise self._meanings.of(fault) from fault
 

@@ -1,4 +1,5 @@
-"""A wire to Postgres that a test can cut: what was sent arrives, what the server says no longer does."""
+"""A wire to Postgres that a test can cut: what was sent arrives, what the server says no longer does. Or hush: then
+nothing arrives any more on the lines that are open, and neither side is told."""
 
 import asyncio
 from pathlib import Path
@@ -19,7 +20,7 @@ class CutLine:
         account = f"{account}@" if account else ""
         self.url = urlunsplit(parts._replace(netloc=account, query=f"host={quote(str(directory), safe='')}&port=5432"))
         self.deaf = False
-        self._cuts = 0
+        self._cuts = self._hushes = 0
         self._near: set[asyncio.StreamWriter] = set()
         self._far: set[asyncio.StreamWriter] = set()
 
@@ -40,6 +41,10 @@ class CutLine:
             writer.transport.abort()
         self._near.clear()
 
+    def hush(self) -> None:
+        """Let nothing pass on the lines that are open, without a word to either side; new ones work."""
+        self._hushes += 1
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, port = self._target
         if host.startswith("/"):
@@ -51,21 +56,24 @@ class CutLine:
         await asyncio.gather(self._ask(reader, far[1]), self._answer(far[0], writer))
 
     async def _ask(self, store: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
-        cuts = self._cuts
+        cuts, hushes = self._cuts, self._hushes
         try:
             while data := await store.read(65_536):
-                server.write(data)
+                if hushes == self._hushes:
+                    server.write(data)
         except ConnectionError:
             pass
         if cuts == self._cuts:
             server.close()
 
     async def _answer(self, server: asyncio.StreamReader, store: asyncio.StreamWriter) -> None:
+        hushes = self._hushes
         try:
             while data := await server.read(65_536):
                 if self.deaf:
                     self.cut()
-                store.write(data)
+                if hushes == self._hushes:
+                    store.write(data)
         except ConnectionError:
             pass
         store.close()
