@@ -108,6 +108,11 @@ class Live implements LinkOwner {
     void checkSession();
   }
 
+  /** Units as a person calls them. */
+  callSigns(units: readonly string[]): string {
+    return units.map((id) => this.unitById.get(id)?.call_sign ?? id).join(', ');
+  }
+
   private greet(frame: Hello): void {
     this.mode = frame.mode;
     this.alarms = frame.alarms;
