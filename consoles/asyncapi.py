@@ -36,10 +36,15 @@ class HelloActor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
-    """First: who you are to us, and what you will see."""
+    """First: who you are to us, and what you will see.
+
+    `owed`: the regions of which a snapshot or deltas follow now, each with the number up to which they lead. Until they
+    have come, what you know is as old as the last connection left it.
+    """
 
     at: datetime
     regions: list[RegionId]
+    owed: dict[RegionId, int]
     view: str
     actor: HelloActor
     mode: Literal["LIVE", "SIMULATION"]

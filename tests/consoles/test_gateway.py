@@ -44,6 +44,21 @@ async def test_a_console_is_greeted_and_shown_every_region(world: BoardWorld) ->
         assert "TK-0" in seen.positions
 
 
+async def test_a_console_is_told_what_is_owed_before_its_picture_is_whole(world: BoardWorld) -> None:
+    async with world.console() as seen:
+        assert (await seen.take())["owed"] == world.seqs
+        await seen.up_to(world.seqs)
+    await world.call(TASHKENT)
+    world.broadcast.flush()
+    async with world.console(query=f"after={seen.known}") as again:
+        assert (await again.take())["owed"] == {TASHKENT: world.seqs[TASHKENT]}
+        again.boards, again.seqs, again.marks = seen.boards, seen.seqs, seen.marks
+        await again.up_to(world.seqs)
+        assert "snapshot" not in again.sorts
+    async with world.console(query=f"after={again.known}") as whole:
+        assert (await whole.take())["owed"] == {}
+
+
 async def test_a_heartbeat_comes_each_second(world: BoardWorld) -> None:
     async with world.console() as seen:
         await seen.until("heartbeat")
