@@ -245,7 +245,8 @@ def _board_channel() -> Json:
     }
     return {
         "address": PATH,
-        "description": "Close code 4401: log in again. What a console says is ignored.",
+        "description": "Close codes: 4401, log in again; 4403, what you may see has changed, connect again. "
+        "What a console says is ignored.",
         "servers": [{"$ref": "#/servers/service"}],
         "messages": {kind.__name__: {"$ref": _ref("messages", kind.__name__)} for kind in FRAMES},
         "bindings": {"ws": {"method": "GET", "query": query}},
@@ -256,7 +257,8 @@ def _unit_channel() -> Json:
     return {
         "address": FIELD_PATH,
         "description": "A crew's field page, with its unit's token: the same orders, statuses and receipts as by MQTT. "
-        "Close code 4401: log in again. What cannot be understood is answered by an error and ends nothing.",
+        "Close codes: 4401, log in again; 4403, what you may do has changed, connect again. What cannot be understood "
+        "is answered by an error and ends nothing.",
         "servers": [{"$ref": "#/servers/service"}],
         "messages": {kind.__name__: {"$ref": _ref("messages", kind.__name__)} for kind in (*SENT, *SAID)},
         "bindings": {"ws": {"method": "GET"}},

@@ -28,7 +28,7 @@ class Gateway:
     def __init__(self, broadcast: Broadcast, access: Access) -> None:
         self._broadcast = broadcast
         self._access = access
-        self.sittings = Sittings(access)
+        self.sittings = Sittings(access, broadcast.metrics)
 
     async def handle(self, socket: Socket) -> None:
         """Answer a handshake, and stay with the console until it leaves."""
