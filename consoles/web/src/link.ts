@@ -18,8 +18,9 @@ export const SILENT_AFTER_MS = 4000;
 export const OWED_AFTER_MS = 30_000;
 /** An attempt on which nothing has been heard for so long is given up: a network may swallow it without a word. */
 export const GIVE_UP_AFTER_MS = 5000;
-/** The close code with which the server ends a session. */
+/** The close codes with which the server says that the session is over, or that it may see or do something else. */
 const SESSION_OVER = 4401;
+const SCOPE_CHANGED = 4403;
 const BACKOFF_MS = [150, 300, 600, 1000, 1500, 2000];
 
 export interface LinkFacts {
@@ -85,7 +86,7 @@ export interface LinkOwner {
   url(): string;
   take(frame: Frame): void;
   report(state: LinkState, ageMs: number): void;
-  /** Called when the server keeps turning us away: the session may be over. */
+  /** Called when the server keeps turning us away: the session may be over, or another than it was. */
   doubt(): void;
 }
 
@@ -127,7 +128,7 @@ export class Link {
     this.triedAt = performance.now();
     socket.onmessage = (message: MessageEvent<string>) => this.hear(socket, message.data);
     socket.onclose = (event) => {
-      if (event.code === SESSION_OVER) this.owner.doubt();
+      if (event.code === SESSION_OVER || event.code === SCOPE_CHANGED) this.owner.doubt();
       this.lose(socket);
     };
   }
