@@ -36,10 +36,15 @@ class HelloActor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
-    """First: who you are to us, and what you will see."""
+    """First: who you are to us, and what you will see.
+
+    `owed`: the regions of which a snapshot or deltas follow now, each with the number up to which they lead. Until they
+    have come, what you know is as old as the last connection left it.
+    """
 
     at: datetime
     regions: list[RegionId]
+    owed: dict[RegionId, int]
     view: str
     actor: HelloActor
     mode: Literal["LIVE", "SIMULATION"]
@@ -240,7 +245,8 @@ def _board_channel() -> Json:
     }
     return {
         "address": PATH,
-        "description": "Close code 4401: log in again. What a console says is ignored.",
+        "description": "Close codes: 4401, log in again; 4403, what you may see has changed, connect again. "
+        "What a console says is ignored.",
         "servers": [{"$ref": "#/servers/service"}],
         "messages": {kind.__name__: {"$ref": _ref("messages", kind.__name__)} for kind in FRAMES},
         "bindings": {"ws": {"method": "GET", "query": query}},
@@ -251,7 +257,8 @@ def _unit_channel() -> Json:
     return {
         "address": FIELD_PATH,
         "description": "A crew's field page, with its unit's token: the same orders, statuses and receipts as by MQTT. "
-        "Close code 4401: log in again. What cannot be understood is answered by an error and ends nothing.",
+        "Close codes: 4401, log in again; 4403, what you may do has changed, connect again. What cannot be understood "
+        "is answered by an error and ends nothing.",
         "servers": [{"$ref": "#/servers/service"}],
         "messages": {kind.__name__: {"$ref": _ref("messages", kind.__name__)} for kind in (*SENT, *SAID)},
         "bindings": {"ws": {"method": "GET"}},

@@ -132,18 +132,28 @@ class Broadcast:
             feed.idle_since_s = _now_s()
         self.metrics.consoles.dec()
 
-    def begin(self, console: Console, known: dict[RegionId, Known]) -> None:
-        """Send what was missed since `known` where that is kept, snapshots of the rest, and all positions."""
-        audience = console.audience
+    def missed(self, console: Console, known: dict[RegionId, Known]) -> dict[RegionId, list[bytes]]:
+        """The deltas since `known` of each region that has some; where they are not kept a snapshot becomes due."""
+        audience, deltas = console.audience, {}
         for region in audience.regions:
             feed = self.feed(region, audience.view)
-            missed = feed.since(known.get(region, (-1, ""))) if feed.drawn else []
-            if missed is None:
+            since = feed.since(known.get(region, (-1, ""))) if feed.drawn else []
+            if since is None:
                 console.due[region] = None
-            elif missed:
-                console.socket.send(joined(missed))
+            elif since:
+                deltas[region] = since
+        return deltas
+
+    def owed(self, console: Console, missed: dict[RegionId, list[bytes]]) -> dict[RegionId, int]:
+        """The regions of which `begin` sends something, each with the number up to which that leads."""
+        return {region: self.feed(region, console.audience.view).seq for region in (*console.due, *missed)}
+
+    def begin(self, console: Console, missed: dict[RegionId, list[bytes]]) -> None:
+        """Send the deltas that were missed, the snapshots that are due, and all positions."""
+        for deltas in missed.values():
+            console.socket.send(joined(deltas))
         self.catch_up(console)
-        console.socket.send(self._all_positions(audience, audience.regions))
+        console.socket.send(self._all_positions(console.audience, console.audience.regions))
 
     def catch_up(self, console: Console) -> list[RegionId]:
         """Send the snapshots that are due, as many as the console takes at once; says of which regions.

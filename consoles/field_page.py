@@ -88,7 +88,7 @@ class FieldPages:
     """All field pages of one process. `handle` is the door's handler of PATH, `run` and `sittings` go beside it."""
 
     def __init__(self, replicas: Replicas, access: Access, onward: Onward, *, clock: Clock, metrics: Metrics) -> None:
-        self.sittings = Sittings(access)
+        self.sittings = Sittings(access, metrics)
         self._access = access
         self._replicas = replicas
         self._touched = replicas.follow()

@@ -28,7 +28,7 @@ class Gateway:
     def __init__(self, broadcast: Broadcast, access: Access) -> None:
         self._broadcast = broadcast
         self._access = access
-        self.sittings = Sittings(access)
+        self.sittings = Sittings(access, broadcast.metrics)
 
     async def handle(self, socket: Socket) -> None:
         """Answer a handshake, and stay with the console until it leaves."""
@@ -40,8 +40,9 @@ class Gateway:
         self.sittings.enter(socket, actor)
         try:
             socket.on_drained = lambda: self._broadcast.drained(console)
-            socket.send(self._hello(console))
-            self._broadcast.begin(console, after(socket.query.get("after", "")))
+            missed = self._broadcast.missed(console, after(socket.query.get("after", "")))
+            socket.send(self._hello(console, self._broadcast.owed(console, missed)))
+            self._broadcast.begin(console, missed)
             await _listen(socket)
         except Closed:
             pass
@@ -67,13 +68,14 @@ class Gateway:
             raise Problem("out_of_scope", "None of these regions is in your scope.")
         return actor, regions
 
-    def _hello(self, console: Console) -> bytes:
+    def _hello(self, console: Console, owed: dict[RegionId, int]) -> bytes:
         actor, scene = console.actor, self._broadcast.scene
         return said(
             {
                 "type": "hello",
                 "at": self._broadcast.clock.now(),
                 "regions": console.audience.regions,
+                "owed": owed,
                 "view": console.audience.view,
                 "actor": {"username": actor.username, "role": actor.role, "body": actor.body},
                 "mode": scene.mode,

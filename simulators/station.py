@@ -94,9 +94,6 @@ class Doorkeeper:
         role = Role.BODY if body else Role.DISPATCHER
         return Actor(actor_id=ActorId(f"user:{view}"), role=role, username=view, body=body, session=view)
 
-    async def live(self, actor: Actor) -> Actor:
-        return actor
-
 
 class Servers:
     """What all processes of a world share. `doors`: who answers at an address now.

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from consoles.access import Access, digest
 from consoles.broadcast import Broadcast, Scene
@@ -98,6 +99,14 @@ class Seen:
                 message = await self.take()
                 if message["type"] == sort:
                     return message
+
+    async def closed(self) -> int | None:
+        """Take messages until the line is closed from the other side; its code."""
+        with contextlib.suppress(ConnectionClosed):
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    await self.take()
+        return self.line.close_code
 
     async def up_to(self, seqs: dict[RegionId, int]) -> None:
         """Take messages until these regions are known up to these numbers."""

@@ -200,6 +200,32 @@ def test_an_order_is_recalled_with_one_key(console: Console, crews: Crews, desk:
     console.page.wait_for_selector(row(incident) + "[data-waiting]")
 
 
+def test_a_change_of_policy_that_was_not_made_is_put_back_and_said(console: Console) -> None:
+    words, page = catalogue("en"), console.page
+    page.click(".picker > button")
+    choice = page.locator(f".picker select[aria-label^='{words['policy.dispatch']}']").first
+    taken = page.locator(f".picker input[aria-label^='{words['policy.taken']}']").first
+    was = choice.input_value(), taken.is_checked()
+    said = page.locator(".picker [role=alert]")
+
+    problem = {"title": "", "status": 503, "code": "service_away"}
+    page.route("**/policy", lambda route: route.fulfill(status=503, json=problem))
+    choice.select_option("confirm" if was[0] == "automatic" else "automatic")
+    said.filter(has_text=words["policy.failed"].format(why=words["refusal.service_away"])).wait_for()
+    assert (choice.input_value(), taken.is_checked()) == was
+
+    page.unroute("**/policy")
+    page.route("**/policy", lambda route: route.abort())
+    taken.click()
+    said.filter(has_text=words["policy.unknown"]).wait_for()
+    assert (choice.input_value(), taken.is_checked()) == was
+
+    page.unroute("**/policy")
+    taken.click()
+    said.wait_for(state="detached")
+    assert taken.is_checked() is not was[1]
+
+
 def test_what_one_console_does_the_other_shows(
     console: Console, country: EmptyCountry, browser: Browser, logged_in: Any, crews: Crews, desk: APIRequestContext
 ) -> None:

@@ -7,7 +7,7 @@ import { Link } from './link';
 import type { LinkOwner, LinkState } from './link';
 import { sortCalls, sortIncidents } from './order';
 import { Positions } from './positions';
-import { checkSession } from './session.svelte';
+import { allowedRegions, checkSession } from './session.svelte';
 import type { Alarm, Frame, Health, Heartbeat, Hello, Mode, Priority } from './wire';
 import { PRIORITIES } from './wire';
 
@@ -49,13 +49,15 @@ class Live implements LinkOwner {
   private pending: Boards = {};
   private scheduled = false;
   private link: Link | null = null;
+  /** The class of fields that the boards were drawn in; null before the first hello. */
+  private view: string | null = null;
 
   start(allowed: readonly string[]): void {
     this.allowed = allowed;
-    const remembered = (localStorage.getItem(COVERED) ?? '').split(',').filter((one) => allowed.includes(one));
-    this.regions = remembered.length > 0 ? remembered : [...allowed];
+    this.regions = coveredOf(allowed);
     this.pending = {};
     this.boards = {};
+    this.view = null;
     this.health = {};
     this.alarms = [];
     this.link = new Link(this);
@@ -71,10 +73,7 @@ class Live implements LinkOwner {
   cover(regions: readonly string[]): void {
     if (regions.length === 0) return;
     localStorage.setItem(COVERED, regions.join(','));
-    this.regions = regions;
-    this.pending = keepRegions(this.pending, regions);
-    this.boards = this.pending;
-    this.positions.keepRegions(regions);
+    this.keep(regions);
     this.link?.resync();
   }
 
@@ -105,13 +104,52 @@ class Live implements LinkOwner {
   }
 
   doubt(): void {
-    void checkSession();
+    void checkSession().then(() => this.limit(allowedRegions()));
+  }
+
+  /** Cover what the session may see now, when that is not what it was. */
+  private limit(allowed: readonly string[]): void {
+    const isSame = allowed.length === this.allowed.length && allowed.every((one) => this.allowed.includes(one));
+    if (!this.link || isSame) return;
+    this.allowed = allowed;
+    this.keep(coveredOf(allowed));
+    this.link.resync();
+  }
+
+  /** Show these regions and no others. */
+  private keep(regions: readonly string[]): void {
+    this.regions = regions;
+    this.pending = keepRegions(this.pending, regions);
+    this.boards = this.pending;
+    this.positions.keepRegions(regions);
+  }
+
+  /** Units as a person calls them. */
+  callSigns(units: readonly string[]): string {
+    return units.map((id) => this.unitById.get(id)?.call_sign ?? id).join(', ');
   }
 
   private greet(frame: Hello): void {
     this.mode = frame.mode;
     this.alarms = frame.alarms;
     clock.hear(frame.at, frame.speed);
+    this.admit(frame);
+  }
+
+  /** Forget what this session is not shown any more, at once: no frame would ever say more of it. */
+  private admit({ regions, view }: Hello): void {
+    const lost = this.regions.filter((one) => !regions.includes(one));
+    if (lost.length > 0) {
+      this.allowed = this.allowed.filter((one) => !lost.includes(one));
+      this.keep(this.regions.filter((one) => regions.includes(one)));
+    }
+    const isOther = this.view !== null && this.view !== view;
+    this.view = view;
+    if (!isOther) return;
+    // A number says the same in every view, so what follows would lead on from fields that this one has not.
+    this.pending = this.boards = {};
+    this.positions.clear();
+    this.link?.resync();
   }
 
   private beat(frame: Heartbeat): void {
@@ -138,6 +176,12 @@ class Live implements LinkOwner {
     this.boards = this.pending;
     if (this.positions.version !== this.moved) this.moved = this.positions.version;
   }
+}
+
+/** The regions that this workplace covers of those allowed: the remembered ones, else all. */
+function coveredOf(allowed: readonly string[]): string[] {
+  const remembered = (localStorage.getItem(COVERED) ?? '').split(',').filter((one) => allowed.includes(one));
+  return remembered.length > 0 ? remembered : [...allowed];
 }
 
 function countWaiting(boards: Boards): Waiting[] {

@@ -2,6 +2,7 @@
 
 import { why } from './advice.svelte';
 import { api } from './api';
+import { t } from './lang.svelte';
 import { live } from './live.svelte';
 import type { Policy } from './wire';
 
@@ -17,10 +18,10 @@ export function attendedIn(regions: readonly string[]): Attended {
   return taken === regions.length ? 'all' : 'some';
 }
 
-/** Ask the server to change regions; the first reason of a refusal, or null when all were changed. */
+/** Ask the server to change regions; what to say of the first that was not, or null when all were changed. */
 export async function change(regions: readonly string[], policy: Partial<Policy>): Promise<string | null> {
   const answers = await Promise.all(regions.map((region) => api.policy(region, policy)));
   const bad = answers.find((answer) => answer.kind !== 'done');
   if (!bad) return null;
-  return bad.kind === 'refused' ? why(bad.problem) : '–';
+  return bad.kind === 'refused' ? t('policy.failed', { why: why(bad.problem) }) : t('policy.unknown');
 }

@@ -27,6 +27,8 @@ class Sending {
   /** Incident for which a reason is still asked, after units went that were not the best. */
   askWhy = $state<string | null>(null);
   private lockedUntil = 0;
+  /** The key of the last order's recall: asked again it is the same recall, also when the first was done unheard. */
+  private recallKey = '';
 
   isLocked(now: number): boolean {
     return this.last?.outcome === 'sending' || this.last?.outcome === 'recalling' || now < this.lockedUntil;
@@ -74,9 +76,11 @@ class Sending {
     // The lock keeps a second order back, not the way out of the first.
     if (!this.isReached()) return;
     this.last = { ...sent, outcome: 'recalling' };
-    this.askWhy = null;
-    const answer = await api.recall(sent.incident, sent.units, newKey());
-    this.settle({ ...sent, outcome: 'recalling' }, answer, 'recalled');
+    const answer = await api.recall(sent.incident, sent.units, this.recallKey);
+    if (answer.kind === 'done') {
+      this.askWhy = null;
+      this.settle(sent, answer, 'recalled');
+    } else this.keepSent(sent, answer);
   }
 
   /** The reason for an override, asked only after the units went. */
@@ -99,10 +103,21 @@ class Sending {
 
   private async assign(mark: Sent, recommendation_id: string | undefined): Promise<void> {
     advice.changed = false;
+    this.recallKey = newKey();
     const answer = await api.assign(mark.incident, { units: mark.units, recommendation_id }, newKey());
     this.settle(mark, answer, 'sent');
     if (this.last?.outcome === 'sent' && mark.override) this.askWhy = mark.incident;
     if (advice.incident === mark.incident) await advice.refresh();
+  }
+
+  /** After a recall that failed: the units are still sent, since then and to be recalled, and that is what is said. */
+  private keepSent(sent: Sent, answer: Exclude<Answer<unknown>, { kind: 'done' }>): void {
+    const units = live.callSigns(sent.units);
+    this.last = sent;
+    this.notice =
+      answer.kind === 'unknown'
+        ? t('send.recall_unknown', { units })
+        : t('send.not_recalled', { units, why: why(answer.problem) });
   }
 
   private settle(mark: Sent, answer: Answer<unknown>, success: Outcome): void {

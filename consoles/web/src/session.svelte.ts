@@ -61,9 +61,10 @@ export async function logOut(): Promise<void> {
   leave(false);
 }
 
-/** Back to the log-in page when the server no longer knows this session. */
+/** Learn anew what this session may; back to the log-in page when the server no longer knows it. */
 export async function checkSession(): Promise<void> {
   const answer = await api.session();
+  if (answer.kind === 'done' && visit.gate === 'inside') visit.session = answer.value;
   if (answer.kind === 'refused' && answer.problem.status === 401) leave(true);
 }
 

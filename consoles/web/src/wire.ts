@@ -190,6 +190,8 @@ export interface Hello {
   type: 'hello';
   at: string;
   regions: string[];
+  /** What follows before the picture is whole: region and the number that it reaches. Older servers do not say. */
+  owed?: Record<string, number>;
   view: string;
   actor: { username: string; role: string; body: Body | null };
   mode: Mode;

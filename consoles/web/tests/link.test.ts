@@ -1,12 +1,33 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { GIVE_UP_AFTER_MS, Link, ageOf, backoffMs, judge, stillAfter } from '../src/link';
-import type { LinkFacts, LinkOwner } from '../src/link';
-import type { Frame, Health, Heartbeat } from '../src/wire';
+import { GIVE_UP_AFTER_MS, Link, OWED_AFTER_MS, ageOf, backoffMs, judge, owedAfter, stillAfter } from '../src/link';
+import type { LinkFacts, LinkOwner, LinkState } from '../src/link';
+import type { Delta, Frame, Health, Heartbeat, Hello, Snapshot } from '../src/wire';
 
-const OPEN: LinkFacts = { open: true, everLive: true, downSince: null, lastFrameAt: 10_000, stillSince: null };
+const OPEN: LinkFacts = {
+  open: true,
+  everLive: true,
+  downSince: null,
+  lastFrameAt: 10_000,
+  wholeAt: 10_000,
+  stillSince: null,
+};
 
 function heartbeat(health: Health): Heartbeat {
   return { type: 'heartbeat', at: '2026-11-23T10:00:00Z', speed: 1, health, alarms: [] };
+}
+
+function hello(owed: Record<string, number>): Hello {
+  const actor = { username: 'dispatcher', role: 'dispatcher', body: null };
+  const regions = ['UZ-TK', 'UZ-SA'];
+  return { type: 'hello', at: '2026-11-23T10:00:00Z', regions, owed, view: 'full', actor, mode: 'LIVE', speed: 1, alarms: [] };
+}
+
+function snapshot(region: string, seq: number): Snapshot {
+  return { type: 'snapshot', region, seq, mark: '', board: {} as Snapshot['board'] };
+}
+
+function delta(region: string, from: number, to: number): Delta {
+  return { type: 'delta', region, from, to, mark: '', changes: {} };
 }
 
 describe('a broken link', () => {
@@ -25,14 +46,14 @@ describe('a silent link', () => {
 });
 
 test('a console that was never connected says that it connects, then that it cannot', () => {
-  const first: LinkFacts = { open: false, everLive: false, downSince: 0, lastFrameAt: 0, stillSince: null };
+  const first: LinkFacts = { ...OPEN, open: false, everLive: false, downSince: 0, lastFrameAt: 0, wholeAt: 0 };
   expect(judge(first, 500)).toBe('connecting');
   expect(judge(first, 3_000)).toBe('lost');
 });
 
 describe('a link on which nobody decides any more', () => {
   const since = stillAfter(null, heartbeat({ postgres: 'ok', core: 'away' }), 10_000);
-  const at = (now: number): LinkFacts => ({ ...OPEN, lastFrameAt: now, stillSince: since });
+  const at = (now: number): LinkFacts => ({ ...OPEN, lastFrameAt: now, wholeAt: now, stillSince: since });
 
   test('is amber at once, and no longer well after three seconds though heartbeats come', () => {
     expect(judge(at(10_000), 10_000)).toBe('unsure');
@@ -55,27 +76,60 @@ describe('a link on which nobody decides any more', () => {
   });
 });
 
-describe('an attempt to connect', () => {
-  /** A socket that a network swallows: it stays CONNECTING until the browser's own patience ends, minutes later. */
-  class Swallowed {
-    static made: Swallowed[] = [];
-    onmessage: ((message: { data: string }) => void) | null = null;
-    onclose: ((event: { code: number }) => void) | null = null;
-    closed = false;
-    constructor() {
-      Swallowed.made.push(this);
-    }
-    close(): void {
-      this.closed = true;
-    }
+describe('what is owed before the picture is whole', () => {
+  test('is paid by a snapshot, whatever its number, and by the last delta', () => {
+    const owed = owedAfter({}, hello({ 'UZ-TK': 81, 'UZ-SA': 40 }));
+    expect(owedAfter(owed, snapshot('UZ-TK', 12))).toEqual({ 'UZ-SA': 40 });
+    expect(owedAfter(owed, delta('UZ-SA', 38, 39))).toEqual(owed);
+    expect(owedAfter(owed, delta('UZ-SA', 39, 40))).toEqual({ 'UZ-TK': 81 });
+  });
+  test('is not paid by what concerns another region, or by a heartbeat', () => {
+    const owed = { 'UZ-TK': 81 };
+    expect(owedAfter(owed, delta('UZ-SA', 80, 81))).toEqual(owed);
+    expect(owedAfter(owed, heartbeat({}))).toEqual(owed);
+  });
+  test('is said anew by each hello', () => expect(owedAfter({ 'UZ-TK': 81 }, hello({}))).toEqual({}));
+});
+
+/** A socket of which a test says what is heard on it; like one that a network swallows until then. */
+class Line {
+  static made: Line[] = [];
+  static get last(): Line {
+    return Line.made[Line.made.length - 1] as Line;
   }
-  const owner: LinkOwner = { url: () => 'ws://nowhere', take: () => {}, report: () => {}, doubt: () => {} };
+  onmessage: ((message: { data: string }) => void) | null = null;
+  onclose: ((event: { code: number }) => void) | null = null;
+  closed = false;
+  constructor() {
+    Line.made.push(this);
+  }
+  close(): void {
+    this.closed = true;
+  }
+  say(frame: Frame): void {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+}
+
+describe('a link', () => {
   let link: Link;
+  let states: LinkState[];
+  let age_ms: number;
+  const owner: LinkOwner = {
+    url: () => 'ws://nowhere',
+    take: () => {},
+    report: (state, age) => {
+      states.push(state);
+      age_ms = age;
+    },
+    doubt: () => {},
+  };
 
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
-    vi.stubGlobal('WebSocket', Swallowed);
-    Swallowed.made = [];
+    vi.stubGlobal('WebSocket', Line);
+    Line.made = [];
+    states = [];
     link = new Link(owner);
     link.start();
   });
@@ -87,21 +141,68 @@ describe('an attempt to connect', () => {
 
   test('on which nothing is heard is given up, and another made', () => {
     vi.advanceTimersByTime(GIVE_UP_AFTER_MS - 1);
-    expect(Swallowed.made.map((socket) => socket.closed)).toEqual([false]);
+    expect(Line.made.map((line) => line.closed)).toEqual([false]);
     vi.advanceTimersByTime(GIVE_UP_AFTER_MS);
-    expect(Swallowed.made.map((socket) => socket.closed)).toEqual([true, false]);
+    expect(Line.made.map((line) => line.closed)).toEqual([true, false]);
     vi.advanceTimersByTime(10 * GIVE_UP_AFTER_MS);
-    expect(Swallowed.made.length).toBeGreaterThan(5);
-    expect(Swallowed.made.filter((socket) => !socket.closed)).toHaveLength(1);
+    expect(Line.made.length).toBeGreaterThan(5);
+    expect(Line.made.filter((line) => !line.closed)).toHaveLength(1);
   });
 
   test('that is answered in time stays', () => {
     vi.advanceTimersByTime(GIVE_UP_AFTER_MS - 1000);
     for (let second = 0; second < 20; second += 1) {
-      Swallowed.made[0]?.onmessage?.({ data: JSON.stringify(heartbeat({ core: 'ok' })) });
+      Line.last.say(heartbeat({ core: 'ok' }));
       vi.advanceTimersByTime(1000);
     }
-    expect(Swallowed.made.map((socket) => socket.closed)).toEqual([false]);
+    expect(Line.made.map((line) => line.closed)).toEqual([false]);
+  });
+
+  test('waits for a snapshot that takes six seconds, and is not live before it', () => {
+    Line.last.say(hello({ 'UZ-TK': 81 }));
+    vi.advanceTimersByTime(6000);
+    expect(Line.made).toHaveLength(1);
+    expect(states).not.toContain('live');
+    expect(states).not.toContain('unsure');
+    Line.last.say(snapshot('UZ-TK', 81));
+    expect(states.at(-1)).toBe('live');
+    expect(age_ms).toBe(0);
+  });
+
+  test('that comes back shows the old picture as old until what was missed has come', () => {
+    Line.last.say(hello({}));
+    expect(states.at(-1)).toBe('live');
+    vi.advanceTimersByTime(1000);
+    Line.last.onclose?.({ code: 1006 });
+    vi.advanceTimersByTime(1000);
+    states = [];
+    Line.last.say(hello({ 'UZ-TK': 83, 'UZ-SA': 40 }));
+    expect(states.at(-1)).toBe('unsure');
+    vi.advanceTimersByTime(8000);
+    expect(states.at(-1)).toBe('lost');
+    Line.last.say(snapshot('UZ-SA', 41));
+    Line.last.say(delta('UZ-TK', 81, 82));
+    expect(age_ms).toBe(10_000);
+    expect(states).not.toContain('live');
+    Line.last.say(delta('UZ-TK', 82, 83));
+    expect(states.at(-1)).toBe('live');
+    expect(Line.made).toHaveLength(2);
+  });
+
+  test('on which nothing comes of what is owed is made anew, though heartbeats come', () => {
+    Line.last.say(hello({ 'UZ-TK': 81, 'UZ-SA': 40 }));
+    const beat = (times: number): void => {
+      for (let second = 0; second < times; second += 1) {
+        vi.advanceTimersByTime(1000);
+        Line.last.say(heartbeat({}));
+      }
+    };
+    beat(OWED_AFTER_MS / 1000 - 2);
+    Line.last.say(snapshot('UZ-SA', 40));
+    beat(OWED_AFTER_MS / 1000 - 2);
+    expect(Line.made).toHaveLength(1);
+    vi.advanceTimersByTime(3000);
+    expect(Line.made.map((line) => line.closed)).toEqual([true, false]);
   });
 });
 
