@@ -35,7 +35,7 @@ async def standby_of(data_dir: Path, stack: AsyncExitStack) -> str:
     (place / "data" / "standby.signal").touch()
 
     async def is_up(self: Place, pid: int) -> bool:
-        lines = self._pid_file_lines()
+        lines = self._pid_file_lines() or []
         return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() in ("ready", "standby")
 
     async def nothing(*_: object) -> None:
