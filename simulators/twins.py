@@ -273,8 +273,12 @@ class ConsoleSocket:
         self.over: asyncio.Future[None] = loop.create_future()
         self._heard = heard
 
-    def accept(self) -> bool:
+    @property
+    def open(self) -> bool:
         return not self.over.done()
+
+    def accept(self) -> bool:
+        return self.open
 
     def reject(self, problem: Problem) -> None:
         """Turn the console away."""

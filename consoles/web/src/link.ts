@@ -6,8 +6,8 @@
 import type { Delta, Frame, Snapshot } from './wire';
 
 /**
- * `unsure` is amber: the line is down, silent or catching up, but the data is younger than three seconds. `still`: the line is
- * well, but the server has said for as long that no process which decides answers it.
+ * `unsure` is amber: the line is down, silent or catching up, but the data is younger than three seconds. `still`:
+ * the line is well, but the server has said for as long that no process which decides answers it.
  */
 export type LinkState = 'connecting' | 'live' | 'unsure' | 'lost' | 'still';
 
