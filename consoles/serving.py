@@ -22,7 +22,7 @@ from consoles.paper_kit import PaperKit, Source
 from consoles.peers import Peers
 from consoles.programs import Programs
 from consoles.signed import Signer
-from consoles.starting import Say, Steps, migrated, ready_roads
+from consoles.starting import Say, Steps, ready_database, ready_roads
 from consoles.watched import hold_room, watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import trusted
@@ -128,11 +128,11 @@ async def serving(settings: Settings, options: Options, say: Say) -> AsyncIterat
         store = PostgresStore(services.database_url)
         stack.push_async_callback(store.close)
         waiting = await stack.enter_async_context(contextlib.AsyncExitStack())
-        await migrated(settings, store, services.database_url, say, waiting=waiting, regions=regions_of(settings))
-        await store.open()
+        url, regions = services.database_url, regions_of(settings)
+        latest = await ready_database(settings, store, url, say, waiting=waiting, regions=regions)
         step.done("database")
         roads = await asyncio.to_thread(ready_roads, options.roads) if options.roads else None
-        running = _assembled(settings, services, store, roads, clock_from(options.speed, await store.latest()))
+        running = _assembled(settings, services, store, roads, clock_from(options.speed, latest))
         await enrol(store, [line.peer for line in running.neighbours.lines])
         step.done("roads")
         if options.logins is not None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from time import perf_counter
 
 from aiohttp import web
@@ -29,7 +30,7 @@ from dispatch.engine import Engine
 from dispatch.errors import ServiceAway
 from dispatch.ids import IdSource
 from dispatch.intake import Intake
-from dispatch.keeping.migrate import migrate
+from dispatch.keeping.migrate import NotLetIn, migrate
 from dispatch.keeping.spool import Spool
 from dispatch.searching import locator
 from dispatch.settings import Settings
@@ -72,26 +73,41 @@ def ready_roads(load: Callable[[], Roads]) -> Roads:
     return found
 
 
-async def migrated(
+async def ready_database(
     settings: Settings, store: Store, url: str, say: Say, *, waiting: AsyncExitStack, regions: Sequence[RegionId]
-) -> None:
-    """Return when the database answers and has our schema; meanwhile calls are taken, until `waiting` is closed.
+) -> datetime | None:
+    """Open the store when its database answers and has our schema: the time of the newest event in it, if any.
 
-    Our own database is not waited for. Raises ServiceAway, UserMistake.
+    Meanwhile calls are taken, until `waiting` is closed. Our own database is not waited for, nor is one that does not
+    let us in at once: that is a mistake to put right. Once calls are taken, nothing that may pass ends the start.
+    Raises ServiceAway, UserMistake.
     """
     try:
-        await migrate(url)
-        return
+        return await _opened(store, url)
     except ServiceAway as away:
         if not settings.database_url:
             raise
-        say(f"{away}: calls are kept on the disk until one does")
+        last = str(away)
+        say(f"{last}: calls are kept on the disk until it serves us")
     await waiting.enter_async_context(_calls_only(settings, store, regions))
     while True:
         await asyncio.sleep(AGAIN_S)
-        with suppress(ServiceAway):
-            await migrate(url)
-            return
+        try:
+            return await _opened(store, url)
+        except (ServiceAway, NotLetIn) as away:
+            if str(away) != last:
+                last = str(away)
+                say(last)
+
+
+async def _opened(store: Store, url: str) -> datetime | None:
+    await migrate(url)
+    await store.open()
+    try:
+        return await store.latest()
+    except BaseException:
+        await store.close()
+        raise
 
 
 @asynccontextmanager

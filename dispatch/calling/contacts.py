@@ -20,9 +20,11 @@ from dispatch.clock import Clock
 from dispatch.core.terms import RegionId
 from dispatch.errors import ServiceAway
 from dispatch.ids import IdSource
+from dispatch.store import refuses
 from dispatch.web.metrics import Metrics
 from dispatch.web.problems import Problem, Unreadable
 from dispatch.writing.records import UnreadableContact
+from dispatch.writing.upkeep import Sayings
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,13 @@ class Kept(Problem):
         return msgspec.json.encode(document)
 
 
+class Waiting(msgspec.Struct):
+    """A contact on its way to the shelf; `lost` when the shelf refuses it for good."""
+
+    contact: UnreadableContact
+    lost: bool = False
+
+
 class Contacts:
     """Takes unreadable contacts in, within limits, and keeps them."""
 
@@ -64,7 +73,8 @@ class Contacts:
         self._ids = ids
         self._clock = clock
         self._full_at_s: OrderedDict[str, float] = OrderedDict()
-        self._backlog: deque[UnreadableContact] = deque()
+        self._backlog: deque[Waiting] = deque()
+        self._sayings = Sayings()
         self._counter = Counter(
             "dispatch112_unreadable_contacts_total",
             "Contacts that could not be understood: kept, limited (over a sender's rate), lost (no room)",
@@ -78,20 +88,23 @@ class Contacts:
         return Kept(cause, contact_id)
 
     async def keep(self, raw: bytes, fault: str, actor: Actor, came: tuple[str, str]) -> str | None:
-        """Keep what came in by `came` = (door, content type); its id, or None when it was only counted."""
+        """Keep what came in by `came` = (door, content type); its id, or None when it was only counted.
+
+        What the store cannot take now waits, whatever keeps it from that.
+        """
         door = came[0]
         if not self._within_rate(actor.actor_id):
             self._counter.labels(door, "limited").inc()
             return None
-        contact = self._contact(raw, fault, actor, came)
+        waiting = Waiting(self._contact(raw, fault, actor, came))
         if len(self._backlog) >= BACKLOG_MAX:
             self._counter.labels(door, "lost").inc()
             log.error("no room for an unreadable contact while the database is away")
             return None
-        self._backlog.append(contact)
+        self._backlog.append(waiting)
         self._counter.labels(door, "kept").inc()
         await self.drain()
-        return contact.contact_id
+        return None if waiting.lost else waiting.contact.contact_id
 
     async def keep_surely(self, raw: bytes, fault: str, actor: Actor, came: tuple[str, str]) -> None:
         """Return when it is in the store, whatever its sender's rate. Raises ServiceAway: ask again later."""
@@ -113,22 +126,38 @@ class Contacts:
         )
 
     async def drain(self) -> int:
-        """Give the backlog to the store; returns how many still wait because it is away."""
-        while self._backlog:
-            contact = self._backlog.popleft()
+        """Give the backlog to the store; returns how many still wait.
+
+        Whoever sent one was told its name, so only what the store refuses for what it is goes. A fault of our own
+        leaves it waiting behind the others, for it may be with this one.
+        """
+        for _ in range(len(self._backlog)):
+            if not self._backlog:
+                break  # Somebody else drains too.
+            waiting = self._backlog.popleft()
             try:
-                await self._shelf.keep_contact(contact)
+                await self._shelf.keep_contact(waiting.contact)
             except ServiceAway:
-                self._backlog.appendleft(contact)
+                self._backlog.appendleft(waiting)
                 break
             except asyncio.CancelledError:
-                # Whoever gave it to us was told its name; kept twice, it is there once.
-                self._backlog.appendleft(contact)
+                # Kept twice, it is there once.
+                self._backlog.appendleft(waiting)
                 raise
-            except Exception:
-                log.exception("an unreadable contact cannot be kept", extra={"action": "contact"})
-                self._counter.labels(contact.door, "lost").inc()
+            except Exception as fault:
+                self._not_kept(waiting, fault)
         return len(self._backlog)
+
+    def _not_kept(self, waiting: Waiting, fault: Exception) -> None:
+        if refuses(fault):
+            waiting.lost = True
+            self._counter.labels(waiting.contact.door, "lost").inc()
+            # By its kind only: the database quotes what it refuses.
+            log.error("an unreadable contact is refused: %s", type(fault).__name__, extra={"action": "contact"})
+            return
+        self._backlog.append(waiting)
+        if self._sayings.worth(fault):
+            log.exception("an unreadable contact cannot be kept yet", extra={"action": "contact"})
 
     def _within_rate(self, sender: str) -> bool:
         """A leaky bucket in one number: when the sender's allowance would be full again."""

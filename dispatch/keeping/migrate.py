@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 
 from dispatch.errors import ServiceAway, UserMistake
+from dispatch.keeping.connection import PRIMARY, away_or_same, hang_up
 from dispatch.services import database
 from dispatch.settings import Settings, settings_from
 
@@ -21,6 +22,11 @@ LOCK = 0x112
 """Key of the advisory lock that migrations of one database take turns by."""
 
 CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 15.0
+LOCK_TIMEOUT_S = 30.0
+"""Another process migrates: whoever waits for it longer is told so, and may come again."""
+WORK_TIMEOUT_S = 21_600.0
+"""One script; it may have to rewrite a large table."""
 SCHEMA = Path(__file__).parents[1] / "schema.sql"
 STEPS = Path(__file__).parents[1] / "sql" / "steps"
 
@@ -38,20 +44,49 @@ class MigrationReport(msgspec.Struct, frozen=True, kw_only=True):
         return f"The database has schema {self.after} now ({', '.join(self.applied)})."
 
 
+class NotLetIn(UserMistake):
+    """The database answers, and does not know us: a wrong password, or no database of that name."""
+
+
 async def migrate(url: str) -> MigrationReport:
-    """Apply what the database lacks. Raises ServiceAway, or UserMistake where a person must act."""
+    """Apply what the database lacks. Raises ServiceAway, or UserMistake where a person must act.
+
+    Only the scripts may take long: a server that falls silent at any other moment is away within seconds.
+    """
+    connection: asyncpg.Connection | None = None
     try:
-        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+        connection = await _connected(url)
+        await connection.execute("BEGIN")
+        await _take_turn(connection)
+        report = await _migrated(connection)
+        await connection.execute("COMMIT")
+        return report
+    except Exception as fault:
+        raise away_or_same(fault) from fault
+    finally:
+        if connection is not None:
+            # What was not committed ends with its connection: a ROLLBACK would wait for a server that is silent.
+            await hang_up(connection)
+
+
+async def _connected(url: str) -> asyncpg.Connection:
+    """A connection to the server that writes. Raises ServiceAway, NotLetIn."""
+    try:
+        return await asyncpg.connect(
+            url, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, target_session_attrs=PRIMARY
+        )
     except (OSError, TimeoutError, asyncpg.PostgresConnectionError) as fault:
         raise ServiceAway(f"no database answers at the URL given: {fault}") from fault
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as fault:
-        raise UserMistake(f"the database does not let us in: {fault}") from fault
+        raise NotLetIn(f"the database does not let us in: {fault}") from fault
+
+
+async def _take_turn(connection: asyncpg.Connection) -> None:
+    """Return when no other process migrates. Raises ServiceAway."""
     try:
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-            return await _migrated(connection)
-    finally:
-        await connection.close()
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK, timeout=LOCK_TIMEOUT_S)
+    except TimeoutError as late:
+        raise ServiceAway("another process migrates the database, or it does not answer") from late
 
 
 async def version(connection: asyncpg.Connection) -> int | None:
@@ -78,7 +113,7 @@ async def _migrated(connection: asyncpg.Connection) -> MigrationReport:
         raise UserMistake("the database is not in UTF8: create it with ENCODING 'UTF8'")
     scripts = [SCHEMA] if before is None else steps_after(before, STEPS)
     for script in scripts:
-        await connection.execute(script.read_text("utf-8"))
+        await connection.execute(script.read_text("utf-8"), timeout=WORK_TIMEOUT_S)
     after = await version(connection)
     assert after == SCHEMA_VERSION, f"the scripts end at schema {after}, not {SCHEMA_VERSION}"
     return MigrationReport(before=before, after=after, applied=tuple(script.name for script in scripts))

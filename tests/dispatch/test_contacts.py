@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from dispatch.actors import Actor, Role
@@ -87,6 +88,45 @@ async def test_a_contact_that_cannot_be_kept_at_all_holds_no_other_up(monkeypatc
     shelf.away = False
     assert await taken.drain() == 0
     assert [contact.raw for contact in await shelf.kept()] == [b"good"]
+
+
+async def test_a_fault_that_is_not_the_contacts_loses_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+    taken, keep = contacts(shelf, clock), shelf.store.keep_contact
+
+    async def lets_nobody_in(contact: UnreadableContact) -> None:
+        raise asyncpg.InvalidAuthorizationSpecificationError("no entry for this host")
+
+    async def stumbles(contact: UnreadableContact) -> None:
+        if contact.raw == b"0":
+            raise KeyError("a fault of our own")
+        await keep(contact)
+
+    shelf.away = True
+    told = [await taken.keep(b"%d" % n, "not JSON", sender(n), ("http", "text/plain")) for n in range(3)]
+    shelf.away = False
+    monkeypatch.setattr(shelf.store, "keep_contact", lets_nobody_in)
+    assert await taken.drain() == 3
+    monkeypatch.setattr(shelf.store, "keep_contact", stumbles)
+    assert await taken.drain() == 1
+    monkeypatch.setattr(shelf.store, "keep_contact", keep)
+    assert await taken.drain() == 0
+    assert {contact.contact_id for contact in await shelf.kept()} == set(told)
+
+
+async def test_nobody_is_told_the_name_of_a_contact_that_was_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf, clock = FailingShelf(), ManualClock()
+    await shelf.store.open()
+
+    async def refuse(contact: UnreadableContact) -> None:
+        raise asyncpg.DataError(f"invalid input: {contact.raw!r}")
+
+    monkeypatch.setattr(shelf.store, "keep_contact", refuse)
+    assert await contacts(shelf, clock).keep(b"yordam", "not JSON", sender(), ("http", "text/plain")) is None
+    assert "DataError" in caplog.text and "yordam" not in caplog.text
 
 
 async def test_a_fault_that_quotes_a_nul_can_be_kept() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from dispatch.errors import ServiceAway, UserMistake
 from dispatch.keeping import migrate as migration
-from dispatch.keeping.migrate import SCHEMA_VERSION, migrate, steps_after
+from dispatch.keeping.migrate import LOCK, SCHEMA_VERSION, NotLetIn, migrate, steps_after
+from tests.servers.sullen_server import SullenServer
 
 
 async def test_an_empty_database_gets_the_whole_schema(empty_url: str) -> None:
@@ -53,6 +54,39 @@ async def test_a_script_that_fails_leaves_nothing_behind(
 async def test_no_server_is_a_service_away(tmp_path: Path) -> None:
     with pytest.raises(ServiceAway):
         await migrate(f"postgresql://nobody@/nothing?host={tmp_path}")
+
+
+@pytest.mark.parametrize("code", ["57P03", "53300", "57P01", "XX000"])
+async def test_a_server_that_cannot_take_us_now_is_a_service_away(code: str, tmp_path: Path) -> None:
+    async with SullenServer(tmp_path, code) as server:
+        with pytest.raises(ServiceAway, match="not now"):
+            await migrate(server.url)
+
+
+async def test_a_server_that_does_not_know_us_is_told_from_other_mistakes(tmp_path: Path) -> None:
+    async with SullenServer(tmp_path, "28P01") as server:
+        with pytest.raises(NotLetIn, match="not now"):
+            await migrate(server.url)
+
+
+async def test_a_server_that_falls_silent_is_a_service_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migration, "ANSWER_TIMEOUT_S", 0.2)
+    async with SullenServer(tmp_path) as server:
+        with pytest.raises(ServiceAway):
+            async with asyncio.timeout(60):
+                await migrate(server.url)
+
+
+async def test_nobody_waits_without_end_for_another_migration(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = await asyncpg.connect(empty_url)
+    await other.execute("SELECT pg_advisory_lock($1)", LOCK)
+    with monkeypatch.context() as patch:
+        patch.setattr(migration, "LOCK_TIMEOUT_S", 0.2)
+        with pytest.raises(ServiceAway, match="another process"):
+            async with asyncio.timeout(60):
+                await migrate(empty_url)
+    await other.close()
+    assert (await migrate(empty_url)).after == SCHEMA_VERSION
 
 
 async def test_a_database_that_does_not_exist_is_the_users_mistake(postgres_url: str) -> None:

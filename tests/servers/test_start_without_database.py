@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import msgspec
 import pytest
 
+from consoles import starting
 from consoles.programs import FILE, Programs
 from dispatch.actors import Role
 from dispatch.keeping.memory import MemoryStore
+from dispatch.keeping.migrate import NotLetIn
 from dispatch.servers.broker import Broker
 from dispatch.servers.child import Server
 from dispatch.servers.postgres import Postgres
 from dispatch.settings import Settings
+from dispatch.store import StoreAway
 from dispatch.writing.records import Device
 from tests.servers.field_world import until
-from tests.servers.whole_service import CHORSU, TASHKENT, child, whole
+from tests.servers.sullen_server import SullenServer
+from tests.servers.whole_service import CHORSU, PATIENCE_S, TASHKENT, child, whole
 
 pytestmark = pytest.mark.slow
 
@@ -113,6 +118,11 @@ async def test_calls_are_taken_before_the_database_answers_and_committed_when_it
         status, refused = await door.call(b"yordam", key="k3")
         assert status == 400
         assert (await door.get("/api/v1/queue"))[0] == 404
+        # As a server that comes up does, one that all its clients come back to, and one with another password.
+        async with SullenServer(socket_directory(settings), "57P03", "53300", "28P01") as sullen:
+            await until(lambda: sullen.asked > 3 or serving.done(), PATIENCE_S)
+            assert not serving.done()
+        assert (await door.call())[1] == first
         await database.start()
         await asyncio.wait({serving, asyncio.create_task(began.wait())}, return_when=asyncio.FIRST_COMPLETED)
         assert committed == [first["call_id"], second["call_id"]]
@@ -121,6 +131,64 @@ async def test_calls_are_taken_before_the_database_answers_and_committed_when_it
         assert (await door.call())[1] == first
     over.set()
     await serving
+
+
+def socket_directory(settings: Settings) -> Path:
+    """Where a database of our own listens."""
+    assert settings.database_url is not None
+    return Path(parse_qs(urlsplit(settings.database_url).query)["host"][0])
+
+
+class Hesitant(MemoryStore):
+    """A store whose database goes away again and again while it is being opened."""
+
+    def __init__(self, faults: Iterator[Exception | None]) -> None:
+        super().__init__()
+        self._at_hand = faults
+        self.opened = 0
+
+    async def open(self) -> None:
+        self._fail()
+        self.opened += 1
+
+    async def close(self) -> None:
+        self.opened -= 1
+
+    async def latest(self) -> datetime | None:
+        self._fail()
+        return None
+
+    def _fail(self) -> None:
+        fault = next(self._at_hand, None)
+        if fault is not None:
+            raise fault
+
+
+async def test_a_database_that_goes_again_while_it_is_opened_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def door(*_: object) -> AsyncIterator[None]:
+        doors.append("opened")
+        yield
+        doors.append("closed")
+
+    async def migrate(url: str) -> None:
+        """Nothing is lacking."""
+
+    monkeypatch.setattr(starting, "_calls_only", door)
+    monkeypatch.setattr(starting, "migrate", migrate)
+    monkeypatch.setattr(starting, "AGAIN_S", 0.01)
+    settings, said = Settings(database_url="postgresql://", data_dir=tmp_path), list[str]()
+    # Of `open`, of `latest` behind an open that went well, and of `open` again.
+    store = Hesitant(iter([StoreAway("gone"), None, StoreAway("gone"), NotLetIn("no such password")]))
+    async with contextlib.AsyncExitStack() as waiting:
+        await starting.ready_database(settings, store, "", said.append, waiting=waiting, regions=[])
+        assert doors == ["opened"]
+    assert store.opened == 1
+    assert said == ["gone: calls are kept on the disk until it serves us", "no such password"]
 
 
 async def test_a_list_of_programs_that_nobody_renewed_lets_nobody_in(
