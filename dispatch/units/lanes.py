@@ -42,8 +42,10 @@ class Lanes(Generic[Report]):
         if lane is not None:
             lane.append(report)
             return True
-        self._lanes[unit_id] = deque((report,))
-        self._tasks[unit_id] = asyncio.get_running_loop().create_task(self._work(unit_id))
+        self._lanes[unit_id] = lane = deque((report,))
+        self._tasks[unit_id] = task = asyncio.get_running_loop().create_task(self._work(unit_id, lane))
+        # A task that is cancelled before its first step has no `finally`: its unit would be mute for good.
+        task.add_done_callback(lambda _: self._left(unit_id, lane))
         return True
 
     def holds(self, unit_id: UnitId, report: Report) -> bool:
@@ -57,8 +59,7 @@ class Lanes(Generic[Report]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _work(self, unit_id: UnitId) -> None:
-        lane = self._lanes[unit_id]
+    async def _work(self, unit_id: UnitId, lane: deque[Report]) -> None:
         try:
             while lane:
                 # It stays in the lane until it is done, so that `holds` sees it.
@@ -66,6 +67,11 @@ class Lanes(Generic[Report]):
                 lane.popleft()
                 self._waiting -= 1
         finally:
+            self._left(unit_id, lane)
+
+    def _left(self, unit_id: UnitId, lane: deque[Report]) -> None:
+        """Nobody works on the lane any more. It may be said twice; by then the unit may have another."""
+        if self._lanes.get(unit_id) is lane:
             self._waiting -= len(lane)
             del self._lanes[unit_id], self._tasks[unit_id]
 
