@@ -61,6 +61,7 @@ class Intake:
         """What another process answered to a key, while we cannot look it up ourselves; None where none says so."""
         self._taking: dict[tuple[str, str], asyncio.Task[Reply]] = {}
         self._asking: set[tuple[str, str]] = set()
+        self._faults = metrics.faults.labels("intake")
         self._commit_s = Histogram(
             "dispatch112_call_to_commit_seconds",
             "From a call's request head to its commit",
@@ -215,6 +216,7 @@ class Intake:
                 raise
             return await self._put_by(contact, raw)
         except Exception:
+            self._faults.inc()
             log.exception("a call cannot be taken: it is spooled", extra={"call": contact.call_id, "action": "intake"})
             # The fault may have come before anybody looked whether this call is an old one told again.
             return await self._told_before(contact.key) or await self._put_by(contact, raw)

@@ -82,6 +82,7 @@ async def test_a_call_that_we_fail_to_locate_or_decide_is_kept_and_waits_for_a_p
     body = {"channel": "app", "location": POISON, "text": "Yordam"}
     got = await world.post("calls", body, key="k-1")
     assert (got.status, got.json["flags"][0]) == (201, "spooled")
+    assert await world.counted("dispatch112_faults_total", where="intake") == 1
     again = await world.post("calls", body, key="k-1")
     assert (again.status, again.raw) == (201, got.raw)
     # The next caller is none the worse for it, also where the region is read again first.
