@@ -126,9 +126,11 @@ async def test_a_location_that_could_not_be_kept_does_not_put_its_committed_call
             twin.faults.fail_before_commit = int(recorded[0].kind == "call_received")
 
         world.engine.on_commit.append(lose_the_next)
-        twin.faults.latency_s = 0.2
+        twin.faults.latency_s = 2.0
         calling = asyncio.create_task(world.new_call(channel="voice", caller={"number": NUMBER}))
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while not world.engine.states[TK].calls:
+                await asyncio.sleep(0.01)
         await send(world, form(device_number=NUMBER))
         call = await calling
         assert (await outcome(world, "waiting"), call["flags"]) == (1, ["unlocated"])

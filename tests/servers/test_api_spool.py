@@ -37,7 +37,7 @@ async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
 
 
 async def committed(world: ApiWorld, call_id: str) -> None:
-    for _ in range(200):
+    for _ in range(3_000):
         if call_id in world.engine.replicas.states[TK].calls and not len(world.spool or ()):
             return
         await asyncio.sleep(0.02)
@@ -201,7 +201,7 @@ async def test_an_unreadable_contact_waits_for_the_database_too(world: ApiWorld,
     twin.faults.away = True
     contact_id = (await world.post("calls", b"yordam")).json["contact_id"]
     twin.faults.away = False
-    for _ in range(200):
+    for _ in range(3_000):
         found, _ = await twin.contacts(None, None, 10)
         if found:
             break
