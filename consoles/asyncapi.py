@@ -127,8 +127,8 @@ class Positions(Message, frozen=True, kw_only=True, tag="positions"):
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     """Each second. `at` is service time, which runs `speed` times as fast as the wall's.
 
-    `health`: postgres, mqtt, redis, travel, disk, cells; from a gateway process also `core`: whether commands reach it,
-    and while none does `unknown` for what only that could say.
+    `health`: postgres, mqtt, redis, travel, disk, cells, and `core`: whether each region has a process that leads it,
+    and that commands reach. While none does a gateway says `unknown` for what only that could say.
     `alarms`: all that stand now, each with the role that owns it; from a gateway process also those of whoever leads,
     without `detail`. One that is no longer here is over.
     """

@@ -114,7 +114,7 @@ async def opened(front: Front) -> AsyncIterator[int]:
         finally:
             await door.close()
             await cancelled(*loops)
-            await front.audit.flush()
+            await front.audit.close()
 
 
 def _ourselves(host: str, port: int) -> str:

@@ -23,7 +23,7 @@ from consoles.peers import Peers
 from consoles.programs import Programs
 from consoles.signed import Signer
 from consoles.starting import Say, Steps, ready_database, ready_roads
-from consoles.watched import hold_room, watched
+from consoles.watched import Led, hold_room, watched
 from dispatch.actors import SYSTEM_ACTOR
 from dispatch.calling.aml import trusted
 from dispatch.calling.recognising import recognisable
@@ -367,7 +367,7 @@ def _interface(running: Running, access: Access, audit: Audit) -> Interface:
 
 
 def _front(running: Running, options: Options, routes: Sequence[Route], who: tuple[Access, Audit]) -> Front:
-    access, audit = who
+    (access, audit), led = who, Led(running.engine, running.leader)
     return Front(
         listen=(running.settings.host, running.settings.port),
         store=running.store,
@@ -386,12 +386,13 @@ def _front(running: Running, options: Options, routes: Sequence[Route], who: tup
         logins=running.credentials,
         ready=lambda: running.leader.ready and running.peers.ready,
         words={
+            "core": led.word,
             "mqtt": running.field.health,
             "redis": running.fanout.health,
             "cells": running.neighbours.health,
             "travel": lambda: "ok" if running.roads is not None else "degraded",
             "disk": running.disk.word,
         },
-        watched=(*watched(running.disk, running.spool, running.field), running.peers.watched),
+        watched=(*watched(running.disk, running.spool, running.field), led.watched, running.peers.watched),
         elsewhere=running.peers.alarms,
     )

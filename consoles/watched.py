@@ -1,13 +1,17 @@
 """What a process raises an alarm for, beside servers that are away. Of one that leads: waiting calls and orders,
-lines that a disk spoilt, and full disks. Of one that follows: regions whose boards stand still."""
+lines that a disk spoilt, full disks, regions that nobody can lead. Of one that follows: regions whose boards stand
+still."""
 
 from __future__ import annotations
 
+from dispatch.core.terms import RegionId
+from dispatch.engine import Engine
 from dispatch.field import Field
 from dispatch.following.follower import Follower
 from dispatch.keeping.disk import Disk, Level
 from dispatch.keeping.spool import Spool
 from dispatch.web.alarms import AWAY_LOOKS, SUPERVISOR, TECHNICIAN, Watched
+from dispatch.writing.leading import Leader
 
 GIVEN_UP = {
     Level.EARLY: "make room",
@@ -52,6 +56,38 @@ def watched(disk: Disk, spool: Spool, field: Field) -> tuple[Watched, ...]:
         Watched(code="orders_unsent", owner=SUPERVISOR, said=unsent, grave=True),
         *map(full, GIVEN_UP),
     )
+
+
+class Led:
+    """Whether the regions of a process that leads have their writers, here or in another process.
+
+    While the database does not say who leads nothing is said of them: that it is away is an alarm of its own.
+    """
+
+    def __init__(self, engine: Engine, leader: Leader) -> None:
+        self._engine = engine
+        self._leader = leader
+
+    def word(self) -> str:
+        """For the heartbeat, as a gateway says it of its leaders: `ok`, `degraded`, or `away` without any writer."""
+        missing = len(self._unled())
+        return "ok" if not missing else "degraded" if missing < len(self._leader.regions) else "away"
+
+    @property
+    def watched(self) -> Watched:
+        """Their condition: a region that changes hands, or is loaded anew, is no alarm yet."""
+        return Watched(code="region_unled", owner=TECHNICIAN, said=self._said, grave=True, looks=AWAY_LOOKS)
+
+    def _said(self) -> str | None:
+        regions = self._unled()
+        return f"no process can lead them, what their boards show is old: {', '.join(regions)}" if regions else None
+
+    def _unled(self) -> list[RegionId]:
+        leases = self._leader.leases
+        if not leases.fresh:
+            return []
+        regions = self._leader.regions
+        return sorted(each for each in regions if each not in leases.elsewhere and not self._engine.leads(each))
 
 
 def followed(follower: Follower) -> Watched:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
+from dispatch.clock import elapsing_s
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
 from dispatch.writing.positions import Position, Positions
@@ -27,9 +28,16 @@ RETRY_S = 0.2
 POSITIONS_EVERY_S = 0.5
 WHOLE_EVERY = 30
 """Each so many turns every position is published again, for followers that came since, or lost some."""
+ANSWER_LIMIT_S = 2.0
+"""A journal that is silent for longer is asked again, on a new line, and each time waited for twice as long: one that
+is only slow answers in the end."""
+ANSWER_LIMIT_MAX_S = 16.0
 QUIET_S = 5.0
 """So long after the last event a follower looks into the journal: what was committed just before a writer
 failed is told to nobody."""
+
+
+T = TypeVar("T")
 
 
 class FellBehind(Exception):
@@ -65,6 +73,9 @@ class Fanout(Protocol):
     def positions(self, region: RegionId) -> AsyncGenerator[Sequence[Position], None]:
         """The units that moved since the last time one looked, each with its latest position."""
 
+    def silent_s(self, region: RegionId) -> float:
+        """How long whoever follows the region has waited for the journal's word; 0 while nobody waits."""
+
     def health(self) -> str:
         """`ok`, `away`, or `none` when there is no bus to be away."""
 
@@ -89,11 +100,47 @@ async def carry_positions(
         await asyncio.sleep(POSITIONS_EVERY_S)
 
 
+class Looks:
+    """The looks of one fan-out into the journal: none waits on a silent line, and it is known how long each has."""
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}
+        self._limit_s: dict[str, float] = {}
+
+    def silent_s(self, who: str) -> float:
+        """How long this one has waited, over all its tries; 0 when it does not wait."""
+        since_s = self._since_s.get(who)
+        return 0.0 if since_s is None else elapsing_s() - since_s
+
+    async def answer(self, who: str, asking: Awaitable[T]) -> T:
+        """What the journal answers. Raises ServiceAway, also when it is silent for too long."""
+        self._since_s.setdefault(who, elapsing_s())
+        limit_s = self._limit_s.get(who, ANSWER_LIMIT_S)
+        try:
+            async with asyncio.timeout(limit_s):
+                found = await asking
+        except TimeoutError:
+            self._limit_s[who] = min(2 * limit_s, ANSWER_LIMIT_MAX_S)
+            raise ServiceAway(f"the journal was silent for {limit_s:.0f} s") from None
+        except ServiceAway:
+            raise
+        except BaseException:
+            self._over(who)
+            raise
+        self._over(who)
+        return found
+
+    def _over(self, who: str) -> None:
+        self._since_s.pop(who, None)
+        self._limit_s.pop(who, None)
+
+
 class Following:
     """One follower's place in a region's events: fills gaps from the journal and leaves out repetitions."""
 
-    def __init__(self, journal: Journal, region: RegionId, seq: int) -> None:
+    def __init__(self, journal: Journal, region: RegionId, seq: int, looks: Looks) -> None:
         self.seq = seq
+        self._looks = looks
         self._journal = journal
         self._region = region
 
@@ -130,7 +177,8 @@ class Following:
         """The gap cannot be left: with the journal away, ask again until it is back."""
         while True:
             try:
-                return await self._journal.events(self._region, self.seq, PAGE)
+                page = self._journal.events(self._region, self.seq, PAGE)
+                return await self._looks.answer(self._region, page)
             except ServiceAway:
                 await asyncio.sleep(RETRY_S)
 
@@ -172,6 +220,7 @@ class LocalFanout:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._looks = Looks()
         self._followers: dict[RegionId, dict[_Follower, None]] = {}
         self._watchers: dict[RegionId, dict[_Follower, None]] = {}
 
@@ -183,7 +232,7 @@ class LocalFanout:
         """Nothing to do: who follows here has seen no other journal."""
 
     async def subscribe(self, region: RegionId, after_seq: int) -> AsyncGenerator[Recorded, None]:
-        follower, following = _Follower(), Following(self._journal, region, after_seq)
+        follower, following = _Follower(), Following(self._journal, region, after_seq, self._looks)
         followers = self._followers.setdefault(region, {})
         followers[follower] = None
         try:
@@ -217,6 +266,9 @@ class LocalFanout:
                 yield tuple(moved.values())
         finally:
             del watchers[watcher]
+
+    def silent_s(self, region: RegionId) -> float:
+        return self._looks.silent_s(region)
 
     def health(self) -> str:
         return "none"

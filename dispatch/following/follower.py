@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_S = 0.5
 """Between two attempts to load a region."""
+SILENT_S = 3.0
+"""A journal that is waited for longer than this may have gone on without us: what is shown is old."""
 
 
 class Follower:
@@ -57,7 +59,8 @@ class Follower:
     def behind(self) -> str | None:
         """What to say while regions that are shown are not followed: a condition of the alarms."""
         wanted = self._replicas.states.keys() if self._closed else self._tasks.keys()
-        regions = sorted(wanted - self._hashes.keys())
+        silent = {region for region in self._tasks if self._fanout.silent_s(region) > SILENT_S}
+        regions = sorted((wanted - self._hashes.keys()) | silent)
         return f"not followed, what their boards show is old: {', '.join(regions)}" if regions else None
 
     async def start(self, regions: Sequence[RegionId]) -> None:

@@ -12,11 +12,13 @@ from typing import Protocol
 
 from dispatch.core.terms import RegionId
 from dispatch.errors import ServiceAway
-from dispatch.fanout import Following, Journal
+from dispatch.fanout import Following, Journal, Looks
 from dispatch.writing.positions import Position
 from dispatch.writing.records import Recorded
 
 POLL_S = 0.25
+ENDS = "where each region ends"
+"""What is asked for all regions at once, among what is asked for one."""
 
 
 class Heads(Journal, Protocol):
@@ -30,6 +32,7 @@ class PolledFanout:
 
     def __init__(self, journal: Heads) -> None:
         self._journal = journal
+        self._looks = Looks()
         self._ends: dict[str, int] = {}
         self._looked = asyncio.Condition()
 
@@ -43,7 +46,7 @@ class PolledFanout:
         """Nowhere to."""
 
     async def subscribe(self, region: RegionId, after_seq: int) -> AsyncGenerator[Recorded, None]:
-        following = Following(self._journal, region, after_seq)
+        following = Following(self._journal, region, after_seq, self._looks)
         while True:
             async for event in following.missing():
                 yield event
@@ -55,13 +58,16 @@ class PolledFanout:
             await asyncio.Event().wait()
             yield ()
 
+    def silent_s(self, region: RegionId) -> float:
+        return max(map(self._looks.silent_s, (region, ENDS)))
+
     def health(self) -> str:
         return "none"
 
     async def run(self) -> None:
         while True:
             try:
-                found = await self._journal.heads()
+                found = await self._looks.answer(ENDS, self._journal.heads())
             except ServiceAway:
                 found = {}
             async with self._looked:

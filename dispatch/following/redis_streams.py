@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from dispatch.core.terms import RegionId, UnitId
-from dispatch.fanout import QUIET_S, Following, Journal
+from dispatch.fanout import QUIET_S, Following, Journal, Looks
 from dispatch.writing.positions import Position
 from dispatch.writing.records import Recorded
 from dispatch.writing.upkeep import Sayings
@@ -62,6 +62,7 @@ class RedisFanout:
             retry=Retry(NoBackoff(), 0),
         )
         self._journal = journal
+        self._looks = Looks()
         self._backlog: deque[Recorded] = deque()
         self._begun: dict[RegionId, int] = {}
         self._moved: dict[RegionId, dict[UnitId, Position]] = {}
@@ -85,6 +86,9 @@ class RedisFanout:
         moved = self._moved.setdefault(region, {})
         moved.update((position.unit_id, position) for position in positions)
 
+    def silent_s(self, region: RegionId) -> float:
+        return self._looks.silent_s(region)
+
     def health(self) -> str:
         return "away" if self._away else "ok"
 
@@ -97,7 +101,7 @@ class RedisFanout:
             await self._redis.aclose()
 
     async def subscribe(self, region: RegionId, after_seq: int) -> AsyncGenerator[Recorded, None]:
-        following = Following(self._journal, region, after_seq)
+        following = Following(self._journal, region, after_seq, self._looks)
         look_at_s = 0.0
         while True:
             if time.monotonic() >= look_at_s:

@@ -32,7 +32,7 @@ CODES = frozenset(
         *("postgres_away", "mqtt_away", "redis_away", "core_away"),
         *("calls_spooled", "spool_spoilt", "orders_unsent"),
         *("disk_early", "disk_low", "disk_critical"),
-        *("board_faulty", "region_unfollowed"),
+        *("board_faulty", "region_unfollowed", "region_unled"),
     }
 )
 """Every alarm that there is: consoles have words for each in the operator's language."""

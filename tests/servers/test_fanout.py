@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from dispatch import fanout as fanout_module
 from dispatch.core.terms import RegionId, UnitId
 from dispatch.errors import ServiceAway
-from dispatch.fanout import Fanout, FellBehind, Following, LocalFanout
+from dispatch.fanout import Fanout, FellBehind, Following, LocalFanout, Looks
 from dispatch.following import redis_streams as fanout_redis
 from dispatch.following.redis_streams import RedisFanout
 from dispatch.writing.positions import Position
@@ -176,7 +176,7 @@ async def test_a_gap_waits_for_a_journal_that_is_away(fanout: Fanout, journal: P
 async def test_a_bus_that_is_ahead_of_its_journal_makes_nobody_ask_without_a_pause(journal: Pages) -> None:
     """After a restore the stream may hold events of the life that was lost: a follower waits for the journal."""
     journal.commit(2)
-    place = Following(journal, TASHKENT, 0)
+    place = Following(journal, TASHKENT, 0, Looks())
 
     async def filled() -> list[int]:
         return [event.seq async for event in place.in_order(recorded(5))]
@@ -196,6 +196,34 @@ async def test_regions_do_not_mix(fanout: Fanout, journal: Pages) -> None:
     fanout.publish(FERGANA, journal.commit(9, FERGANA))
     fanout.publish(TASHKENT, journal.commit(5))
     assert {event.region for event in await task} == {TASHKENT}
+
+
+class Slow(Pages):
+    """A journal whose first word never comes, and each later one after a while."""
+
+    def __init__(self, after_s: float) -> None:
+        super().__init__()
+        self.after_s = after_s
+
+    async def events(self, region: str, after: int, limit: int) -> list[Recorded]:
+        page = await super().events(region, after, limit)
+        await asyncio.sleep(self.after_s if self.reads > 1 else 10 * PATIENCE_S)
+        return page
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.5], ids=["silent", "slow"])
+async def test_a_silent_journal_is_asked_again_and_a_slow_one_waited_for(
+    after_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout_module, "ANSWER_LIMIT_S", 0.05)
+    monkeypatch.setattr(fanout_module, "RETRY_S", 0.01)
+    journal = Slow(after_s)
+    journal.commit(3)
+    fanout = LocalFanout(journal)
+    task = await following(fanout, journal, 3)
+    assert fanout.silent_s(TASHKENT) > 0.0
+    assert numbers(await task) == [1, 2, 3]
+    assert (fanout.silent_s(TASHKENT), fanout.silent_s(FERGANA)) == (0.0, 0.0)
 
 
 async def test_who_is_too_far_behind_is_told_to_begin_again(

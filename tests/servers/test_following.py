@@ -31,6 +31,7 @@ from dispatch.web.websocket import Socket
 from dispatch.writing.leading import Leader
 from dispatch.writing.positions import Position, Positions
 from dispatch.writing.reach import Reacher
+from dispatch.writing.records import Recorded
 from dispatch.writing.replica import Replicas
 from tests.servers.field_world import until
 
@@ -144,6 +145,26 @@ async def test_a_region_that_cannot_be_loaded_again_is_said_to_stand_still(
             assert not world.follower.ready
         seq = await world.commit()
         await until(lambda: world.follower.ready and world.shows(seq))
+
+
+async def test_a_board_whose_journal_is_silent_is_said_to_be_old_until_it_answers(
+    world: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatch.following.follower.SILENT_S", 0.05)
+    monkeypatch.setattr("dispatch.fanout.QUIET_S", 0.05)
+    answers, events = asyncio.Event(), world.store.events
+
+    async def silent(region: str, after: int, limit: int) -> Sequence[Recorded]:
+        await answers.wait()
+        return await events(region, after, limit)
+
+    async with running(world.follower):
+        monkeypatch.setattr(world.store, "events", silent)
+        await until(lambda: "UZ-TK" in (world.follower.behind() or ""))
+        assert world.follower.ready, "what is shown is old, and nothing need be loaded again"
+        seq = await world.commit()
+        answers.set()
+        await until(lambda: world.shows(seq) and world.follower.behind() is None)
 
 
 class Led:

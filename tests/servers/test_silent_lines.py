@@ -10,8 +10,11 @@ import pytest
 
 from consoles.front import cancelled
 from dispatch.clock import SystemClock
-from dispatch.core.terms import RegionId
+from dispatch.core.commands import SetPolicy
+from dispatch.core.terms import SYSTEM, Policy, RegionId
 from dispatch.engine import Engine
+from dispatch.following.follower import Follower
+from dispatch.following.polled import PolledFanout
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.web.health import Health
@@ -19,6 +22,7 @@ from dispatch.web.metrics import Metrics
 from dispatch.writing.leading import Leader
 from dispatch.writing.positions import Positions
 from dispatch.writing.reach import Reacher
+from dispatch.writing.replica import Replicas
 from tests.servers.cut_line import CutLine
 
 TASHKENT = RegionId("UZ-TK")
@@ -56,6 +60,34 @@ async def test_a_lease_is_renewed_on_a_new_line(store: PostgresStore, line: CutL
             await leader.leases.renew()
     await leader.leases.close()
     await cancelled(committing)
+
+
+async def test_a_gateway_shows_what_is_committed_by_a_new_line(
+    store: PostgresStore, line: CutLine, postgres_url: str
+) -> None:
+    direct = PostgresStore(postgres_url)
+    await direct.open()
+    positions = Positions()
+    engine = Engine(direct, SystemClock(), Reacher(positions, None), positions)
+    leader = Leader(engine, direct, (TASHKENT,), "desk")
+    committing = asyncio.create_task(engine.run())
+    await leader.start()
+    leading = asyncio.create_task(leader.run())
+    fanout, replicas = PolledFanout(store), Replicas()
+    follower = Follower(store, fanout, replicas, None)
+    await follower.start((TASHKENT,))
+    tasks = [asyncio.create_task(fanout.run()), asyncio.create_task(follower.run())]
+    async with asyncio.timeout(PATIENCE_S):
+        for attended in (True, False):
+            known = replicas.states[TASHKENT].seq
+            await engine.submit(TASHKENT, SetPolicy(actor=SYSTEM, policy=Policy(attended=attended)))
+            while replicas.states[TASHKENT].seq == known:
+                await asyncio.sleep(0.01)
+            line.hush()
+    await cancelled(*tasks, leading)
+    await leader.stop()
+    await cancelled(committing)
+    await direct.close()
 
 
 async def test_the_database_counts_as_away_and_is_found_again_on_a_new_line(
