@@ -18,7 +18,7 @@ from dispatch.keeping.disk import MEBIBYTE, Level
 from dispatch.servers.broker import Broker
 from dispatch.servers.postgres import Postgres
 from dispatch.settings import Settings
-from tests.dispatch.test_spool import spoil
+from tests.dispatch.test_spoilt_lines import spoil
 from tests.servers.field_world import Ear, until
 from tests.servers.own_redis import RedisServer, redis_program
 from tests.servers.whole_service import TASHKENT, Whole, child, whole
