@@ -48,8 +48,11 @@ async def test_another_role_or_body_ends_the_boards_of_the_old_one(
         await other.until("heartbeat")
 
 
-async def test_a_log_in_that_cannot_be_read_keeps_no_other_open(world: BoardWorld) -> None:
+async def test_a_log_in_that_cannot_be_read_keeps_no_other_open(
+    world: BoardWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its role is one of a newer version; another person's account is switched off meanwhile."""
+    monkeypatch.setattr("consoles.access.AWAY_S", 0.0)  # Nobody is believed for having been known lately.
     await world.allow("promoted", "dispatcher")
     await world.allow("dismissed", "dispatcher")
     async with world.console("promoted") as promoted, world.console("dismissed") as dismissed:
