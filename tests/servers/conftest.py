@@ -1,6 +1,8 @@
-"""The store under test: the twin in memory and the real Postgres, each empty, one after the other."""
+"""The store under test: the twin in memory and the real Postgres, each empty, one after the other. And the interface
+on the twin with a spool, for tests of calls that cannot be committed at once."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -9,6 +11,7 @@ from dispatch.keeping.memory import MemoryStore
 from dispatch.keeping.migrate import migrate
 from dispatch.keeping.postgres import PostgresStore
 from dispatch.store import Store
+from tests.servers.api_world import ApiWorld, api_world
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -56,3 +59,20 @@ async def second_url(postgres_server: str) -> AsyncIterator[str]:
     yield postgres_server.replace("/dispatch?", f"/{name}?")
     await everywhere.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await everywhere.close()
+
+
+@pytest.fixture
+async def twin() -> MemoryStore:
+    """Open and empty; its `faults` are the test's to set."""
+    store = MemoryStore()
+    await store.open()
+    return store
+
+
+@pytest.fixture
+async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
+    """The interface on the twin, with a spool. A module that needs another kind has its own."""
+    async with api_world(twin, tmp_path / "spool") as running:
+        # A token is believed for a while without asking; let each be known.
+        await running.get("regions")
+        yield running

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,26 +20,11 @@ from dispatch.core.verdict import Verdict
 from dispatch.engine import Reply
 from dispatch.keeping.memory import MemoryStore
 from dispatch.web.problems import Problem
-from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
+from tests.servers.api_world import CHORSU, TK, ApiWorld
 from tests.servers.test_api_spool import HERE, committed
 
 POISON = [{"source": "app", "point": CHORSU, "accuracy_m": 77}]
 """A place at which the planted bugs are."""
-
-
-@pytest.fixture
-async def twin() -> MemoryStore:
-    store = MemoryStore()
-    await store.open()
-    return store
-
-
-@pytest.fixture
-async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
-    async with api_world(twin, tmp_path / "spool") as running:
-        # A token is believed for a while without asking; let each be known.
-        await running.get("regions")
-        yield running
 
 
 async def emptied(world: ApiWorld) -> None:

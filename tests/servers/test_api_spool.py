@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,21 +17,6 @@ from tests.servers.api_world import CHORSU, TK, ApiWorld, api_world
 
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
 SENDER = Actor(actor_id=ActorId("device:1"), role=Role.DEVICE, username="1")
-
-
-@pytest.fixture
-async def twin() -> MemoryStore:
-    store = MemoryStore()
-    await store.open()
-    return store
-
-
-@pytest.fixture
-async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
-    async with api_world(twin, tmp_path / "spool") as running:
-        # A token is believed for a while without asking; let each be known.
-        await running.get("regions")
-        yield running
 
 
 async def committed(world: ApiWorld, call_id: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from pathlib import Path
+from collections.abc import Collection
 
 import msgspec
 import pytest
@@ -21,23 +20,8 @@ from dispatch.keeping.spool import Spooled
 from dispatch.store import StoreAway
 from dispatch.writing.leases import Load
 from dispatch.writing.records import Process, UnreadableContact
-from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, api_world
+from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld
 from tests.servers.test_api_spool import HERE, SENDER, committed
-
-
-@pytest.fixture
-async def twin() -> MemoryStore:
-    store = MemoryStore()
-    await store.open()
-    return store
-
-
-@pytest.fixture
-async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
-    async with api_world(twin, tmp_path / "spool") as running:
-        # A token is believed for a while without asking; let each be known.
-        await running.get("regions")
-        yield running
 
 
 def keep_samarkand_unled(world: ApiWorld) -> Load:

@@ -2,30 +2,14 @@
 is one call afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from dispatch.keeping.memory import MemoryStore
 from dispatch.store import StoreAway
-from tests.servers.api_world import CHORSU, TK, ApiWorld, Got, api_world
+from tests.servers.api_world import CHORSU, TK, ApiWorld, Got
 
 HERE = [{"source": "app", "point": CHORSU, "accuracy_m": 20}]
-
-
-@pytest.fixture
-async def twin() -> MemoryStore:
-    store = MemoryStore()
-    await store.open()
-    return store
-
-
-@pytest.fixture
-async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
-    async with api_world(twin, tmp_path / "spool") as made:
-        await made.new_call(location=HERE)
-        yield made
 
 
 @pytest.mark.parametrize("key", ["mine", None])

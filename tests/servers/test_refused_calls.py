@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,27 +19,12 @@ from dispatch.store import Refused, StoreAway
 from dispatch.writing import committer
 from dispatch.writing.readmodels import rows
 from dispatch.writing.records import Appended, Batch, Rows
-from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld, api_world
+from tests.servers.api_world import CHORSU, REGISTAN, SA, TK, ApiWorld
 from tests.servers.test_api_spool import HERE, SENDER
 from tests.servers.test_draining import unasked
 
 Plant = Callable[[MemoryStore, pytest.MonkeyPatch], None]
 BAD = CallId("c-2")
-
-
-@pytest.fixture
-async def twin() -> MemoryStore:
-    store = MemoryStore()
-    await store.open()
-    return store
-
-
-@pytest.fixture
-async def world(twin: MemoryStore, tmp_path: Path) -> AsyncIterator[ApiWorld]:
-    async with api_world(twin, tmp_path / "spool") as running:
-        # A token is believed for a while without asking; let each be known.
-        await running.get("regions")
-        yield running
 
 
 def unfit(twin: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
