@@ -121,7 +121,7 @@ class Committer:
                         self._fail(region, "a fault in our own code", entries, refused=True)
                 finally:
                     self._busy = self.in_doubt = False
-                    for entry in entries:  # None is left when all is well: whoever waits is told in any case.
+                    for entry in filter(_waits, entries):  # None is left when all is well: all are told in any case.
                         _settle(entry, StoreAway(f"{entry.region}: stopped before anybody could say what was kept"))
                 self._emptied.set()
 
@@ -238,9 +238,15 @@ class Committer:
         self._failed(region, why)
 
 
+def _waits(entry: Entry) -> bool:
+    """Whether somebody still waits to hear what became of it."""
+    return entry.done is not None and not entry.done.done()
+
+
 def _settle(entry: Entry, fault: Exception | None) -> None:
-    if entry.done is None or entry.done.done():
+    if not _waits(entry):
         return
+    assert entry.done is not None
     if fault is None:
         entry.done.set_result(None)
     else:
